@@ -1,0 +1,66 @@
+"""The port to the task queue; adapters live beside it, one per technology."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One delivery of one message; ``receipt`` is what the queue wants back to delete it."""
+
+    message_id: str
+    receipt: str
+    body: str
+    receive_count: int
+
+
+class TaskQueue(Protocol):
+    """Wakes a worker for a task. Messages may come late, twice, out of order; the table decides.
+
+    Every method raises QueueUnavailable when the queue does not answer.
+    """
+
+    def send(self, task_id: str, *, delay: float = 0.0) -> None:
+        """Ask for a worker after ``delay`` seconds, or as near to it as the queue can wait."""
+        ...
+
+    def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
+        """Up to ``limit`` deliveries, waiting at most ``wait`` seconds for the first."""
+        ...
+
+    def delete(self, delivery: Delivery) -> None:
+        """Say that the delivery is dealt with; one that is not deleted comes again."""
+        ...
+
+
+def encode(task_id: str) -> str:
+    """The message body for a task."""
+    return json.dumps({"id": task_id})
+
+
+def decode(body: str) -> str:
+    """The task id in a message body. Raises ValueError on anything else."""
+    message = json.loads(body)
+    if not isinstance(message, dict) or not isinstance(message.get("id"), str):
+        raise ValueError(f"not a task message: {body[:100]!r}")
+    task_id: str = message["id"]
+    return task_id
+
+
+def lambda_record(delivery: Delivery) -> dict[str, Any]:
+    """The delivery as Lambda hands it to a function.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+    """
+    return {
+        "messageId": delivery.message_id,
+        "receiptHandle": delivery.receipt,
+        "body": delivery.body,
+        "attributes": {"ApproximateReceiveCount": str(delivery.receive_count)},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+    }

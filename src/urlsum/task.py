@@ -1,0 +1,181 @@
+"""The task: its fields, its states, and every legal change of it as a pure function.
+
+A change returns a new ``Task``; nothing here does I/O. A table stores the result with a condition
+on the old fence (``urlsum.tables.TaskTable.save``), so a change that somebody else overtook is refused
+there. All times are seconds since the epoch, sizes and offsets are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from urlsum.errors import FailureCode, LeaseHeld, NothingToDo, NotDue
+
+
+class Status(StrEnum):
+    """Where a task stands; ``done`` and ``failed`` are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Mail(StrEnum):
+    """Whether a result mail is owed; ``failed`` means given up, visible to operators."""
+
+    NONE = "none"
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far a file is hashed: enough for another process, on another machine, to go on.
+
+    ``offset`` is a multiple of 64, MD5's block size. ``md5_state`` is the portable layout of
+    ``urlsum.hashing.md5``. ``validator`` is the origin's proof of version, as ``urlsum.origin`` dumps it.
+    """
+
+    offset: int
+    md5_state: bytes
+    validator: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the last try ended without a digest."""
+
+    code: FailureCode
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One URL to hash.
+
+    ``fence`` rises with every claim; a write that carries an older one is refused. ``lease_until`` is when the
+    holder's claim lapses. ``due_at`` is when a worker should next look at the task, None when nothing is owed
+    any more: the sparse index of the tables. ``attempts`` counts claims since the last progress.
+    ``rate`` is the smoothed speed in bytes per second.
+    """
+
+    id: str
+    url: str
+    created_at: float
+    updated_at: float
+    expires_at: int
+    email: str | None = None
+    expected_md5: str | None = None
+    status: Status = Status.QUEUED
+    md5: str | None = None
+    size: int | None = None
+    checkpoint: Checkpoint | None = None
+    rate: float | None = None
+    fence: int = 0
+    lease_until: float = 0.0
+    due_at: float | None = None
+    attempts: int = 0
+    slices: int = 0
+    error: Failure | None = None
+    mail: Mail = Mail.NONE
+    finished_at: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the result is final."""
+        return self.status in (Status.DONE, Status.FAILED)
+
+    @property
+    def offset(self) -> int:
+        """Bytes hashed up to the last checkpoint, or all of them when done."""
+        if self.status is Status.DONE:
+            return self.size or 0
+        return self.checkpoint.offset if self.checkpoint else 0
+
+    @property
+    def match(self) -> bool | None:
+        """Whether the digest is the expected one; None while unknown or when none was expected."""
+        if self.md5 is None or self.expected_md5 is None:
+            return None
+        return self.md5 == self.expected_md5
+
+    def claimed(self, now: float, lease_seconds: float) -> Task:
+        """Take the lease, for hashing or, on a finished task, for the mail that is still owed.
+
+        Raises LeaseHeld, NotDue or NothingToDo.
+        """
+        if self.complete and self.mail is not Mail.PENDING:
+            raise NothingToDo(self.id)
+        if self.lease_until >= now:
+            raise LeaseHeld(self.id)
+        if self.due_at is not None and self.due_at > now:
+            raise NotDue(self.due_at)
+        return replace(
+            self,
+            status=self.status if self.complete else Status.RUNNING,
+            fence=self.fence + 1,
+            lease_until=now + lease_seconds,
+            due_at=now + lease_seconds,
+            attempts=self.attempts + 1,
+            slices=self.slices + 1,
+            updated_at=now,
+        )
+
+    def checkpointed(
+        self, checkpoint: Checkpoint, *, size: int | None, rate: float | None, now: float, lease_seconds: float
+    ) -> Task:
+        """Record progress and renew the lease; progress clears ``attempts`` and the last error."""
+        progress = checkpoint.offset > self.offset
+        return replace(
+            self,
+            checkpoint=checkpoint,
+            size=size,
+            rate=rate,
+            attempts=0 if progress else self.attempts,
+            error=None if progress else self.error,
+            lease_until=now + lease_seconds,
+            due_at=now + lease_seconds,
+            updated_at=now,
+        )
+
+    def restarted(self, now: float) -> Task:
+        """Forget the checkpoint: the file changed, or its state cannot be trusted."""
+        return replace(self, checkpoint=None, size=None, rate=None, updated_at=now)
+
+    def released(self, now: float, *, delay: float = 0.0) -> Task:
+        """Give the lease back; the next worker may take over after ``delay`` seconds."""
+        return replace(self, lease_until=0.0, due_at=now + delay, updated_at=now)
+
+    def retried(self, failure: Failure, now: float, *, delay: float) -> Task:
+        """Give the lease back after a failure that another try may cure."""
+        return replace(self.released(now, delay=delay), status=Status.QUEUED, error=failure)
+
+    def done(self, md5: str, size: int, now: float) -> Task:
+        """Record the digest of one whole version of the file. Final."""
+        return replace(self._finished(now), status=Status.DONE, md5=md5, size=size, error=None)
+
+    def failed(self, failure: Failure, now: float) -> Task:
+        """Record why there will be no digest. Final."""
+        return replace(self._finished(now), status=Status.FAILED, error=failure)
+
+    def _finished(self, now: float) -> Task:
+        # With a mail owed the lease is kept, so that the holder sends it under the same fence and, should it
+        # die first, the task comes up again when the lease lapses.
+        owed = self.mail is Mail.PENDING
+        return replace(
+            self,
+            checkpoint=None,
+            rate=None,
+            attempts=0,
+            lease_until=self.lease_until if owed else 0.0,
+            due_at=self.due_at if owed else None,
+            finished_at=now,
+            updated_at=now,
+        )
+
+    def mailed(self, mail: Mail, now: float) -> Task:
+        """Settle the mail, as sent or as given up."""
+        return replace(self, mail=mail, lease_until=0.0, due_at=None, updated_at=now)

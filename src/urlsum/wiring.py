@@ -1,0 +1,92 @@
+"""Settings → table, queue, mailer, origin: the composition root.
+
+An adapter is imported only when its setting asks for it, so that a Lambda never pays for SQLAlchemy, nor a
+laptop for boto3. Nothing here opens a connection.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from urlsum import settings as settings_module
+from urlsum.origin.guard import Guard
+from urlsum.origin.http import Origin
+
+if TYPE_CHECKING:
+    from urlsum.mail import Mailer
+    from urlsum.queues import TaskQueue
+    from urlsum.settings import Settings
+    from urlsum.tables import TaskTable
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything that a use case may touch outside its own process."""
+
+    settings: Settings
+    table: TaskTable
+    queue: TaskQueue
+    mailer: Mailer
+    guard: Guard
+    origin: Origin
+    clock: Callable[[], float] = time.time
+
+
+@cache
+def ports() -> Ports:
+    """The ports of this process, wired from its environment. Raises SettingsError."""
+    return wire(settings_module.load())
+
+
+def wire(settings: Settings) -> Ports:
+    """The ports that ``settings`` ask for."""
+    table = _table(settings)
+    guard = Guard(settings)
+    return Ports(
+        settings=settings,
+        table=table,
+        queue=_queue(settings, table),
+        mailer=_mailer(settings),
+        guard=guard,
+        origin=Origin(settings, guard),
+    )
+
+
+def _table(settings: Settings) -> TaskTable:
+    if settings.tasks_table:
+        from urlsum.tables.dynamodb import DynamoTaskTable
+
+        return DynamoTaskTable(settings.tasks_table)
+    from urlsum.tables.sql import SqlTaskTable
+
+    return SqlTaskTable(settings.database_uri)
+
+
+def _queue(settings: Settings, table: TaskTable) -> TaskQueue:
+    if settings.tasks_queue_url:
+        from urlsum.queues.sqs import SqsQueue
+
+        return SqsQueue(settings.tasks_queue_url)
+    from urlsum.queues.table import TableQueue
+
+    return TableQueue(table)
+
+
+def _mailer(settings: Settings) -> Mailer:
+    match settings.mail_backend:
+        case "ses":
+            from urlsum.mail.ses import SesMailer
+
+            return SesMailer(settings.mail_from)
+        case "smtp":
+            from urlsum.mail.smtp import SmtpMailer
+
+            return SmtpMailer(settings)
+        case "outbox":
+            from urlsum.mail.outbox import OutboxMailer
+
+            return OutboxMailer(settings.outbox_dir, settings.mail_from)
