@@ -48,7 +48,9 @@ def submit(
     except TaskExists:
         if submission.idempotency_key is None:
             raise
-        task = _adopt(task, table)
+        _adopt(task, table)
+        queue.send(task.id)
+        return task.id
     try:
         queue.send(task.id)
     except QueueUnavailable:
@@ -104,8 +106,8 @@ def _id(idempotency_key: str | None) -> str:
     return str(uuid.UUID(bytes=bytes(digest)))
 
 
-def _adopt(task: Task, table: TaskTable) -> Task:
-    """The stored task that this submission repeats, marked so that its first sender can no longer take it back."""
+def _adopt(task: Task, table: TaskTable) -> None:
+    """Check that the stored task is this one, and mark it so that its first sender can no longer take it back."""
     for _ in range(IDEMPOTENT_TRIES):
         stored = table.get(task.id)
         if (stored.url, stored.email, stored.expected_md5) != (task.url, task.email, task.expected_md5):
@@ -113,11 +115,10 @@ def _adopt(task: Task, table: TaskTable) -> Task:
                 "Idempotency-Key", "this key was used for another request; take a new key for a new request"
             )
         if stored.fence > 0:
-            return stored
-        adopted = replace(stored, fence=1)
+            return
         with suppress(Conflict):
-            table.save(adopted, over=stored)
-            return adopted
+            table.save(replace(stored, fence=1), over=stored)
+            return
     raise QueueUnavailable("the same Idempotency-Key is being used by many requests at once")
 
 

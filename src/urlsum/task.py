@@ -58,8 +58,8 @@ class Task:
 
     ``fence`` rises with every claim; a write that carries an older one is refused. ``lease_until`` is when the
     holder's claim lapses. ``due_at`` is when a worker should next look at the task, None when nothing is owed
-    any more: the sparse index of the tables. ``attempts`` counts claims since the last progress.
-    ``rate`` is the smoothed speed in bytes per second.
+    any more: the sparse index of the tables. ``attempts`` counts claims since the last progress, ``restarts``
+    how often the work began again from the first byte. ``rate`` is the smoothed speed in bytes per second.
     """
 
     id: str
@@ -79,6 +79,7 @@ class Task:
     due_at: float | None = None
     attempts: int = 0
     slices: int = 0
+    restarts: int = 0
     error: Failure | None = None
     mail: Mail = Mail.NONE
     finished_at: float | None = None
@@ -143,7 +144,7 @@ class Task:
 
     def restarted(self, now: float) -> Task:
         """Forget the checkpoint: the file changed, or its state cannot be trusted."""
-        return replace(self, checkpoint=None, size=None, rate=None, updated_at=now)
+        return replace(self, checkpoint=None, size=None, rate=None, restarts=self.restarts + 1, updated_at=now)
 
     def released(self, now: float, *, delay: float = 0.0) -> Task:
         """Give the lease back; the next worker may take over after ``delay`` seconds."""
