@@ -34,6 +34,7 @@ class Ports:
     guard: Guard
     origin: Origin
     clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
 
 
 @cache
@@ -42,8 +43,8 @@ def ports() -> Ports:
     return wire(settings_module.load())
 
 
-def wire(settings: Settings) -> Ports:
-    """The ports that ``settings`` ask for."""
+def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> Ports:
+    """The ports that ``settings`` ask for; ``monotonic`` is the clock of all deadlines."""
     table = _table(settings)
     guard = Guard(settings)
     return Ports(
@@ -52,7 +53,8 @@ def wire(settings: Settings) -> Ports:
         queue=_queue(settings, table),
         mailer=_mailer(settings),
         guard=guard,
-        origin=Origin(settings, guard),
+        origin=Origin(settings, guard, clock=monotonic),
+        monotonic=monotonic,
     )
 
 

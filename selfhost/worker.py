@@ -1,0 +1,122 @@
+"""The self-hosted worker: hands each delivery of the queue to the very code that Lambda runs."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from functions.hash_worker.app import process
+from urlsum import queues, settings, wiring
+from urlsum.errors import SettingsError, Unavailable
+
+if TYPE_CHECKING:
+    from urlsum.queues import Delivery
+    from urlsum.wiring import Ports
+
+log = logging.getLogger("urlsum.worker")
+
+# Tasks worked on at once by one process. MD5 and TLS release the GIL, so a few share a small machine well;
+# a huge or slow file then leaves room for small ones, and memory stays a handful of buffers.
+SLOTS = 4
+# How long one look at the queue may wait: also how quickly the loop sees that it is to stop.
+POLL_SECONDS = 0.5
+# After a store or queue that does not answer, or a record that must come again, before the next look.
+PAUSE_SECONDS = 2.0
+# From the wish to stop to the end of the process: what runs has checkpointed well before, or is abandoned to
+# its lease. Ctrl-C is promised to take no more than two seconds in all.
+GRACE_SECONDS = 1.5
+
+
+class Worker:
+    """Polls, dispatches to a few threads, and stops quickly without losing anything."""
+
+    def __init__(self, config: settings.Settings) -> None:
+        self.stopping = threading.Event()
+        self.ports: Ports = wiring.wire(config, monotonic=self.monotonic)
+        self.running: dict[str, Future[None]] = {}
+        self.pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="slot")
+
+    def monotonic(self) -> float:
+        """The clock of all deadlines; once the worker is stopping, every deadline has passed."""
+        return math.inf if self.stopping.is_set() else time.monotonic()
+
+    def stop(self, *_: object) -> None:
+        """Let running slices checkpoint, give their leases back and end."""
+        self.stopping.set()
+
+    def run(self) -> None:
+        """Work until ``stop``."""
+        while not self.stopping.is_set():
+            free = SLOTS - len(self.running)
+            try:
+                # A table queue offers a row until it is claimed, so those being worked on may come again.
+                deliveries = self.ports.queue.receive(SLOTS, wait=POLL_SECONDS) if free else []
+            except Unavailable as exc:
+                log.warning("%s; looking again in %g s", exc, PAUSE_SECONDS)
+                self.stopping.wait(PAUSE_SECONDS)
+                continue
+            fresh = [delivery for delivery in deliveries if delivery.body not in self.running][:free]
+            for delivery in fresh:
+                self.running[delivery.body] = self.pool.submit(self._work, delivery)
+            if not fresh:
+                self.stopping.wait(POLL_SECONDS)
+            self.running = {body: future for body, future in self.running.items() if not future.done()}
+        until = time.monotonic() + GRACE_SECONDS
+        while any(not future.done() for future in self.running.values()) and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def _work(self, delivery: Delivery) -> None:
+        try:
+            event = {"Records": [queues.lambda_record(delivery)]}
+            response = process(event, self, ports=lambda: self.ports)
+            if response["batchItemFailures"]:
+                self.stopping.wait(PAUSE_SECONDS)
+            else:
+                self.ports.queue.delete(delivery)
+        except Exception:
+            log.exception("delivery %s", delivery.message_id)
+            self.stopping.wait(PAUSE_SECONDS)
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Nothing outside ends this process; SLICE_SECONDS alone bounds a slice."""
+        return 10**9
+
+
+def _stop_with_parent(worker: Worker) -> None:
+    """Stop when standard input ends: the server holds its other end, and however it dies, the pipe closes."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        worker.stop()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> int:
+    """Run one worker in the foreground until SIGTERM or SIGINT."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    try:
+        worker = Worker(settings.load())
+    except SettingsError as exc:
+        sys.stderr.write(f"urlsum: {exc}\n")
+        return 2
+    signal.signal(signal.SIGTERM, worker.stop)
+    signal.signal(signal.SIGINT, worker.stop)
+    if "--embedded" in sys.argv[1:]:
+        _stop_with_parent(worker)
+    worker.run()
+    logging.shutdown()
+    # Not sys.exit: that would wait for threads whose origin is silent. Their leases lapse by themselves.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Hashing: the resumable digest, and one task's slice of work."""

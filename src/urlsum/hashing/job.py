@@ -1,0 +1,205 @@
+"""One task, one slice: claim → restore → stream → checkpoint → finish or hand over.
+
+A slice ends in exactly one of these: the digest is recorded; the failure is recorded; the task is released for a
+later try; the deadline came and the next invocation goes on from the checkpoint; the lease is lost and nothing
+is written. Whatever kills the process leaves the last checkpoint and a lease that lapses.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from urlsum.errors import (
+    Changed,
+    Conflict,
+    DeadlineReached,
+    FailureCode,
+    Incomplete,
+    OriginError,
+    StateError,
+    TimedOut,
+    UrlsumError,
+)
+from urlsum.hashing import retry
+from urlsum.hashing.md5 import MD5
+from urlsum.task import Checkpoint, Failure, Task
+
+if TYPE_CHECKING:
+    from urlsum.origin.http import Body, Origin
+    from urlsum.settings import Settings
+    from urlsum.tables import TaskTable
+
+log = logging.getLogger(__name__)
+
+# A kill costs at most one checkpoint interval; on a 25 Gbit/s line 10 s would be 30 GiB of the origin's
+# traffic, so bytes bound it too.
+CHECKPOINT_BYTES = 4 * 2**30
+# Slices of SLICE_SECONDS = 240 are four weeks of work, about as long as a task is kept.
+MAX_SLICES = 10_000
+# The reported rate forgets within about this time: long enough to be steady, short enough to be current.
+RATE_MEMORY_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a slice works with; ``now`` is the wall clock, ``monotonic`` the one that ``deadline`` is on."""
+
+    table: TaskTable
+    origin: Origin
+    settings: Settings
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+def run_slice(task_id: str, bench: Bench, *, deadline: float) -> Task:
+    """Work on the task until it ends or ``deadline`` comes; return it as it was last written.
+
+    Raises LeaseHeld, NotDue or NothingToDo when there is no work to take, LeaseLost when it was taken away,
+    TaskNotFound, TableUnavailable.
+    """
+    now = bench.now()
+    before = bench.table.get(task_id)
+    task = before.claimed(now, bench.settings.lease_seconds)
+    bench.table.save(task, over=before, lease_before=now)
+    if task.complete:
+        return task
+    return _Slice(task, bench, deadline).run()
+
+
+class _Slice:
+    def __init__(self, task: Task, bench: Bench, deadline: float) -> None:
+        self.task = task
+        self.bench = bench
+        self.deadline = deadline
+        self.md5 = MD5()
+        self.rate_at = bench.monotonic()
+        self.rate_count = 0
+
+    def run(self) -> Task:
+        if spent := self._spent():
+            return self._write(self.task.failed(spent, self.bench.now()))
+        try:
+            return self._stream()
+        except DeadlineReached:
+            return self._write(self.task.released(self.bench.now()))
+        except OriginError as error:
+            return self._settle(error)
+        except UrlsumError:
+            raise  # the table's, or a lost lease: not this task's fault, and nothing may be written now
+        except Exception:
+            log.exception("task %s: unexpected error", self.task.id)
+            return self._settle(OriginError("an unexpected error inside urlsum; its operators find it in the log"))
+
+    def _spent(self) -> Failure | None:
+        limit = self.bench.settings.max_attempts
+        if self.task.attempts > limit:
+            # Only workers that died count up to here: a failure that was caught is settled below.
+            died = Failure(FailureCode.INTERNAL, f"the work stopped {limit} times without getting any further")
+            return self.task.error or died
+        if self.task.slices > MAX_SLICES:
+            return Failure(FailureCode.TIMEOUT, f"not finished after {MAX_SLICES} slices of work")
+        return None
+
+    def _stream(self) -> Task:
+        with self._open() as body:
+            try:
+                return self._hash(body)
+            except Changed:
+                raise
+            except (OriginError, DeadlineReached):
+                # What was read up to here is still good: the next try need not read it again.
+                self._checkpoint(body)
+                raise
+
+    def _open(self) -> Body:
+        origin, url = self.bench.origin, self.task.url
+        checkpoint = self.task.checkpoint
+        if checkpoint is not None:
+            try:
+                self.md5 = MD5.restore(checkpoint.md5_state)
+            except StateError:
+                log.exception("task %s: unusable checkpoint, starting again", self.task.id)
+                self._restart()
+        try:
+            body = origin.open(url, deadline=self.deadline, resume=self.task.checkpoint)
+        except Changed as error:
+            if self.task.checkpoint is None or self.task.restarts >= retry.MAX_RESTARTS:
+                raise
+            log.info("task %s: starting again: %s", self.task.id, error)
+            self._restart()
+            body = origin.open(url, deadline=self.deadline, resume=None)
+        if body.offset != self.md5.count:
+            body.close()
+            raise OriginError(f"the origin room resumed at {body.offset}, not at {self.md5.count}")
+        self.rate_count = self.md5.count
+        return body
+
+    def _restart(self) -> None:
+        self.task = self._write(self.task.restarted(self.bench.now()))
+        self.md5 = MD5()
+
+    def _hash(self, body: Body) -> Task:
+        md5, monotonic, interval = self.md5, self.bench.monotonic, self.bench.settings.checkpoint_seconds
+        due_time, due_count = monotonic() + interval, md5.count + CHECKPOINT_BYTES
+        while chunk := body.read():
+            md5.update(chunk)
+            if monotonic() >= due_time or md5.count >= due_count:
+                self._checkpoint(body)
+                due_time, due_count = monotonic() + interval, md5.count + CHECKPOINT_BYTES
+        if body.size is not None and body.size != md5.count:
+            raise Incomplete(f"{md5.count} bytes were read of a file of {body.size}")
+        return self._write(self.task.done(md5.hexdigest(), md5.count, self.bench.now()))
+
+    def _checkpoint(self, body: Body) -> None:
+        offset, state = self.md5.checkpoint()
+        if offset == 0:
+            return
+        checkpoint = Checkpoint(offset, state, body.validator)
+        self._write(
+            self.task.checkpointed(
+                checkpoint,
+                size=body.size,
+                rate=self._rate(),
+                now=self.bench.now(),
+                lease_seconds=self.bench.settings.lease_seconds,
+            )
+        )
+
+    def _rate(self) -> float | None:
+        at, count = self.bench.monotonic(), self.md5.count
+        elapsed, read = at - self.rate_at, count - self.rate_count
+        if not 0 < elapsed < math.inf:  # the clock of a worker that is being stopped stands at infinity
+            return self.task.rate
+        self.rate_at, self.rate_count = at, count
+        if self.task.rate is None:
+            return read / elapsed
+        keep = math.exp(-elapsed / RATE_MEMORY_SECONDS)
+        return keep * self.task.rate + (1 - keep) * read / elapsed
+
+    def _settle(self, error: OriginError) -> Task:
+        settings, now = self.bench.settings, self.bench.now()
+        failure = Failure(error.code, str(error))
+        if isinstance(error, Changed):
+            if self.task.restarts >= retry.MAX_RESTARTS:
+                return self._write(self.task.failed(failure, now))
+            if self.task.checkpoint is not None:
+                self._restart()
+        wait = retry.delay(
+            error,
+            attempts=self.task.attempts,
+            max_attempts=settings.max_attempts,
+            base_seconds=settings.retry_base_seconds,
+        )
+        log.info("task %s: %s: %s; %s", self.task.id, error.code, error, "given up" if wait is None else f"{wait:.0f} s")
+        if wait is None:
+            return self._write(self.task.failed(failure, now))
+        return self._write(self.task.retried(failure, now, delay=wait))
+
+    def _write(self, task: Task) -> Task:
+        self.bench.table.save(task, over=self.task)
+        self.task = task
+        return task

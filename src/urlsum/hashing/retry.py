@@ -1,0 +1,75 @@
+"""The retry policy: which failure is tried again, after how long, and how often without progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import random as random_fraction
+
+from urlsum.errors import FailureCode, HttpFailed, OriginError
+
+# Statuses that a later try may cure: RFC 9110 15.5.9 (408), RFC 8470 (425), RFC 6585 (429), and the 5xx that
+# RFC 9110 15.6 describes as passing. Any other status is the origin's final word.
+PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# The longest wait of our own choosing: what one SQS message can be delayed by.
+LONGEST_BACKOFF_SECONDS = 900.0
+# The longest wait that an origin may ask for. Maintenance windows end within it; a task lives for days.
+LONGEST_RETRY_AFTER_SECONDS = 6 * 3600.0
+# How often a task may begin again because its file changed. Two are for the release that was being uploaded
+# just then; a file that changes faster than it can be read has no digest to report.
+MAX_RESTARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one failure code is met; ``most`` bounds the attempts without progress, None means MAX_ATTEMPTS."""
+
+    retry: bool
+    most: int | None = None
+
+
+NEVER = Policy(retry=False)
+PATIENTLY = Policy(retry=True)
+# Mostly a property of the origin, but one broken machine behind a balancer looks the same.
+ONCE_MORE = Policy(retry=True, most=2)
+
+POLICIES: dict[FailureCode, Policy] = {
+    FailureCode.BLOCKED: NEVER,
+    FailureCode.DNS: PATIENTLY,
+    FailureCode.CONNECT: PATIENTLY,
+    FailureCode.TLS: ONCE_MORE,
+    FailureCode.HTTP: PATIENTLY,  # narrowed by PASSING_STATUSES
+    FailureCode.PROTOCOL: ONCE_MORE,
+    FailureCode.INCOMPLETE: PATIENTLY,
+    FailureCode.CHANGED: PATIENTLY,  # narrowed by MAX_RESTARTS
+    FailureCode.TIMEOUT: PATIENTLY,
+    FailureCode.TOO_LARGE: NEVER,
+    FailureCode.REDIRECTS: NEVER,
+    FailureCode.UNVERIFIABLE: NEVER,
+    FailureCode.INTERNAL: PATIENTLY,
+}
+
+
+def delay(
+    error: OriginError,
+    *,
+    attempts: int,
+    max_attempts: int,
+    base_seconds: float,
+    fraction: Callable[[], float] = random_fraction,
+) -> float | None:
+    """Seconds to wait before the next try, or None when there is to be none.
+
+    ``attempts`` counts the tries since the last progress, the one that just failed included. The wait doubles from
+    ``base_seconds`` and is drawn from its upper half, so that tasks which failed together do not return together.
+    """
+    policy = POLICIES[error.code]
+    if not policy.retry or (isinstance(error, HttpFailed) and error.status not in PASSING_STATUSES):
+        return None
+    if attempts >= (max_attempts if policy.most is None else min(policy.most, max_attempts)):
+        return None
+    backoff = min(base_seconds * 2.0 ** (max(attempts, 1) - 1), LONGEST_BACKOFF_SECONDS)
+    wait = backoff * (0.5 + 0.5 * fraction())
+    if error.retry_after is None:
+        return wait
+    return max(wait, min(error.retry_after, LONGEST_RETRY_AFTER_SECONDS))

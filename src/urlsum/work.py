@@ -1,0 +1,41 @@
+"""One delivery of one message: a slice of hashing, then the mail, then the next message if there is more to do."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from urlsum.errors import LeaseLost, NothingToDo, NotDue, TaskNotFound
+from urlsum.hashing.job import run_slice
+from urlsum.notify import deliver
+from urlsum.task import Mail
+
+if TYPE_CHECKING:
+    from urlsum.hashing.job import Bench
+    from urlsum.mail import Mailer
+    from urlsum.queues import TaskQueue
+    from urlsum.task import Task
+
+log = logging.getLogger(__name__)
+
+
+def work(task_id: str, bench: Bench, *, queue: TaskQueue, mailer: Mailer, deadline: float) -> Task | None:
+    """Do what the task needs now; return it as it was last written, None when there was nothing to do.
+
+    Raises LeaseHeld, TableUnavailable, QueueUnavailable: the message must come again.
+    """
+    try:
+        task = run_slice(task_id, bench, deadline=deadline)
+        if task.complete and task.mail is Mail.PENDING:
+            public_url = bench.settings.public_url
+            task = deliver(task, table=bench.table, mailer=mailer, public_url=public_url, now=bench.now)
+    except NotDue as early:
+        # Queues cannot delay a message for as long as an origin may ask to be left alone.
+        queue.send(task_id, delay=max(0.0, early.due_at - bench.now()))
+        return None
+    except (NothingToDo, TaskNotFound, LeaseLost) as nothing:
+        log.info("task %s: %s", task_id, type(nothing).__name__)
+        return None
+    if task.due_at is not None:
+        queue.send(task.id, delay=max(0.0, task.due_at - bench.now()))
+    return task
