@@ -1,0 +1,61 @@
+"""template.yaml as data, and its table, queue and mail identity made for real in whatever answers for AWS (moto)."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
+
+from tests.support.intrinsics import Resolver, Template
+
+PATH = Path(__file__).parents[2] / "template.yaml"
+# MailFrom has no default; a deployment must choose it, and so must a test.
+PARAMETERS = {"MailFrom": "urlsum@example.org"}
+
+
+@cache
+def load() -> Template:
+    """Read the template, every CloudFormation tag in its long form (``!Ref X`` as ``{"Ref": "X"}``)."""
+    template: Template = yaml_parse(PATH.read_text(encoding="utf-8"))
+    return template
+
+
+def create_table(dynamodb_client: Any) -> str:
+    """Create the task table as the template has it, TTL and backups included; return its name."""
+    name = "TasksTable"
+    properties = Resolver(load(), PARAMETERS).resource(name)
+    # The two that CloudFormation sets by calls of their own.
+    ttl = properties.pop("TimeToLiveSpecification")
+    backups = properties.pop("PointInTimeRecoverySpecification")
+    sse = properties.pop("SSESpecification")
+    dynamodb_client.create_table(
+        TableName=name, SSESpecification={"Enabled": sse.pop("SSEEnabled"), **sse}, **properties
+    )
+    dynamodb_client.get_waiter("table_exists").wait(TableName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20})
+    dynamodb_client.update_time_to_live(TableName=name, TimeToLiveSpecification=ttl)
+    dynamodb_client.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=backups)
+    return name
+
+
+def create_queue(sqs_client: Any) -> str:
+    """Create the task queue and its dead-letter queue as the template has them; return the task queue's URL."""
+    dead_letters = _create_queue(sqs_client, "DeadLetterQueue", Resolver(load(), PARAMETERS))
+    arn = sqs_client.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    return _create_queue(sqs_client, "TasksQueue", Resolver(load(), PARAMETERS, {("DeadLetterQueue", "Arn"): arn}))
+
+
+def _create_queue(sqs_client: Any, resource: str, resolve: Resolver) -> str:
+    properties = resolve.resource(resource)
+    name = properties.pop("QueueName", resource)
+    url: str = sqs_client.create_queue(QueueName=name, Attributes={k: _attribute(v) for k, v in properties.items()})[
+        "QueueUrl"
+    ]
+    return url
+
+
+def _attribute(value: Any) -> str:
+    # SQS takes every attribute as a string, policies as JSON.
+    return value if isinstance(value, str) else json.dumps(value)
