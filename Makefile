@@ -1,0 +1,90 @@
+# Two commands are all the set-up there is: `make run` and `make test`.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SAM_VENV ?= .venv-sam
+SAM := $(SAM_VENV)/bin/sam
+PORT ?= 5000
+# Arguments for pytest: make test ARGS="tests/unit -k guard"
+ARGS ?=
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev run migrate test test-long check format openapi lock sam-build sam-local clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "urlsum needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.13 …" >&2; exit 1; }
+	@echo "Creating $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: selfhost/requirements.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what the service needs …"
+	@$(PIP) -r selfhost/requirements.txt
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements.txt $(VENV)/.installed
+	@echo "Installing the developer's tools …"
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+# The SAM CLI pins other versions of boto3 and requests than ours, so it lives in an environment of its own.
+$(SAM): requirements-sam.txt
+	@echo "Creating $(SAM_VENV) for the SAM CLI …"
+	@$(PYTHON) -m venv $(SAM_VENV)
+	@$(SAM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-sam.txt
+	@touch $@
+
+install: $(VENV)/.installed ## Create .venv with the pinned requirements of the service
+
+install-dev: $(VENV)/.installed-dev $(SAM) ## Add the pinned tools of a developer
+
+# Loopback is opened here and only here, so that a newcomer can hash a file served on the same machine.
+run: install ## Serve on http://127.0.0.1:5000 with SQLite and an embedded worker (PORT=… changes it)
+	@PORT=$(PORT) ALLOWED_NETWORKS="$${ALLOWED_NETWORKS-127.0.0.0/8,::1/128}" exec $(BIN)/python -m selfhost.server
+
+migrate: install ## Bring the database of DATABASE_URI to the newest schema
+	@$(BIN)/python -m selfhost.migrate
+
+test: install $(VENV)/.installed-dev ## Run the tests that need no containers
+	@$(BIN)/python -m pytest -m "not sam and not long" $(ARGS)
+
+test-long: install $(VENV)/.installed-dev ## Run the tests that take minutes
+	@$(BIN)/python -m pytest -m long $(ARGS)
+
+check: install-dev ## Style, types, import rule, template and API description
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m scripts.openapi --check
+	@$(SAM) validate --lint
+	@$(BIN)/python -m scripts.lint_template
+
+format: install-dev ## Rewrite the sources in the project's style
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+openapi: install-dev ## Write docs/openapi.json anew
+	@$(BIN)/python -m scripts.openapi
+
+# Needs uv (https://docs.astral.sh/uv/) on PATH. One file for all Pythons from 3.11 on.
+lock: ## Pin every dependency of the .in files anew
+	@for name in src/requirements selfhost/requirements requirements requirements-sam; do \
+		uv pip compile --quiet --universal --python-version 3.11 --no-header $$name.in --output-file $$name.txt; \
+	done
+
+sam-build: install-dev ## Build the functions and the layer into .aws-sam/
+	@$(SAM) build
+
+sam-local: sam-build ## Serve the built functions in containers against a local AWS
+	@$(BIN)/python -m scripts.sam_local
+
+clean: ## Remove what can be made again; tasks (data/) and mails (outbox/) stay
+	@rm -rf $(VENV) $(SAM_VENV) .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
