@@ -11,7 +11,7 @@ ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run migrate test test-long check format openapi lock sam-build sam-local clean
+.PHONY: help install install-dev run migrate test test-containers test-long check format openapi lock sam-build sam-local clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ migrate: install ## Bring the database of DATABASE_URI to the newest schema
 test: install $(VENV)/.installed-dev ## Run the tests that need no containers
 	@$(BIN)/python -m pytest -m "not sam and not long" $(ARGS)
 
+test-containers: sam-build ## Run the tests that drive containers; needs a Docker engine
+	@$(BIN)/python -m pytest -m sam $(ARGS)
+
 test-long: install $(VENV)/.installed-dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
@@ -79,8 +82,9 @@ lock: ## Pin every dependency of the .in files anew
 		uv pip compile --quiet --universal --python-version 3.11 --no-header $$name.in --output-file $$name.txt; \
 	done
 
+# Containers on this machine run its own architecture; the template's default is what is deployed.
 sam-build: install-dev ## Build the functions and the layer into .aws-sam/
-	@$(SAM) build
+	@$(SAM) build --parameter-overrides Architecture=$$(uname -m | sed s/aarch64/arm64/)
 
 sam-local: sam-build ## Serve the built functions in containers against a local AWS
 	@$(BIN)/python -m scripts.sam_local

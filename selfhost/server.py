@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -11,14 +12,14 @@ import threading
 from typing import TYPE_CHECKING
 
 import uvicorn
-from sqlalchemy.engine import make_url
-
 from functions.check.app import router as check
 from functions.submit.app import router as submit
+from sqlalchemy.engine import make_url
+from urlsum.web.application import application
+
 from selfhost.migrate import upgrade
 from urlsum import settings
 from urlsum.errors import SettingsError, Unavailable
-from urlsum.web.application import application
 
 if TYPE_CHECKING:
     from urlsum.settings import Settings
@@ -61,7 +62,7 @@ class EmbeddedWorker:
         while not self._stopping.is_set():
             # The pipe is never written to: when this process dies, however it dies, the worker reads its end.
             command = [sys.executable, "-m", "selfhost.worker", "--embedded"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE)
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 (all of it is ours)
             status = self._process.wait()
             if not self._stopping.is_set():
                 log.warning("the worker ended with status %s and is started again", status)
@@ -92,6 +93,8 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     host: str = parser.parse_args().host
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    # uvicorn raises the signal that ended it once more when it is done; this keeps SIGTERM from skipping the clean-up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         config = settings.load()
         listener = socket.create_server((host, config.port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)

@@ -14,6 +14,8 @@ from urlsum.errors import SettingsError
 
 Network = IPv4Network | IPv6Network
 Seconds = Annotated[float, Field(gt=0)]
+HIGHEST_PORT = 65535
+Port = Annotated[int, Field(ge=1, le=HIGHEST_PORT)]
 
 
 class Settings(BaseSettings):
@@ -36,7 +38,7 @@ class Settings(BaseSettings):
     # Mail
     mail_backend: Literal["ses", "smtp", "outbox"] = "outbox"
     mail_server: str = "localhost"
-    mail_port: Annotated[int, Field(ge=1, le=65535)] = 587
+    mail_port: Port = 587
     mail_username: str | None = None
     mail_password: SecretStr | None = None
     mail_use_tls: bool = True
@@ -45,7 +47,7 @@ class Settings(BaseSettings):
 
     # The web
     public_url: Annotated[str | None, Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$")] = None
-    port: Annotated[int, Field(ge=1, le=65535)] = 5000
+    port: Port = 5000
 
     # What may be contacted. 8080 and 8443 beside the two standard ports: mirrors use them.
     allowed_networks: Annotated[tuple[Network, ...], NoDecode] = ()
@@ -84,7 +86,7 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         ports = frozenset(int(part) for part in value.split(",") if part.strip())
-        if not all(1 <= port <= 65535 for port in ports):
+        if not all(1 <= port <= HIGHEST_PORT for port in ports):
             raise ValueError("ports are whole numbers from 1 to 65535, separated by commas")
         return ports
 

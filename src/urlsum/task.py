@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from urlsum.errors import FailureCode, LeaseHeld, NothingToDo, NotDue
+from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo
 
 
 class Status(StrEnum):

@@ -7,7 +7,6 @@ laptop for boto3. Nothing here opens a connection.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -17,6 +16,8 @@ from urlsum.origin.guard import Guard
 from urlsum.origin.http import Origin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from urlsum.mail import Mailer
     from urlsum.queues import TaskQueue
     from urlsum.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from urlsum.errors import LeaseLost, NothingToDo, NotDue, TaskNotFound
+from urlsum.errors import LeaseLost, NotDue, NothingToDo, TaskNotFound
 from urlsum.hashing.job import run_slice
 from urlsum.notify import deliver
 from urlsum.task import Mail

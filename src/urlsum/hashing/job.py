@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, Self
 
 from urlsum.errors import (
     Changed,
-    Conflict,
     DeadlineReached,
     FailureCode,
     Incomplete,
     OriginError,
     StateError,
-    TimedOut,
     UrlsumError,
 )
 from urlsum.hashing import retry
@@ -29,7 +26,8 @@ from urlsum.hashing.md5 import MD5
 from urlsum.task import Checkpoint, Failure, Task
 
 if TYPE_CHECKING:
-    from urlsum.origin.http import Body, Origin
+    from collections.abc import Callable
+
     from urlsum.settings import Settings
     from urlsum.tables import TaskTable
 
@@ -44,12 +42,54 @@ MAX_SLICES = 10_000
 RATE_MEMORY_SECONDS = 30.0
 
 
+class Stream(Protocol):
+    """The bytes of one version of one file, in order: ``urlsum.origin.http.Body``, or a synthetic one in tests.
+
+    ``offset`` is where the first byte stands in the file, ``size`` the total length once it is proven, and
+    ``validator`` the proof of version as of the bytes read so far.
+    """
+
+    offset: int
+    size: int | None
+
+    @property
+    def validator(self) -> str:
+        """At most a few hundred characters, kept in the checkpoint."""
+        ...
+
+    def read(self) -> memoryview:
+        """The next bytes, valid until the next call; empty only at the proven end.
+
+        Raises OriginError, and DeadlineReached when the deadline came first.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class Source(Protocol):
+    """Opens files: ``urlsum.origin.http.Origin``, or a synthetic one in tests."""
+
+    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> Stream:
+        """The file from ``resume`` on.
+
+        Raises Changed when it is not provably the same, other OriginErrors, and DeadlineReached.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What a slice works with; ``now`` is the wall clock, ``monotonic`` the one that ``deadline`` is on."""
 
     table: TaskTable
-    origin: Origin
+    origin: Source
     settings: Settings
     now: Callable[[], float]
     monotonic: Callable[[], float]
@@ -115,7 +155,7 @@ class _Slice:
                 self._checkpoint(body)
                 raise
 
-    def _open(self) -> Body:
+    def _open(self) -> Stream:
         origin, url = self.bench.origin, self.task.url
         checkpoint = self.task.checkpoint
         if checkpoint is not None:
@@ -142,7 +182,7 @@ class _Slice:
         self.task = self._write(self.task.restarted(self.bench.now()))
         self.md5 = MD5()
 
-    def _hash(self, body: Body) -> Task:
+    def _hash(self, body: Stream) -> Task:
         md5, monotonic, interval = self.md5, self.bench.monotonic, self.bench.settings.checkpoint_seconds
         due_time, due_count = monotonic() + interval, md5.count + CHECKPOINT_BYTES
         while chunk := body.read():
@@ -154,7 +194,7 @@ class _Slice:
             raise Incomplete(f"{md5.count} bytes were read of a file of {body.size}")
         return self._write(self.task.done(md5.hexdigest(), md5.count, self.bench.now()))
 
-    def _checkpoint(self, body: Body) -> None:
+    def _checkpoint(self, body: Stream) -> None:
         offset, state = self.md5.checkpoint()
         if offset == 0:
             return
@@ -194,7 +234,9 @@ class _Slice:
             max_attempts=settings.max_attempts,
             base_seconds=settings.retry_base_seconds,
         )
-        log.info("task %s: %s: %s; %s", self.task.id, error.code, error, "given up" if wait is None else f"{wait:.0f} s")
+        log.info(
+            "task %s: %s: %s; %s", self.task.id, error.code, error, "given up" if wait is None else f"{wait:.0f} s"
+        )
         if wait is None:
             return self._write(self.task.failed(failure, now))
         return self._write(self.task.retried(failure, now, delay=wait))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from random import random as random_fraction
+from typing import TYPE_CHECKING
 
 from urlsum.errors import FailureCode, HttpFailed, OriginError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Statuses that a later try may cure: RFC 9110 15.5.9 (408), RFC 8470 (425), RFC 6585 (429), and the 5xx that
 # RFC 9110 15.6 describes as passing. Any other status is the origin's final word.

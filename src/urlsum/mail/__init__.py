@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+# How long a mailer may take over one letter. Long enough for a mail server that greets slowly on purpose, short enough
+# to fit between the end of a worker's slice and Lambda's time-out, see template.yaml.
+SEND_SECONDS = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:
@@ -19,8 +23,9 @@ class Mailer(Protocol):
     """Hands a letter to a mail system."""
 
     def send(self, letter: Letter) -> None:
-        """Return once the mail system has taken the letter.
+        """Return once the mail system has taken the letter, or raise, within about SEND_SECONDS.
 
-        Raises MailRefused when it never will, MailUnavailable when a later try may succeed.
+        Raises MailRefused when this recipient or this letter will never be taken, MailUnavailable when a later try
+        may succeed: also when it is the operator who must mend something first, since the mail can wait for that.
         """
         ...

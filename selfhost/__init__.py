@@ -1,0 +1,1 @@
+"""The processes of urlsum off AWS: server, worker, migrations."""
