@@ -1,0 +1,74 @@
+"""A letter as an Internet message (RFC 5322, RFC 2045): to one recipient, with no room for another header."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+from urlsum.errors import MailRefused, SettingsError
+
+if TYPE_CHECKING:
+    from urlsum.mail import Letter
+
+# The header by which autoresponders know not to answer (RFC 3834, 5).
+AUTO_SUBMITTED = ("Auto-Submitted", "auto-generated")
+# 998 characters, the longest line that RFC 5322, 2.1.1 allows, keep a long URL in one piece for people who read the
+# source of a message; what is longer is encoded. Encoded too is what is not ASCII, as not every server takes 8 bits.
+POLICY = SMTP.clone(max_line_length=998, cte_type="7bit")
+
+
+def sender(mail_from: str) -> Address:
+    """The one address in ``mail_from``, with or without a display name. Raises SettingsError."""
+    message = EmailMessage(policy=POLICY)
+    try:
+        message["From"] = mail_from
+    except (MessageError, ValueError):  # a line break
+        addresses: tuple[Address, ...] = ()
+    else:
+        addresses = () if message["From"].defects else message["From"].addresses
+    if len(addresses) != 1 or not addresses[0].domain:
+        raise SettingsError(f"MAIL_FROM: not one e-mail address, with or without a name (it is {mail_from!r})")
+    return addresses[0]
+
+
+def recipient(letter: Letter) -> Address:
+    """The one address that the letter goes to. Raises MailRefused unless ``letter.to`` is exactly that."""
+    try:
+        address = Address(addr_spec=letter.to)
+    # IndexError is how the parser of CPython answers an empty address; defects are MessageErrors.
+    except (MessageError, ValueError, IndexError) as exc:
+        raise MailRefused("the recipient is not one e-mail address") from exc
+    if address.addr_spec != letter.to:  # a comment or white space, which the parser drops
+        raise MailRefused("the recipient is not one e-mail address")
+    return address
+
+
+def subject(letter: Letter) -> str:
+    """The subject. Raises MailRefused when it is not a single line of printable characters."""
+    if not letter.subject.isprintable():
+        raise MailRefused("the subject holds a control character")
+    return letter.subject
+
+
+def build(letter: Letter, sent_by: Address, *, now: float) -> EmailMessage:
+    """The message from ``sent_by``, dated ``now`` (epoch seconds). Raises MailRefused.
+
+    The Message-ID is made from the letter, not from chance: should a crash between sending and noting it cause the same
+    letter to go out again, mail systems that look at it can tell that this is the same message.
+    """
+    message = EmailMessage(policy=POLICY)
+    message["From"] = sent_by
+    message["To"] = recipient(letter)
+    message["Subject"] = subject(letter)
+    message["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
+    identity = hashlib.sha256(repr(letter).encode()).hexdigest()[:32]
+    message["Message-ID"] = f"<{identity}@{sent_by.domain}>"
+    message[AUTO_SUBMITTED[0]] = AUTO_SUBMITTED[1]
+    message.set_content(letter.body)
+    return message

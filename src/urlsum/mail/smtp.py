@@ -1,0 +1,141 @@
+"""Mail through an SMTP server (RFC 5321), with STARTTLS (RFC 3207) or TLS from the first byte (RFC 8314)."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+import time
+from contextlib import closing, suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from urlsum.errors import MailError, MailRefused, MailUnavailable, SettingsError
+from urlsum.mail import SEND_SECONDS, Letter, mime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.settings import Settings
+
+# The port that RFC 8314, 7.3 gives to submission inside TLS: there is no clear text on it to start TLS from.
+IMPLICIT_TLS_PORT = 465
+# Per address of the server's name; the whole session is bounded by SEND_SECONDS.
+CONNECT_SECONDS = 10.0
+# The letter is taken by then, so a slow farewell is not worth a worker's time.
+QUIT_SECONDS = 2.0
+# 5yz: "permanent negative completion" (RFC 5321, 4.2.1).
+PERMANENT = 500
+# "Authentication required", and its kin (RFC 4954, 6): said of the letter, but the operator's to mend.
+AUTHENTICATION_REPLIES = frozenset({530, 534, 535, 538})
+
+
+class SmtpMailer:
+    """Sends through MAIL_SERVER, one session per letter: results come minutes apart, and servers drop idle clients.
+
+    With MAIL_USE_TLS nothing is said before TLS is up and the server's certificate is checked, against SSL_CERT_FILE if
+    set; a server that does not offer it is an error, never a reason to go on in the clear. Raises SettingsError when
+    MAIL_FROM is no address, or the login cannot be said in ASCII.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        send_seconds: float = SEND_SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._from = mime.sender(settings.mail_from)
+        password = settings.mail_password.get_secret_value() if settings.mail_password else ""
+        if not (password + (settings.mail_username or "")).isascii():
+            # smtplib would raise UnicodeEncodeError, at the first mail and with the password in it.
+            raise SettingsError("MAIL_USERNAME, MAIL_PASSWORD: only ASCII characters can be sent to a mail server")
+        self._clock = clock
+        self._monotonic = monotonic
+        self._send_seconds = send_seconds
+
+    def send(self, letter: Letter) -> None:
+        """Return when the server has said 250 to the whole letter.
+
+        A 5xx to the recipient or to the content is MailRefused. Everything else is MailUnavailable: 4xx, no connection,
+        TLS, and also a refused login or sender, since those are the operator's mistake and not the recipient's.
+        """
+        message = mime.build(letter, self._from, now=self._clock())
+        try:
+            with closing(self._open()) as session:
+                session.sendmail(self._from.addr_spec, [letter.to], message.as_bytes())
+                session.farewell()
+        except smtplib.SMTPRecipientsRefused as exc:
+            # The text of the exception would put the address into the log.
+            raise _judged("the recipient", *exc.recipients[letter.to]) from exc
+        except smtplib.SMTPDataError as exc:
+            raise _judged("the mail", exc.smtp_code, exc.smtp_error) from exc
+        except (
+            OSError,
+            UnicodeError,
+        ) as exc:  # SMTPException and ssl.SSLError are OSErrors, a bad host name is the other
+            raise MailUnavailable(f"{self._settings.mail_server}:{self._settings.mail_port}: {exc}") from exc
+
+    def _open(self) -> _Session:
+        settings = self._settings
+        session = self._connect()
+        try:
+            if settings.mail_use_tls and not isinstance(session, _TlsSession):
+                session.starttls(context=self._context)
+            if settings.mail_username is not None:
+                password = settings.mail_password.get_secret_value() if settings.mail_password else ""
+                session.login(settings.mail_username, password)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def _connect(self) -> _Session:
+        server, port = self._settings.mail_server, self._settings.mail_port
+        # The name in EHLO. Left to smtplib, it would be asked of the DNS, for as long as that takes.
+        name = self._from.domain
+        deadline = self._monotonic() + self._send_seconds
+        connect = min(CONNECT_SECONDS, self._send_seconds)
+        if port == IMPLICIT_TLS_PORT:
+            tls = {"context": self._context}
+            return _TlsSession(server, port, name, timeout=connect, deadline=deadline, monotonic=self._monotonic, **tls)
+        return _Session(server, port, name, timeout=connect, deadline=deadline, monotonic=self._monotonic)
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self._settings.ssl_cert_file)
+
+
+class _Session(smtplib.SMTP):
+    """A session in which every reply must come before one common deadline, however many there are."""
+
+    # The other arguments are those of smtplib.SMTP and SMTP_SSL.
+    def __init__(self, *args: Any, deadline: float, monotonic: Callable[[], float], **kwargs: Any) -> None:  # noqa: ANN401
+        self._deadline = deadline
+        self._monotonic = monotonic
+        super().__init__(*args, **kwargs)
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.sock is not None:
+            left = self._deadline - self._monotonic()
+            if left <= 0:
+                raise TimeoutError("the mail server took too long")
+            self.sock.settimeout(left)
+        return super().getreply()
+
+    def farewell(self) -> None:
+        """Say QUIT, and pass over what is answered: the letter is taken already, and must not be sent again."""
+        self._deadline = self._monotonic() + QUIT_SECONDS
+        with suppress(OSError):
+            self.quit()
+
+
+class _TlsSession(_Session, smtplib.SMTP_SSL):
+    """The same inside TLS."""
+
+
+def _judged(what: str, code: int, reply: bytes | str) -> MailError:
+    text = reply.decode(errors="replace") if isinstance(reply, bytes) else reply
+    permanent = code >= PERMANENT and code not in AUTHENTICATION_REPLIES
+    return (MailRefused if permanent else MailUnavailable)(f"the mail server said to {what}: {code} {text}")
