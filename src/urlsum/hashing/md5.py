@@ -1,0 +1,129 @@
+"""MD5 (RFC 1321) that can be put down and taken up again: by another process, machine or architecture.
+
+A saved state is 29 bytes, integers little-endian:
+
+======  ======  =====================================================================
+offset  length  content
+======  ======  =====================================================================
+0       1       version of this layout: 1
+1       16      the chaining value: the words A, B, C, D of RFC 1321
+17      8       bytes hashed so far: a multiple of 64, MD5's block size
+25      4       CRC-32 (zlib's) of the 25 bytes before, so that damage is refused
+======  ======  =====================================================================
+
+States are only taken on block boundaries: no byte of the file itself is kept in one, and what it says does not
+depend on how a library buffers.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import threading
+import zlib
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar
+
+from urlsum.errors import StateError
+from urlsum.hashing import md5_engines
+from urlsum.hashing.md5_python import BLOCK
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from typing_extensions import Buffer
+
+    from urlsum.hashing.md5_engines import Context, Engine
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+_BODY = struct.Struct("<B4IQ")
+_CRC = struct.Struct("<I")
+STATE_SIZE = _BODY.size + _CRC.size
+
+# MD5 counts bits in 64 bits; past that it wraps, and a state could no longer say how long the file is.
+_END = 2**61
+
+_ENGINE, _REFUSALS = md5_engines.find()
+
+engine = _ENGINE.name
+"""What hashes in this process: ``libcrypto …`` nearly everywhere."""
+
+
+@cache
+def _warn_slow() -> None:
+    logger.warning(
+        "MD5 runs in pure Python, about 250 times slower than it could: install OpenSSL's libcrypto.so.3 "
+        "where the loader finds it (%s)",
+        "; ".join(_REFUSALS),
+    )
+
+
+class MD5:
+    """One running MD5. Its methods may be called from any thread, also while another one is in ``update``."""
+
+    __slots__ = ("_context", "_lock")
+
+    _engine: ClassVar[Engine] = _ENGINE
+
+    def __init__(self) -> None:
+        self._open(self._engine.begin(md5_engines.INITIAL, 0))
+
+    def _open(self, context: Context) -> None:
+        self._context = context
+        # update lets go of the GIL with the context half-way. Re-entrant, so that a signal handler that wants
+        # a checkpoint does not wait for the very thread that it interrupted.
+        self._lock = threading.RLock()
+        if self._engine is md5_engines.PYTHON:
+            _warn_slow()
+
+    @classmethod
+    def restore(cls, state: bytes) -> Self:
+        """Go on from what ``checkpoint`` returned. Raises StateError unless it is whole and of this version."""
+        if len(state) != STATE_SIZE:
+            raise StateError(f"a saved MD5 state has {STATE_SIZE} bytes, this one {len(state)}")
+        if state[0] != VERSION:
+            raise StateError(f"the saved MD5 state is of version {state[0]}, this urlsum reads version {VERSION}")
+        body, crc = state[: _BODY.size], state[_BODY.size :]
+        if _CRC.pack(zlib.crc32(body)) != bytes(crc):
+            raise StateError("the saved MD5 state is damaged: its checksum does not fit")
+        _, a, b, c, d, count = _BODY.unpack(body)
+        if count % BLOCK or count >= _END:
+            raise StateError(f"the saved MD5 state stands at byte {count}, where none can be taken")
+        if not count and (a, b, c, d) != md5_engines.INITIAL:
+            raise StateError("the saved MD5 state stands at byte 0 with the words of another place")
+        md5 = cls.__new__(cls)
+        md5._open(cls._engine.begin((a, b, c, d), count))  # noqa: SLF001 - its own class
+        return md5
+
+    @property
+    def count(self) -> int:
+        """Bytes hashed so far, those before a restore included."""
+        with self._lock:
+            return self._context.count
+
+    def update(self, data: Buffer) -> None:
+        """Hash more bytes, in place and without the GIL.
+
+        ``data`` is anything that lends its memory in one piece, writable or not; it is released on return.
+        Raises TypeError or BufferError for anything else, and has then hashed nothing of it.
+        """
+        with self._lock:
+            self._context.update(data)
+
+    def hexdigest(self) -> str:
+        """Return the MD5 of the bytes so far, as 32 lower-case hex digits; more may follow."""
+        with self._lock:
+            return md5_engines.digest(self._context).hex()
+
+    def checkpoint(self) -> tuple[int, bytes]:
+        """Return the last block boundary at or before ``count``, in bytes, and the state there.
+
+        Whoever restores it must go on with the byte at that offset.
+        """
+        with self._lock:
+            words, count = self._context.words, self._context.count
+        offset = count - count % BLOCK
+        body = _BODY.pack(VERSION, *words, offset)
+        return offset, body + _CRC.pack(zlib.crc32(body))
