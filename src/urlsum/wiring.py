@@ -12,13 +12,13 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from urlsum import settings as settings_module
-from urlsum.origin.guard import Guard
-from urlsum.origin.http import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.mail import Mailer
+    from urlsum.origin.guard import Guard
+    from urlsum.origin.http import Origin
     from urlsum.queues import TaskQueue
     from urlsum.settings import Settings
     from urlsum.tables import TaskTable
@@ -46,6 +46,9 @@ def ports() -> Ports:
 
 def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> Ports:
     """The ports that ``settings`` ask for; ``monotonic`` is the clock of all deadlines."""
+    from urlsum.origin.guard import Guard
+    from urlsum.origin.http import Origin
+
     table = _table(settings)
     guard = Guard(settings)
     return Ports(

@@ -161,6 +161,8 @@ class _Slice:
         if checkpoint is not None:
             try:
                 self.md5 = MD5.restore(checkpoint.md5_state)
+                if self.md5.count != checkpoint.offset:
+                    raise StateError(f"the state stands at {self.md5.count}, the checkpoint at {checkpoint.offset}")
             except StateError:
                 log.exception("task %s: unusable checkpoint, starting again", self.task.id)
                 self._restart()

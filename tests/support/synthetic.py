@@ -1,0 +1,80 @@
+"""Files that come from nowhere: any size, any version, any fault, no sockets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+from urlsum.errors import Changed, DeadlineReached
+from urlsum.task import Checkpoint
+
+
+@dataclass
+class Clock:
+    """A clock that moves only when it is told to."""
+
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class SyntheticSource:
+    """Serves ``content`` in pieces; each piece takes ``seconds`` on ``clock``.
+
+    ``fault(offset)`` is asked before each piece and may raise what an origin would.
+    """
+
+    content: bytes
+    clock: Clock
+    piece: int = 1000
+    seconds: float = 1.0
+    version: str = "v1"
+    fault: Callable[[int], None] = lambda offset: None
+    opened: list[int] = field(default_factory=list)
+
+    @property
+    def md5(self) -> str:
+        return hashlib.md5(self.content).hexdigest()
+
+    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> SyntheticStream:
+        self.opened.append(resume.offset if resume else 0)
+        if resume is not None and resume.validator != self.version:
+            raise Changed(f"{url}: another version")
+        return SyntheticStream(self, resume.offset if resume else 0, deadline)
+
+
+class SyntheticStream:
+    def __init__(self, source: SyntheticSource, offset: int, deadline: float) -> None:
+        self.source = source
+        self.offset = offset
+        self.size: int | None = len(source.content)
+        self.version = source.version
+        self.closed = False
+        self._at = offset
+        self._deadline = deadline
+
+    @property
+    def validator(self) -> str:
+        return self.version
+
+    def read(self) -> memoryview:
+        if self.source.clock() >= self._deadline:
+            raise DeadlineReached
+        self.source.fault(self._at)
+        self.source.clock.now += self.source.seconds
+        piece = self.source.content[self._at : self._at + self.source.piece]
+        self._at += len(piece)
+        return memoryview(piece)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

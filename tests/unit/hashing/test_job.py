@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.memory import MemoryTaskTable
+from tests.support.synthetic import Clock, SyntheticSource
+from urlsum import errors
+from urlsum.errors import FailureCode, LeaseHeld, LeaseLost, NothingToDo
+from urlsum.hashing import retry
+from urlsum.hashing.job import Bench, run_slice
+from urlsum.settings import Settings
+from urlsum.task import Checkpoint, Mail, Status, Task
+
+ID = "0e4fac17-0000-4000-8000-000000000000"
+CONTENT = bytes(range(256)) * 400  # 102,400 bytes: 103 pieces of the synthetic origin, so 103 seconds
+SETTINGS = Settings(checkpoint_seconds=10, lease_seconds=90, max_attempts=3)
+
+
+class Desk:
+    """A table with one queued task, a synthetic origin, and a clock for both."""
+
+    def __init__(self, content: bytes = CONTENT, settings: Settings = SETTINGS) -> None:
+        self.clock = Clock()
+        self.table = MemoryTaskTable()
+        self.source = SyntheticSource(content, self.clock)
+        self.bench = Bench(self.table, self.source, settings, self.clock, self.clock)
+        now = self.clock()
+        self.table.add(
+            Task(id=ID, url="https://o.example/f", created_at=now, updated_at=now, due_at=now, expires_at=2_000_000)
+        )
+
+    def slice(self, seconds: float = 10_000) -> Task:
+        return run_slice(ID, self.bench, deadline=self.clock() + seconds)
+
+    @property
+    def stored(self) -> Task:
+        return self.table.get(ID)
+
+    def set(self, task: Task) -> None:
+        self.table.save(task, over=self.stored)
+
+
+def test_a_file_is_hashed_in_one_slice() -> None:
+    desk = Desk()
+    task = desk.slice()
+    assert (task.status, task.md5, task.size) == (Status.DONE, desk.source.md5, len(CONTENT))
+    assert desk.stored == task
+    assert desk.source.opened == [0]
+
+
+def test_an_empty_file_has_the_empty_digest() -> None:
+    desk = Desk(b"")
+    assert desk.slice().md5 == "d41d8cd98f00b204e9800998ecf8427e"
+
+
+def test_the_deadline_hands_over_and_the_next_slice_goes_on() -> None:
+    desk = Desk()
+    first = desk.slice(seconds=30)
+    assert (first.status, first.offset % 64, first.lease_until, first.attempts) == (Status.RUNNING, 0, 0.0, 0)
+    assert 29_000 < first.offset <= 30_000
+    assert first.due_at == desk.clock()
+    second = desk.slice(seconds=30)
+    assert second.offset > first.offset
+    last = desk.slice()
+    assert (last.md5, last.slices) == (desk.source.md5, 3)
+    assert desk.source.opened == [0, first.offset, second.offset]
+
+
+def test_checkpoints_are_written_on_the_way_and_renew_the_lease() -> None:
+    desk = Desk()
+    writes: list[Task] = []
+    save = desk.table.save
+
+    def spy(task: Task, *, over: Task, lease_before: float | None = None) -> None:
+        writes.append(task)
+        save(task, over=over, lease_before=lease_before)
+
+    desk.table.save = spy  # type: ignore[method-assign]
+    desk.slice()
+    checkpoints = [task for task in writes if task.checkpoint is not None]
+    assert len(checkpoints) == 10  # 103 seconds at one checkpoint in 10
+    assert all(task.lease_until == task.updated_at + 90 for task in checkpoints)
+    assert [task.rate for task in checkpoints] == [pytest.approx(1000)] * 10
+
+
+def test_a_killed_slice_costs_at_most_one_checkpoint_interval() -> None:
+    desk = Desk()
+
+    def kill(offset: int) -> None:
+        if offset >= 55_000:
+            raise KeyboardInterrupt  # not an Exception: nothing in the slice may catch it
+
+    desk.source.fault = kill
+    with pytest.raises(KeyboardInterrupt):
+        desk.slice()
+    assert 45_000 <= desk.stored.offset <= 55_000
+    with pytest.raises(LeaseHeld):
+        desk.slice()
+    desk.clock.now += 91
+    desk.source.fault = lambda offset: None
+    assert desk.slice().md5 == desk.source.md5
+    assert desk.source.opened[1] >= 45_000
+
+
+def test_a_passing_failure_keeps_what_was_read_and_waits() -> None:
+    desk = Desk()
+
+    def cut(offset: int) -> None:
+        if offset == 5000:
+            raise errors.Incomplete("cut at 5000")
+
+    desk.source.fault = cut
+    task = desk.slice()
+    assert (task.status, task.offset, task.attempts) == (Status.QUEUED, 5000 // 64 * 64, 0)
+    assert task.error is not None
+    assert task.error.code is FailureCode.INCOMPLETE
+    assert task.due_at is not None
+    assert desk.clock() < task.due_at <= desk.clock() + 5
+
+
+def test_tries_without_progress_end_the_task_with_the_last_reason() -> None:
+    desk = Desk()
+
+    def silent(offset: int) -> None:
+        raise errors.TimedOut("silent for 30 s")
+
+    desk.source.fault = silent
+    for _ in range(2):
+        task = desk.slice()
+        assert task.status is Status.QUEUED
+        desk.clock.now += 1000
+    task = desk.slice()
+    assert (task.status, task.complete) == (Status.FAILED, True)
+    assert task.error is not None
+    assert (task.error.code, task.error.message) == (FailureCode.TIMEOUT, "silent for 30 s")
+    with pytest.raises(NothingToDo):
+        desk.slice()
+
+
+def test_tries_with_progress_may_go_on_for_ever() -> None:
+    desk = Desk()
+    slices = 0
+
+    def cut_after_two_pieces(offset: int) -> None:
+        if offset >= desk.source.opened[-1] + 2000:
+            raise errors.Incomplete("cut")
+
+    desk.source.fault = cut_after_two_pieces
+    while not desk.stored.complete:
+        desk.slice()
+        desk.clock.now += 1000
+        slices += 1
+    assert desk.stored.md5 == desk.source.md5
+    assert slices > 10 * SETTINGS.max_attempts
+
+
+def test_workers_that_die_without_progress_end_the_task_too() -> None:
+    desk = Desk()
+
+    def die(offset: int) -> None:
+        raise KeyboardInterrupt
+
+    desk.source.fault = die
+    for _ in range(SETTINGS.max_attempts):
+        with pytest.raises(KeyboardInterrupt):
+            desk.slice()
+        desk.clock.now += 91
+    task = desk.slice()
+    assert task.status is Status.FAILED
+    assert task.error is not None
+    assert task.error.code is FailureCode.INTERNAL
+
+
+def test_a_final_failure_is_recorded_at_once() -> None:
+    desk = Desk()
+
+    def gone(offset: int) -> None:
+        raise errors.HttpFailed(404, "404 Not Found")
+
+    desk.source.fault = gone
+    task = desk.slice()
+    assert task.status is Status.FAILED
+    assert task.error is not None
+    assert (task.error.code, task.error.message) == (FailureCode.HTTP, "404 Not Found")
+
+
+def test_a_bug_is_a_failure_not_a_crash() -> None:
+    desk = Desk()
+
+    def bug(offset: int) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    desk.source.fault = bug
+    task = desk.slice()
+    assert task.error is not None
+    assert task.error.code is FailureCode.INTERNAL
+    assert "secret" not in task.error.message
+
+
+def test_a_changed_file_is_begun_again() -> None:
+    desk = Desk()
+    desk.slice(seconds=30)
+    desk.source.content, desk.source.version = CONTENT[::-1], "v2"
+    task = desk.slice()
+    assert (task.status, task.md5, task.restarts) == (Status.DONE, desk.source.md5, 1)
+    assert desk.source.opened[-1] == 0
+
+
+def test_a_file_that_keeps_changing_ends_as_changed() -> None:
+    desk = Desk()
+    for version in range(100):
+        desk.source.version = f"v{version}"
+        task = desk.slice(seconds=30)
+        if task.complete:
+            break
+    assert task.error is not None
+    assert task.error.code is FailureCode.CHANGED
+    assert task.restarts == retry.MAX_RESTARTS
+    assert task.md5 is None
+
+
+def test_a_change_in_the_middle_of_a_slice_forgets_what_was_read() -> None:
+    desk = Desk()
+
+    def change(offset: int) -> None:
+        if offset >= 50_000 and desk.source.version == "v1":
+            desk.source.content, desk.source.version = CONTENT[::-1], "v2"
+            raise errors.Changed("the ETag changed")
+
+    desk.source.fault = change
+    task = desk.slice()
+    assert (task.status, task.offset) == (Status.QUEUED, 0)
+    desk.clock.now += 1000
+    assert desk.slice().md5 == desk.source.md5
+
+
+def test_a_corrupt_checkpoint_is_never_hashed_on() -> None:
+    desk = Desk()
+    task = desk.slice(seconds=30)
+    assert task.checkpoint is not None
+    broken = bytearray(task.checkpoint.md5_state)
+    broken[8] ^= 1
+    desk.set(replace(task, checkpoint=replace(task.checkpoint, md5_state=bytes(broken))))
+    assert desk.slice().md5 == desk.source.md5
+    assert desk.source.opened[-1] == 0
+
+
+def test_a_checkpoint_whose_offset_is_not_its_states_is_never_hashed_on() -> None:
+    desk = Desk()
+    task = desk.slice(seconds=30)
+    assert task.checkpoint is not None
+    desk.set(replace(task, checkpoint=Checkpoint(64, task.checkpoint.md5_state, "v1")))
+    assert desk.slice().md5 == desk.source.md5
+    assert desk.source.opened[-1] == 0
+
+
+def test_a_body_shorter_than_the_file_is_not_a_digest() -> None:
+    desk = Desk()
+    opened = desk.source.open
+
+    def lying(*args: object, **kwargs: object) -> object:
+        stream = opened(*args, **kwargs)  # type: ignore[arg-type]
+        stream.size = len(CONTENT) + 1
+        return stream
+
+    desk.source.open = lying  # type: ignore[assignment, method-assign]
+    task = desk.slice()
+    assert (task.md5, task.status) == (None, Status.QUEUED)
+    assert task.error is not None
+    assert task.error.code is FailureCode.INCOMPLETE
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing() -> None:
+    desk = Desk()
+    thief: list[Task] = []
+
+    def overtake(offset: int) -> None:
+        if offset == 20_000:
+            desk.clock.now += 1000  # asleep for longer than the lease
+            stored = desk.stored
+            thief.append(stored.claimed(desk.clock(), 90))
+            desk.table.save(thief[0], over=stored, lease_before=desk.clock())
+
+    desk.source.fault = overtake
+    with pytest.raises(LeaseLost):
+        desk.slice()
+    assert desk.stored == thief[0]
+
+
+def test_a_finished_task_with_a_mail_owed_is_claimed_but_not_hashed_again() -> None:
+    desk = Desk()
+    desk.set(replace(desk.stored, mail=Mail.PENDING))
+    done = desk.slice()
+    desk.clock.now += 91
+    again = desk.slice()
+    assert (again.md5, again.fence) == (done.md5, done.fence + 1)
+    assert desk.source.opened == [0]

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from urlsum import errors
+from urlsum.errors import FailureCode, HttpFailed, OriginError
+from urlsum.hashing import retry
+
+ALL = [kind for kind in OriginError.__subclasses__() if kind is not HttpFailed]
+
+
+def wait(error: OriginError, attempts: int = 1, fraction: float = 1.0) -> float | None:
+    return retry.delay(error, attempts=attempts, max_attempts=5, base_seconds=5, fraction=lambda: fraction)
+
+
+def test_every_failure_code_has_a_policy_and_an_error() -> None:
+    assert set(retry.POLICIES) == set(FailureCode)
+    assert {kind.code for kind in [*ALL, HttpFailed, OriginError]} == set(FailureCode)
+
+
+def test_the_wait_doubles_up_to_the_longest_message_delay() -> None:
+    timed_out = errors.TimedOut("slow")
+    waits = [
+        retry.delay(timed_out, attempts=n, max_attempts=99, base_seconds=5, fraction=lambda: 1.0)
+        for n in (0, 1, 2, 3, 50)
+    ]
+    assert waits == [5, 5, 10, 20, 900]
+
+
+def test_jitter_takes_up_to_half_of_the_wait() -> None:
+    assert wait(errors.TimedOut("slow"), fraction=0.0) == 2.5
+
+
+def test_attempts_without_progress_are_bounded() -> None:
+    assert wait(errors.Incomplete("cut"), attempts=4) is not None
+    assert wait(errors.Incomplete("cut"), attempts=5) is None
+    assert wait(errors.TlsFailed("expired"), attempts=1) is not None
+    assert wait(errors.TlsFailed("expired"), attempts=2) is None
+
+
+@pytest.mark.parametrize("kind", [errors.Blocked, errors.TooLarge, errors.BadRedirect, errors.Unverifiable])
+def test_what_another_try_cannot_cure_ends_at_once(kind: type[OriginError]) -> None:
+    assert wait(kind("no")) is None
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_passing_statuses_are_tried_again(status: int) -> None:
+    assert wait(HttpFailed(status, "later")) is not None
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451, 501, 505])
+def test_other_statuses_are_final(status: int) -> None:
+    assert wait(HttpFailed(status, "no")) is None
+
+
+def test_retry_after_lengthens_the_wait_within_bounds() -> None:
+    assert wait(HttpFailed(503, "busy", retry_after=120.0)) == 120
+    assert wait(HttpFailed(503, "busy", retry_after=0.0)) == 5
+    assert wait(HttpFailed(503, "busy", retry_after=10.0**9)) == 6 * 3600
