@@ -1,0 +1,47 @@
+"""Lint template.yaml as it is written and as CloudFormation gets it; exit 1 on any finding.
+
+cfn-lint knows CloudFormation's resources better than SAM's: a wrong RecursiveLoop, or a visibility time-out below
+the worker's, is found only after the translation. Runs offline.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from cfnlint.api import lint  # type: ignore[import-untyped]
+
+from tests.support import template, translation
+
+if TYPE_CHECKING:
+    from tests.support.intrinsics import Template
+
+REGIONS = ["us-east-1", "eu-central-1"]
+
+
+def findings(source: str) -> list[str]:
+    """Everything that cfn-lint says about a template, one line each."""
+    return [f"{match.rule.id} line {match.linenumber}: {match.message}" for match in lint(source, regions=REGIONS)]
+
+
+def translated_findings(source: Template) -> list[str]:
+    """Everything that cfn-lint says about the translation of a SAM template, for both architectures."""
+    found = []
+    for architecture in source["Parameters"]["Architecture"]["AllowedValues"]:
+        translated = translation.translate(source, {**template.PARAMETERS, "Architecture": architecture})
+        found += findings(json.dumps(translated, indent=1))
+    return found
+
+
+def main() -> int:
+    """Print the findings of both forms; return the exit status."""
+    found = [f"source: {line}" for line in findings(template.PATH.read_text(encoding="utf-8"))]
+    found += [f"translated: {line}" for line in translated_findings(template.load())]
+    for line in found:
+        print(f"template.yaml: {line}", file=sys.stderr)  # noqa: T201 (a command's findings)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

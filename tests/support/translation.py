@@ -1,0 +1,38 @@
+"""template.yaml as CloudFormation gets it: translated from SAM, offline and without credentials."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
+from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
+
+from tests.support.intrinsics import PSEUDO_PARAMETERS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.support.intrinsics import Template
+
+# What `sam package` puts in the place of local folders; the translator takes nothing else.
+PACKAGED = "s3://bucket/key"
+PATHS = ("CodeUri", "ContentUri")
+
+
+def translate(template: Template, parameters: Mapping[str, Any]) -> Template:
+    """Translate SAM's resources into CloudFormation's.
+
+    Parameters go over the template's defaults. Raises samtranslator's InvalidDocumentException. The managed policies of
+    AWS are not offered, since their list has to be fetched from IAM: a function without a role of its own fails here.
+    """
+    source = deepcopy(template)
+    for resource in source["Resources"].values():
+        for name in PATHS:
+            if name in resource.get("Properties", {}):
+                resource["Properties"][name] = PACKAGED
+    translator = Translator(None, Parser(), boto_session=boto3.Session(region_name=PSEUDO_PARAMETERS["AWS::Region"]))
+    translated: Template = translator.translate(source, parameter_values=dict(parameters))
+    translator.metrics.publish()  # to nowhere; it complains at exit if this was not called
+    return translated
