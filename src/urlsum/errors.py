@@ -14,6 +14,7 @@ UrlsumError
 │   ├── LeaseLost            this worker's fence is no longer the stored one
 │   ├── NotDue               the task waits for a later time (back-off)
 │   └── NothingToDo          the task is final and its mail is settled
+├── DeadlineReached          the slice's time is over: not a failure, the next one goes on
 ├── StateError               a saved MD5 state is corrupt or foreign
 ├── MailError
 │   ├── MailRefused          permanent: this recipient or message will never be taken
@@ -122,6 +123,10 @@ class NotDue(Conflict):
 
 class NothingToDo(Conflict):
     """The task is final and no mail is owed."""
+
+
+class DeadlineReached(UrlsumError):
+    """The deadline of the slice came before the end of the file; the next slice goes on from here."""
 
 
 class StateError(UrlsumError):
