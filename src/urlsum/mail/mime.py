@@ -32,7 +32,7 @@ def sender(mail_from: str) -> Address:
         addresses: tuple[Address, ...] = ()
     else:
         addresses = () if message["From"].defects else message["From"].addresses
-    if len(addresses) != 1 or not addresses[0].domain:
+    if len(addresses) != 1 or not addresses[0].domain or not addresses[0].addr_spec.isascii():
         raise SettingsError(f"MAIL_FROM: not one e-mail address, with or without a name (it is {mail_from!r})")
     return addresses[0]
 

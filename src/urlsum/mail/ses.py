@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 
 from __future__ import annotations
 
+from email.utils import formataddr
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ class SesMailer:
         name, value = mime.AUTO_SUBMITTED
         try:
             self._client.send_email(
-                FromEmailAddress=str(self._from),
+                FromEmailAddress=formataddr((self._from.display_name, self._from.addr_spec)),
                 Destination={"ToAddresses": [to]},
                 Content={
                     "Simple": {

@@ -1,0 +1,168 @@
+"""What the mails say: one for a digest, one for a failure, both plain text.
+
+Parts of a mail come from strangers: the URL from whoever submitted it, who need not be who reads the mail, and the
+message of a failure in part from the origin. So the URL stands on a line of its own and nowhere else, nothing from
+outside can break out of its line, and the file's name is quoted only where it is one plain word.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from urlsum.errors import FailureCode
+from urlsum.mail import Letter
+from urlsum.public import public_failure
+
+if TYPE_CHECKING:
+    from urlsum.task import Failure, Task
+
+# What RFC 3986, 2.2 lets stand in a URL beside the unreserved characters, which quote() never touches, and the percent
+# sign of what is encoded already.
+URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%"
+# A name under which browsers, wget and curl -O all save the file: they disagree on whatever must be encoded. The length
+# is the usual limit of file systems.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~@=,-]{0,254}")
+KIBI = 1024
+UNITS = ("KiB", "MiB", "GiB", "TiB")
+# Enough of an id to tell mails apart in a list; the whole one is in the body.
+ID_DIGITS = 8
+
+# Why such a thing happens, and what to do about it. The codes that are missing are never shown, see urlsum.public.
+CAUSES = {
+    FailureCode.CONNECT: (
+        "No host answers there, or it is one that urlsum does not contact: only public addresses are.",
+        "Open the URL yourself. If it works for you, submit it again later.",
+    ),
+    FailureCode.TLS: (
+        (
+            "The host cannot prove by its certificate that it is the one in the URL, or speaks no version of TLS that"
+            " is still safe."
+        ),
+        "Tell whoever runs the host; or use another mirror of the file.",
+    ),
+    FailureCode.HTTP: (
+        "The host answers, but does not hand out the file: it may have moved, need a login, or be overloaded.",
+        "Open the URL in a private window of your browser. If it works there, submit it again later.",
+    ),
+    FailureCode.PROTOCOL: (
+        "The host's answer breaks the rules of HTTP, so that what it sends cannot be told from what it does not.",
+        "Tell whoever runs the host; or use another mirror of the file.",
+    ),
+    FailureCode.INCOMPLETE: (
+        "The connection was cut before the end of the file, each time that urlsum tried.",
+        "Submit the URL again later, or use another mirror of the file.",
+    ),
+    FailureCode.CHANGED: (
+        "The file was replaced while urlsum read it, so no MD5 would be that of one whole version.",
+        "Submit the URL again when nobody writes to the file any more.",
+    ),
+    FailureCode.TIMEOUT: (
+        "The host sends nothing, or too slowly to come to an end.",
+        "Submit the URL again later, or use another mirror of the file.",
+    ),
+    FailureCode.TOO_LARGE: (
+        "The file is longer than this service reads.",
+        "Ask whoever runs this service for a higher limit; or run urlsum yourself.",
+    ),
+    FailureCode.REDIRECTS: (
+        "The host sends urlsum on to other places, too often or to nowhere.",
+        "Submit the URL at which your browser ends up.",
+    ),
+    FailureCode.UNVERIFIABLE: (
+        "The host does not say how long the file is, so that a cut connection looks like the end of it.",
+        "Use another mirror of the file, or another URL of it that gives its length.",
+    ),
+    FailureCode.INTERNAL: (
+        "Something is wrong with this service, not with the file.",
+        "Submit the URL again later. If it fails again, tell whoever runs this service the task's id.",
+    ),
+}
+
+WHY_YOU = """\
+You get this mail because your address was given together with this URL. If you did not do that, ignore the mail:
+it is no subscription.
+"""
+
+
+def compose(task: Task, *, public_url: str | None) -> Letter:
+    """The letter that tells the result of ``task``; with a link to its page when ``public_url`` is known.
+
+    The same task always gives the same letter. Raises ValueError when the task is not finished, or asked for no mail.
+    """
+    if task.email is None or task.finished_at is None:
+        raise ValueError(f"task {task.id} is not finished, or has nobody to write to")
+    if task.error is not None:
+        outcome, body = _failure(task, public_failure(task.error))
+    else:
+        outcome, body = _success(task, task.size or 0)
+    facts = [f"Finished:  {_when(task.finished_at)}", f"Task:      {task.id}"]
+    if public_url is not None:
+        facts.append(f"Link:      {public_url.rstrip('/')}/check?id={task.id}")
+    return Letter(
+        to=task.email,
+        subject=f"urlsum: {outcome} (task {task.id[:ID_DIGITS]})",
+        body="\n".join([*body, *facts, *_md5sum_line(task), "", "-- ", WHY_YOU]),
+    )
+
+
+def _success(task: Task, size: int) -> tuple[str, list[str]]:
+    facts = [f"MD5:       {task.md5}", f"Size:      {size} bytes{_human(size)}"]
+    opening = ["urlsum has read the whole file and computed its MD5.", "", *_url(task), *facts]
+    if task.match is None:
+        return "the MD5 is ready", opening
+    if task.match:
+        return "the MD5 matches", [*opening, "Verdict:   MATCH. It is the MD5 that you expected."]
+    return "the MD5 DIFFERS", [
+        *opening,
+        f"Expected:  {task.expected_md5}",
+        "Verdict:   MISMATCH. The file at this URL is not the one that you expected: it is damaged,",
+        "           replaced, or another version. Do not rely on it.",
+    ]
+
+
+def _failure(task: Task, failure: Failure) -> tuple[str, list[str]]:
+    cause, advice = CAUSES[failure.code]
+    return "no MD5", [
+        "urlsum could not compute the MD5 of this file, and has stopped trying.",
+        "",
+        *_url(task),
+        *("What happened:", failure.message, ""),
+        *("Why:", cause, ""),
+        *("What to do:", advice, ""),
+        f"Code:      {failure.code}",
+    ]
+
+
+def _url(task: Task) -> list[str]:
+    # Encoded as RFC 3986 asks, it is the same URL, and nothing in it can hide, turn or mark up text.
+    return ["URL:", quote(task.url, safe=URL_CHARACTERS, errors="replace"), ""]
+
+
+def _md5sum_line(task: Task) -> list[str]:
+    name = urlsplit(task.url).path.rpartition("/")[2]
+    # Not after a mismatch: the line would call a copy of the wrong file OK.
+    if task.md5 is None or task.match is False or not PLAIN_NAME.fullmatch(name):
+        return []
+    return [
+        "",
+        "To check a copy of yours, save the next line in a file beside it and run md5sum -c on that file:",
+        "",
+        f"{task.md5}  {name}",
+    ]
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _human(size: int) -> str:
+    scaled = float(size)
+    unit = ""
+    for larger in UNITS:
+        if scaled < KIBI:
+            break
+        scaled, unit = scaled / KIBI, larger
+    return f" ({scaled:.1f} {unit})" if unit else ""

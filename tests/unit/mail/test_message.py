@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from urlsum.errors import FailureCode
+from urlsum.mail.message import CAUSES, compose
+from urlsum.public import PUBLIC_CODES
+from urlsum.task import Failure, Mail, Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MD5 = "f4afc4d7bd3d9fc8fd3bd4be0e0e5dd0"
+NOON = 1_800_000_000.0  # 2027-01-15 08:00:00 UTC
+
+QUEUED = Task(
+    id="0e4fac17-f367-4807-8c28-8a059a2f82ac",
+    url="http://site.com/data/file.txt",
+    created_at=NOON - 60,
+    updated_at=NOON - 60,
+    expires_at=int(NOON) + 86400,
+    email="example@abc.ru",
+    mail=Mail.PENDING,
+)
+DONE = QUEUED.done(MD5, 3_221_225_472, NOON)
+FAILED = QUEUED.failed(Failure(FailureCode.HTTP, "http://site.com/data/file.txt: the host answered 404"), NOON)
+
+CLOSING = """\
+-- \
+
+You get this mail because your address was given together with this URL. If you did not do that, ignore the mail:
+it is no subscription.
+"""
+
+
+def test_a_digest_is_told_with_everything_that_is_needed_to_use_it() -> None:
+    letter = compose(DONE, public_url="https://urlsum.example.org")
+    assert letter.to == "example@abc.ru"
+    assert letter.subject == "urlsum: the MD5 is ready (task 0e4fac17)"
+    assert letter.body == (
+        f"""\
+urlsum has read the whole file and computed its MD5.
+
+URL:
+http://site.com/data/file.txt
+
+MD5:       {MD5}
+Size:      3221225472 bytes (3.0 GiB)
+Finished:  2027-01-15 08:00:00 UTC
+Task:      0e4fac17-f367-4807-8c28-8a059a2f82ac
+Link:      https://urlsum.example.org/check?id=0e4fac17-f367-4807-8c28-8a059a2f82ac
+
+To check a copy of yours, save the next line in a file beside it and run md5sum -c on that file:
+
+{MD5}  file.txt
+
+{CLOSING}"""
+    )
+
+
+def test_a_failure_is_told_with_its_cause_and_what_to_do() -> None:
+    letter = compose(FAILED, public_url=None)
+    assert letter.subject == "urlsum: no MD5 (task 0e4fac17)"
+    assert letter.body == (
+        f"""\
+urlsum could not compute the MD5 of this file, and has stopped trying.
+
+URL:
+http://site.com/data/file.txt
+
+What happened:
+http://site.com/data/file.txt: the host answered 404
+
+Why:
+The host answers, but does not hand out the file: it may have moved, need a login, or be overloaded.
+
+What to do:
+Open the URL in a private window of your browser. If it works there, submit it again later.
+
+Code:      http
+Finished:  2027-01-15 08:00:00 UTC
+Task:      0e4fac17-f367-4807-8c28-8a059a2f82ac
+
+{CLOSING}"""
+    )
+
+
+def test_a_match_is_said_in_words() -> None:
+    letter = compose(replace(DONE, expected_md5=MD5), public_url=None)
+    assert letter.subject == "urlsum: the MD5 matches (task 0e4fac17)"
+    assert "Verdict:   MATCH. It is the MD5 that you expected.\n" in letter.body
+    assert f"{MD5}  file.txt\n" in letter.body
+
+
+def test_a_mismatch_is_said_in_words_and_offers_no_line_that_would_call_the_wrong_file_ok() -> None:
+    expected = "0" * 32
+    letter = compose(replace(DONE, expected_md5=expected), public_url=None)
+    assert letter.subject == "urlsum: the MD5 DIFFERS (task 0e4fac17)"
+    assert f"MD5:       {MD5}\n" in letter.body
+    assert f"Expected:  {expected}\nVerdict:   MISMATCH. The file at this URL is not the one" in letter.body
+    assert "md5sum" not in letter.body
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [
+        (0, "0 bytes\n"),
+        (1023, "1023 bytes\n"),
+        (1024, "1024 bytes (1.0 KiB)\n"),
+        (1_572_864, "1572864 bytes (1.5 MiB)\n"),
+        (5 * 2**40, "5497558138880 bytes (5.0 TiB)\n"),
+    ],
+)
+def test_the_size_is_exact_and_readable(size: int, shown: str) -> None:
+    assert f"Size:      {shown}" in compose(replace(DONE, size=size), public_url=None).body
+
+
+@pytest.mark.parametrize("base", ["https://host/urlsum", "https://host/urlsum/"])
+def test_the_link_keeps_the_path_of_the_public_url(base: str) -> None:
+    assert f"Link:      https://host/urlsum/check?id={DONE.id}\n" in compose(DONE, public_url=base).body
+
+
+def test_without_a_public_url_there_is_no_link() -> None:
+    assert "Link:" not in compose(DONE, public_url=None).body
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://site.com/reads_1.fastq.gz?token=a/b#top", "reads_1.fastq.gz"),
+        ("http://site.com/a/v1.2+build~3,x=y@z-.bam", "v1.2+build~3,x=y@z-.bam"),
+        ("http://site.com/" + "n" * 255, "n" * 255),
+    ],
+)
+def test_the_md5sum_line_takes_a_name_that_every_client_saves_alike(url: str, name: str) -> None:
+    assert f"\n{MD5}  {name}\n" in compose(replace(DONE, url=url), public_url=None).body
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://site.com",
+        "http://site.com/",
+        "http://site.com/?file=a.txt",
+        "http://site.com/..",
+        "http://site.com/-rf",
+        "http://site.com/a%20b.txt",
+        "http://site.com/Dear%20customer%2C%20call%20me",
+        "http://site.com/a%0Ab",
+        "http://site.com/a\\b",
+        "http://site.com/\u202etxt.exe",
+        "http://site.com/" + "n" * 256,
+    ],
+)
+def test_no_md5sum_line_is_made_of_a_name_that_is_not_one_plain_word(url: str) -> None:
+    assert "md5sum" not in compose(replace(DONE, url=url), public_url=None).body
+
+
+@pytest.mark.skipif(shutil.which("md5sum") is None, reason="md5sum is not installed")
+def test_md5sum_takes_the_line(tmp_path: Path) -> None:
+    (tmp_path / "file.txt").write_bytes(b"content")
+    done = replace(DONE, md5=hashlib.md5(b"content").hexdigest())
+    [line] = re.findall(r"(?m)^[0-9a-f]{32} .*$", compose(done, public_url=None).body)
+    (tmp_path / "file.md5").write_text(line + "\n")
+    ran = subprocess.run(
+        ["md5sum", "--strict", "-c", "file.md5"],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+        text=True,
+        env={"LC_ALL": "C", "PATH": "/usr/bin:/bin:/usr/local/bin"},
+    )
+    assert ran.stdout == "file.txt: OK\n"
+
+
+HOSTILE_URLS = [
+    "http://site.com/a\r\nBcc: victim@abc.ru\r\n\r\nMD5: 0",
+    "http://site.com/a\x00\x1b[2J\x7f\x85",
+    "http://site.com/\u202e\u2066\u200b\ufeff\u2028\u2029",
+    'http://site.com/<a href="http://evil.example">click</a>',
+    "http://site.com/a b\tc",
+    "http://site.com/\ud800",
+    "http://b\xfccher.example/\u043f\u0443\u0442\u044c",
+]
+
+
+@pytest.mark.parametrize("url", HOSTILE_URLS)
+def test_the_url_is_one_line_of_url_characters_on_its_own(url: str) -> None:
+    plain = compose(replace(DONE, url="http://site.com/"), public_url=None).body.split("\n")
+    lines = compose(replace(DONE, url=url), public_url=None).body.split("\n")
+    at = lines.index("URL:") + 1
+    assert re.fullmatch(r"http://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*", lines[at])
+    assert lines[:at] + lines[at + 1 :] == plain[:at] + plain[at + 1 :]
+
+
+@pytest.mark.parametrize("task", [DONE, FAILED], ids=["done", "failed"])
+@pytest.mark.parametrize("url", [*HOSTILE_URLS, "http://site.com/subject"])
+def test_nothing_of_the_url_stands_in_the_subject(task: Task, url: str) -> None:
+    assert compose(replace(task, url=url), public_url=None).subject == compose(task, public_url=None).subject
+
+
+def test_a_valid_url_is_shown_as_it_was_submitted() -> None:
+    url = "https://u.example:8443/a%2Fb;p/~x,y=z!$&'()*+@?q[]=1&r=%C3%A9#f"
+    assert f"URL:\n{url}\n\n" in compose(replace(DONE, url=url), public_url=None).body
+
+
+def test_the_message_of_a_failure_cannot_leave_its_line() -> None:
+    forged = Failure(FailureCode.HTTP, "404\r\n\r\nWhat to do:\r\nPay \x1b[1mme\u202e\u2028now" + "!" * 5000)
+    lines = compose(replace(FAILED, error=forged), public_url=None).body.split("\n")
+    said = lines[lines.index("What happened:") + 1]
+    assert said.startswith("404 What to do: Pay [1mme now!")
+    assert len(said) <= 400
+    assert lines.count("What to do:") == 1
+
+
+@pytest.mark.parametrize("code", [FailureCode.BLOCKED, FailureCode.DNS, FailureCode.CONNECT])
+def test_a_failure_tells_no_port_scanner_what_it_found(code: FailureCode) -> None:
+    other = compose(replace(FAILED, error=Failure(FailureCode.CONNECT, "10.0.0.7:22 refused")), public_url=None)
+    letter = compose(replace(FAILED, error=Failure(code, "intern.example is 10.0.0.7")), public_url=None)
+    assert letter == other
+    assert "10.0.0.7" not in letter.body
+
+
+def test_every_failure_that_is_shown_has_a_cause_and_advice_and_no_other() -> None:
+    assert set(CAUSES) == set(PUBLIC_CODES)
+    for code in FailureCode:
+        body = compose(replace(FAILED, error=Failure(code, "words")), public_url=None).body
+        assert re.search(r"\n\nWhy:\n\w.*\n\nWhat to do:\n\w.*\n\n", body)
+
+
+def test_the_same_task_always_gives_the_same_letter() -> None:
+    later = DONE.claimed(NOON + 1000, 90).released(NOON + 2000)
+    assert compose(later, public_url="https://host") == compose(DONE, public_url="https://host")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        QUEUED,
+        QUEUED.claimed(NOON, 90),
+        QUEUED.claimed(NOON, 90).retried(Failure(FailureCode.DNS, "words"), NOON, delay=1),
+        replace(DONE, email=None),
+    ],
+    ids=["queued", "running", "waiting after an error", "nobody to write to"],
+)
+def test_there_is_no_letter_before_the_end_or_for_nobody(task: Task) -> None:
+    with pytest.raises(ValueError, match=task.id):
+        compose(task, public_url=None)
