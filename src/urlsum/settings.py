@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -106,6 +107,11 @@ class Settings(BaseSettings):
     def on_lambda(self) -> bool:
         """Whether this process runs inside AWS Lambda (or its emulator)."""
         return self.aws_lambda_function_name is not None
+
+
+def on_lambda() -> bool:
+    """Whether this process runs inside AWS Lambda; unlike ``load`` this may be asked at import: it reads no file."""
+    return bool(os.environ.get("AWS_LAMBDA_FUNCTION_NAME"))
 
 
 @cache

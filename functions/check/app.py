@@ -1,0 +1,28 @@
+"""GET /check: tell how far a task is and, at the end, the digest."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from urlsum import service
+from urlsum.web import answers
+from urlsum.web.application import application
+from urlsum.web.gateway import lambda_handler
+from urlsum.wiring import Ports, ports
+
+router = APIRouter()
+
+
+@router.head("/check", include_in_schema=False)
+@router.get("/check", operation_id="check", summary="Check a task")
+def check(asked: Annotated[str, Depends(answers.asked_id)], use: Annotated[Ports, Depends(ports)]) -> Response:
+    """Tell how far the task is and, at the end, the MD5 of the file or why there is none.
+
+    Whoever knows the id may ask. Neither the e-mail address nor any internal state is shown.
+    """
+    now = use.clock()
+    return answers.respond(service.check(asked, table=use.table, now=now), now)
+
+
+app = application(router)
+handler = lambda_handler(app)

@@ -1,0 +1,39 @@
+"""POST /submit: take a URL and answer the id of its task."""
+
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from urlsum import service
+from urlsum.service import Submission
+from urlsum.web import answers
+from urlsum.web.application import application
+from urlsum.web.body import submission
+from urlsum.web.gateway import lambda_handler
+from urlsum.wiring import Ports, ports
+
+router = APIRouter()
+
+
+@router.post("/submit", status_code=HTTPStatus.ACCEPTED, operation_id="submit", summary="Submit a URL")
+def submit(
+    request: Request, asked: Annotated[Submission, Depends(submission)], use: Annotated[Ports, Depends(ports)]
+) -> Response:
+    """Store and queue a task that hashes the file at `url`.
+
+    The file is not looked at before the answer: whether it can be read, `/check` tells.
+    """
+    task_id = service.submit(
+        asked,
+        table=use.table,
+        queue=use.queue,
+        guard=use.guard,
+        now=use.clock(),
+        ttl_days=use.settings.task_ttl_days,
+    )
+    return answers.accepted(task_id, request, use.settings)
+
+
+app = application(router)
+handler = lambda_handler(app)

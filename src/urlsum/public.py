@@ -1,0 +1,57 @@
+"""What strangers may read: failures and texts as they leave the service, in answers and in mails."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+from urlsum.errors import FailureCode
+from urlsum.task import Failure
+
+# A sentence or two. The longest of urlsum's own messages quotes a host name (at most 253 characters) once.
+MESSAGE_LIMIT = 400
+
+# These three show whether a host or port exists inside a network that only this service can see, so they
+# leave as one. The exact code stays in the table and in the log.
+_ONE_AND_THE_SAME = frozenset({FailureCode.BLOCKED, FailureCode.DNS, FailureCode.CONNECT})
+_UNREACHABLE = Failure(
+    FailureCode.CONNECT,
+    "urlsum could not connect to the host of this URL; check that the URL is right and that the host is public",
+)
+PUBLIC_CODES = tuple(code for code in FailureCode if code not in _ONE_AND_THE_SAME - {FailureCode.CONNECT})
+
+# Whatever may be an address, with or without brackets; ip_address() then says whether it is one.
+_ADDRESS_LIKE = re.compile(
+    r"(?<![\w.:])\[?([0-9A-Fa-f:]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|\d{1,3}(?:\.\d{1,3}){3})\]?(?!\w)"
+)
+
+
+def public_failure(failure: Failure) -> Failure:
+    """``failure`` as its task's owner, or anybody who knows the id, may read it.
+
+    One wording covers whatever would tell a port scanner more; no message names an address that a host resolved
+    to; every message is one line of at most ``MESSAGE_LIMIT`` characters.
+    """
+    if failure.code in _ONE_AND_THE_SAME:
+        return _UNREACHABLE
+    return Failure(failure.code, one_line(_ADDRESS_LIKE.sub(_hide, failure.message)))
+
+
+def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """``text`` as one line of printable characters, at most ``limit`` of them.
+
+    Line breaks, control and bidirectional characters and lone surrogates could forge a second line of a log or
+    a mail, or could not be encoded at all.
+    """
+    shown = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def _hide(match: re.Match[str]) -> str:
+    # A sentence may end right after the address.
+    candidate = match[1].rstrip(".")
+    try:
+        ip_address(candidate)
+    except ValueError:
+        return match[0]
+    return "(address)" + match[1][len(candidate) :]

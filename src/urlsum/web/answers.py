@@ -1,0 +1,215 @@
+"""GET /check and POST /submit: what a caller is told about a task.
+
+Users see what concerns their file. E-mail address, leases, attempts and resolved addresses stay inside.
+"""
+
+import math
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
+
+from fastapi import Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from urlsum.errors import TaskNotFound
+from urlsum.public import PUBLIC_CODES, public_failure
+from urlsum.task import Status, Task
+
+if TYPE_CHECKING:
+    from urlsum.settings import Settings
+
+# How soon to ask again: a tenth of what was waited already, so that a poller is at most a tenth late and a short
+# task shows at once; at most half a minute, because people watch.
+POLL_SHARE = 10
+POLL_LEAST_SECONDS = 1
+POLL_MOST_SECONDS = 30
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+Id = Annotated[str, Field(json_schema_extra={"format": "uuid"}, description="The id of the task.")]
+Url = Annotated[str, Field(description="The URL as submitted.")]
+Time = Annotated[datetime, Field(description="RFC 3339, in UTC.")]
+
+
+class _Answer(BaseModel):
+    # The schemas promise exactly what is sent, so that a field that slips in is a break of contract.
+    model_config = ConfigDict(extra="forbid")
+
+
+class Accepted(_Answer):
+    """The task is stored and queued; ask for it by its id."""
+
+    id: Id
+
+
+class Progress(_Answer):
+    """How far a task is; null where it is not known yet. Renewed at every checkpoint."""
+
+    bytes: Annotated[int, Field(ge=0, description="Bytes hashed up to the last checkpoint.")]
+    total: Annotated[int | None, Field(ge=0, description="Length of the file in bytes.")]
+    percent: Annotated[float | None, Field(ge=0, le=100)]
+    bytes_per_second: Annotated[int | None, Field(ge=0)]
+    eta_seconds: Annotated[int | None, Field(ge=0, description="Seconds until the end at the present rate.")]
+
+
+class Waiting(_Answer):
+    """The task is not finished: come back after Retry-After."""
+
+    id: Id
+    status: Literal["queued", "running"]
+    complete: Literal[False]
+    url: Url
+    progress: Progress
+    created_at: Time
+
+
+class Done(_Answer):
+    """The digest of one whole version of the file."""
+
+    id: Id
+    status: Literal["done"]
+    complete: Literal[True]
+    url: Url
+    md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    size: Annotated[int, Field(ge=0, description="Length of the file in bytes.")]
+    match: Annotated[
+        bool | None,
+        Field(
+            exclude_if=lambda value: value is None,
+            description="Whether the digest is the expected one; absent when none was expected.",
+        ),
+    ] = None
+    created_at: Time
+    finished_at: Time
+
+
+class Reason(_Answer):
+    """Why there will be no digest."""
+
+    code: Annotated[str, Field(json_schema_extra={"enum": [code.value for code in PUBLIC_CODES]})]
+    message: str
+
+
+class Failed(_Answer):
+    """The task ended without a digest; submit the URL again once the cause is removed."""
+
+    id: Id
+    status: Literal["failed"]
+    complete: Literal[True]
+    url: Url
+    error: Reason
+    created_at: Time
+    finished_at: Time
+
+
+def accepted(task_id: str, request: Request, settings: "Settings") -> Response:
+    """The answer to POST /submit."""
+    # The server may tell the prefix of its paths itself; a proxy that strips it does not, but PUBLIC_URL does.
+    prefix = request.scope.get("root_path") or urlsplit(settings.public_url or "").path
+    return Response(
+        Accepted(id=task_id).model_dump_json(),
+        HTTPStatus.ACCEPTED,
+        headers={"Location": f"{prefix.rstrip('/')}/check?id={task_id}", **NO_STORE},
+        media_type="application/json",
+    )
+
+
+def asked_id(request: Request) -> str:
+    """The one ``id`` of the query string. A FastAPI dependency. Raises TaskNotFound.
+
+    Other parameters are ignored: the link to /check is mailed, and what follows mailed links adds its own.
+    """
+    match request.query_params.getlist("id"):
+        case [task_id]:
+            return task_id
+    raise TaskNotFound
+
+
+def respond(task: Task, now: float) -> Response:
+    """The answer to GET /check."""
+    headers = dict(NO_STORE)
+    answer: Waiting | Done | Failed
+    match task.status:
+        case Status.DONE:
+            status, answer = HTTPStatus.OK, _done(task)
+        case Status.FAILED:
+            status, answer = HTTPStatus.FAILED_DEPENDENCY, _failed(task)
+        case Status.QUEUED | Status.RUNNING:
+            status, answer = HTTPStatus.ACCEPTED, _waiting(task)
+            headers["Retry-After"] = str(poll_after(task, now))
+    return Response(answer.model_dump_json(), status, headers=headers, media_type="application/json")
+
+
+def poll_after(task: Task, now: float) -> int:
+    """In how many whole seconds it is worth to ask for an unfinished task again: the Retry-After of its answer.
+
+    Grows with the age of the task and ends with its expected end.
+    """
+    seconds = min(max((now - task.created_at) / POLL_SHARE, POLL_LEAST_SECONDS), POLL_MOST_SECONDS)
+    eta = progress(task).eta_seconds
+    if eta is not None:
+        seconds = max(min(seconds, eta), POLL_LEAST_SECONDS)
+    return math.ceil(seconds)
+
+
+def progress(task: Task) -> Progress:
+    """How far an unfinished task is."""
+    rate = task.rate if task.status is Status.RUNNING else None  # a stale rate would promise an end that none works on
+    left = None if task.size is None else max(task.size - task.offset, 0)
+    return Progress(
+        bytes=task.offset,
+        total=task.size,
+        # Rounded down: 100 % is said by status, not by a rounding.
+        percent=min(1000 * task.offset // task.size, 1000) / 10 if task.size else None,
+        bytes_per_second=None if rate is None else round(rate),
+        eta_seconds=math.ceil(left / rate) if left is not None and rate else None,
+    )
+
+
+def _waiting(task: Task) -> Waiting:
+    return Waiting(
+        id=task.id,
+        status="running" if task.status is Status.RUNNING else "queued",
+        complete=False,
+        url=task.url,
+        progress=progress(task),
+        created_at=_time(task.created_at),
+    )
+
+
+def _done(task: Task) -> Done:
+    if task.md5 is None or task.size is None:
+        raise ValueError(f"task {task.id} is done without a digest or size")
+    return Done(
+        id=task.id,
+        status="done",
+        complete=True,
+        url=task.url,
+        md5=task.md5,
+        size=task.size,
+        match=task.match,
+        created_at=_time(task.created_at),
+        finished_at=_time(task.finished_at),
+    )
+
+
+def _failed(task: Task) -> Failed:
+    if task.error is None:
+        raise ValueError(f"task {task.id} failed without a reason")
+    failure = public_failure(task.error)
+    return Failed(
+        id=task.id,
+        status="failed",
+        complete=True,
+        url=task.url,
+        error=Reason(code=failure.code, message=failure.message),
+        created_at=_time(task.created_at),
+        finished_at=_time(task.finished_at),
+    )
+
+
+def _time(epoch: float | None) -> datetime:
+    if epoch is None:
+        raise ValueError("a finished task has no time of its end")
+    return datetime.fromtimestamp(int(epoch), UTC)  # whole seconds: no finer time helps anybody who waits for bytes

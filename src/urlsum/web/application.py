@@ -1,0 +1,61 @@
+"""Routers → one ASGI application that keeps the HTTP contract."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from urlsum import __version__
+from urlsum.settings import on_lambda
+from urlsum.web.problems import HANDLERS
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+
+class Application(FastAPI):
+    """FastAPI, with the description of the API that ``urlsum.web.contract`` keeps."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document behind /openapi.json and docs/openapi.json."""
+        if self.openapi_schema is None:
+            from urlsum.web import contract  # noqa: PLC0415 - only who asks for the description pays for it
+
+            document = super().openapi()
+            document["info"]["description"] = contract.DESCRIPTION.strip()
+            document["components"] = {"schemas": contract.components()}
+            for (path, method), operation in contract.OPERATIONS.items():
+                if path in document["paths"]:
+                    document["paths"][path][method] |= operation
+        schema: dict[str, Any] = self.openapi_schema  # type: ignore[assignment] # super().openapi() keeps it there
+        return schema
+
+
+def application(*routers: APIRouter) -> FastAPI:
+    """Build the application that serves ``routers``; no I/O.
+
+    Off AWS it also describes itself at /docs and /openapi.json. API Gateway would not route these paths.
+    """
+    described = not on_lambda()
+    app = Application(
+        title="urlsum",
+        version=__version__,
+        license_info={"name": "MIT", "identifier": "MIT"},
+        openapi_url="/openapi.json" if described else None,
+        docs_url="/docs" if described else None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,  # a redirected POST loses its body in many clients
+        exception_handlers=HANDLERS,
+    )
+    methods: defaultdict[str, set[str]] = defaultdict(set)
+    for router in routers:
+        app.include_router(router)
+        for route in router.routes:
+            if isinstance(route, APIRoute):
+                methods[route.path] |= route.methods or set()
+    app.state.methods = methods  # for Allow
+    return app

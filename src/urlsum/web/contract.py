@@ -1,0 +1,278 @@
+"""What /openapi.json says about the two routes, beyond what FastAPI could know.
+
+The routes read their input themselves (``urlsum.web.body`` says why: strictness) and answer with finished
+responses, so their descriptions are written here, by hand, and tests hold both together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from urlsum.web import answers, body, problems
+
+DESCRIPTION = """
+The MD5 of a file on the internet, of any size, without downloading it yourself.
+
+1. `POST /submit` with the URL answers the id of a task.
+2. A worker reads the file and hashes its bytes exactly as they are sent.
+3. `GET /check?id=…` tells how far it is and, at the end, the digest. With an e-mail address the result is mailed too.
+
+Every error is a problem of RFC 9457 (`application/problem+json`): compare its `type`, read its `detail`; `field` names
+what to change. The one exception is `424`, which is the ordinary answer of `/check` for a task that failed.
+"""
+
+_ID = "0e4fac17-f367-4807-8c28-8a059a2f82ac"
+_URL = "http://site.com/file.txt"
+_EMAIL = "example@abc.ru"
+_MD5 = "f4af8a0e1d1e8d3b5f4a9f6f2f3cbd9e"
+_CREATED, _FINISHED = "2026-11-05T10:00:00Z", "2026-11-05T10:00:07Z"
+
+_SUBMISSION: dict[str, Any] = {
+    "title": "Submission",
+    "type": "object",
+    "description": "What to hash, and who wants to know.",
+    "properties": {
+        "url": {
+            "type": "string",
+            "format": "uri",
+            "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://",
+            "maxLength": 2048,
+            "description": "Where the file is: http or https, on a public host. In a form, encode `&`, `+` and `%` of"
+            " the URL (`curl --data-urlencode`).",
+        },
+        "email": {
+            "type": "string",
+            "description": "Where to mail the result; one address. Empty or left out: no mail.",
+            "anyOf": [{"format": "email", "maxLength": 254}, {"maxLength": 0}],
+        },
+        "md5": {
+            "type": "string",
+            "description": "The digest that you expect: `match` then tells whether the file has it. May be empty.",
+            "pattern": "^([0-9A-Fa-f]{32})?$",
+        },
+    },
+    "required": ["url"],
+    "additionalProperties": False,
+}
+
+
+def components() -> dict[str, Any]:
+    """The schemas that the descriptions below refer to."""
+    models = (
+        answers.Accepted,
+        answers.Waiting,
+        answers.Done,
+        answers.Failed,
+        problems.Problem,
+    )
+    _, schema = models_json_schema(
+        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
+    )
+    definitions: dict[str, Any] = schema["$defs"]
+    # Fields that are left out when they are empty are not required, whatever serialization schemas assume.
+    for name, field in (("Done", "match"), ("Problem", "field")):
+        _optional(definitions[name], field)
+    return {"Submission": _SUBMISSION, **definitions}
+
+
+def _optional(definition: dict[str, Any], field: str) -> None:
+    definition["required"] = [name for name in definition["required"] if name != field]
+    described = definition["properties"][field]
+    kind = next(option for option in described.pop("anyOf") if option["type"] != "null")
+    described.pop("default", None)
+    described |= kind
+
+
+def _ref(model: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model}"}
+
+
+def _header(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": description, "required": True, "schema": schema}
+
+
+_NO_STORE = _header("Never to be cached.", {"type": "string", "const": "no-store"})
+_SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
+
+
+def _answer(model: str, description: str, example: dict[str, Any], **headers: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "headers": {name.replace("_", "-"): header for name, header in headers.items()} | {"Cache-Control": _NO_STORE},
+        "content": {"application/json": {"schema": _ref(model), "example": example}},
+    }
+
+
+def _problem(
+    kind: problems.Kind, description: str, detail: str, field: str | None = None, **headers: dict[str, Any]
+) -> dict[str, Any]:
+    example = {"type": kind.type, "title": kind.title, "status": int(kind.status), "detail": detail}
+    blamed = field or kind.field
+    return {
+        "description": description,
+        "headers": {name.replace("_", "-"): header for name, header in headers.items()} | {"Cache-Control": _NO_STORE},
+        "content": {
+            problems.MEDIA_TYPE: {
+                "schema": _ref("Problem"),
+                "example": example | ({"field": blamed} if blamed else {}),
+            }
+        },
+    }
+
+
+_INTERNAL_ERROR = _problem(
+    problems.INTERNAL_ERROR, "A fault of urlsum itself.", "Something unforeseen went wrong; try again later"
+)
+_UNAVAILABLE = _problem(
+    problems.UNAVAILABLE,
+    "Storage does not answer; nothing was accepted or changed.",
+    "urlsum cannot reach its own storage just now; send the same request again in 5 seconds",
+    Retry_After=_header("Seconds to wait before the next try.", _SECONDS),
+)
+
+_SUBMIT = {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "description": "A name for this request, for example a UUID. Sent again with the same fields it answers the"
+            " same id and hashes nothing twice; with other fields it is refused.",
+            "schema": {
+                "type": "string",
+                "pattern": "^[!-~]([ -~]*[!-~])?$",
+                "minLength": 1,
+                "maxLength": body.IDEMPOTENCY_KEY_LIMIT,
+            },
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "description": f"At most {body.BODY_LIMIT} bytes, in UTF-8. Each field at most once, and no others.",
+        "content": {
+            body.URLENCODED: {
+                "schema": _ref("Submission"),
+                "examples": {
+                    "curl": {
+                        "summary": f'curl -X POST -d "url={_URL}&email={_EMAIL}" http://localhost:5000/submit',
+                        "value": {"url": _URL, "email": _EMAIL},
+                    },
+                    "expected": {
+                        "summary": f"curl --data-urlencode url={_URL} -d md5={_MD5} http://localhost:5000/submit",
+                        "value": {"url": _URL, "md5": _MD5},
+                    },
+                },
+            },
+            body.MULTIPART: {"schema": _ref("Submission"), "example": {"url": _URL, "email": _EMAIL}},
+            body.JSON: {"schema": _ref("Submission"), "example": {"url": _URL, "email": _EMAIL, "md5": _MD5}},
+        },
+    },
+    "responses": {
+        "202": _answer(
+            "Accepted",
+            "Accepted: the task is stored and queued, and will not be lost.",
+            {"id": _ID},
+            Location=_header("Where to ask for the task.", {"type": "string", "format": "uri-reference"}),
+        )
+        | {
+            "links": {
+                "check": {
+                    "operationId": "check",
+                    "parameters": {"id": "$response.body#/id"},
+                    "description": "Tells how far the task is.",
+                }
+            }
+        },
+        "413": _problem(
+            problems.BODY_TOO_LARGE,
+            f"The body has more than {body.BODY_LIMIT} bytes.",
+            f"The body may have {body.BODY_LIMIT} bytes; shorten the URL to fit into it",
+        ),
+        "415": _problem(
+            problems.UNSUPPORTED_MEDIA_TYPE,
+            "The body is neither a form nor JSON, is compressed, or is not in UTF-8.",
+            f"Send the fields in UTF-8 as {body.URLENCODED}, as {body.JSON}, or as {body.MULTIPART}",
+        ),
+        "422": _problem(
+            problems.INVALID_REQUEST,
+            "A field is missing, unknown, sent twice or wrong, or urlsum does not contact this address. Nothing was"
+            " stored.",
+            "url is missing; send the URL of the file, for example url=https://example.org/file.bin",
+            "url",
+        ),
+        "500": _INTERNAL_ERROR,
+        "503": _UNAVAILABLE,
+    },
+}
+
+_CHECK = {
+    "parameters": [
+        {
+            "name": "id",
+            "in": "query",
+            "required": True,
+            "description": "The id that POST /submit answered. Other parameters are ignored.",
+            "schema": {"type": "string", "format": "uuid"},
+            "example": _ID,
+        }
+    ],
+    "responses": {
+        "200": _answer(
+            "Done",
+            "Done: the digest of one whole version of the file.",
+            {
+                "id": _ID,
+                "status": "done",
+                "complete": True,
+                "url": _URL,
+                "md5": _MD5,
+                "size": 734003200,
+                "match": True,
+                "created_at": _CREATED,
+                "finished_at": _FINISHED,
+            },
+        ),
+        "202": _answer(
+            "Waiting",
+            "Queued or running: ask again after Retry-After.",
+            {
+                "id": _ID,
+                "status": "running",
+                "complete": False,
+                "url": _URL,
+                "progress": {
+                    "bytes": 367001600,
+                    "total": 734003200,
+                    "percent": 50.0,
+                    "bytes_per_second": 104857600,
+                    "eta_seconds": 4,
+                },
+                "created_at": _CREATED,
+            },
+            Retry_After=_header("Seconds after which it is worth to ask again.", _SECONDS),
+        ),
+        "404": _problem(
+            problems.TASK_NOT_FOUND,
+            "No such task: unknown, expired or malformed, all in the same words.",
+            "There is no task with this id: it was mistyped, or it has expired; submit again",
+        ),
+        "424": _answer(
+            "Failed",
+            "Failed: there will be no digest, and `error` says why.",
+            {
+                "id": _ID,
+                "status": "failed",
+                "complete": True,
+                "url": _URL,
+                "error": {"code": "http", "message": "the server answered 404 Not Found"},
+                "created_at": _CREATED,
+                "finished_at": _FINISHED,
+            },
+        ),
+        "500": _INTERNAL_ERROR,
+        "503": _UNAVAILABLE,
+    },
+}
+
+OPERATIONS = {("/submit", "post"): _SUBMIT, ("/check", "get"): _CHECK}

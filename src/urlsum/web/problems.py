@@ -1,0 +1,166 @@
+"""Errors → problem+json (RFC 9457): one stable ``type`` for each kind of trouble.
+
+The ``type`` is a name to compare with, not an address to open.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from urlsum.errors import InvalidRequest, TaskNotFound, Unavailable
+from urlsum.public import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+MEDIA_TYPE = "application/problem+json"
+# Long enough for a table or queue to fail over, short enough for somebody who waits at a terminal.
+UNAVAILABLE_RETRY_SECONDS = 5
+# As long as the names of urlsum's own fields and of the query parameters of signed URLs, with room.
+FIELD_LIMIT = 64
+
+logger = logging.getLogger(__name__)
+
+
+class Problem(BaseModel):
+    """Why a request was not fulfilled (RFC 9457)."""
+
+    type: Annotated[str, Field(description="A stable name of this kind of problem: compare with this one.")]
+    title: Annotated[str, Field(description="The kind of problem, in words; always the same for a type.")]
+    status: Annotated[int, Field(description="The HTTP status of this answer.")]
+    detail: Annotated[str, Field(description="What is wrong this time, and what to do.")]
+    field: Annotated[
+        str | None,
+        Field(
+            exclude_if=lambda value: value is None,
+            description="The form field, header or parameter to blame; absent when none is.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem; ``field`` is the part of the request that is always to blame for it, if one is."""
+
+    name: str
+    title: str
+    status: HTTPStatus
+    field: str | None = None
+
+    @property
+    def type(self) -> str:
+        """The ``type`` of RFC 9457."""
+        return f"urn:urlsum:problem:{self.name}"
+
+
+INVALID_REQUEST = Kind("invalid-request", "The request is not valid", HTTPStatus.UNPROCESSABLE_ENTITY)
+TASK_NOT_FOUND = Kind("task-not-found", "No such task", HTTPStatus.NOT_FOUND, field="id")
+UNAVAILABLE = Kind("unavailable", "Try again later", HTTPStatus.SERVICE_UNAVAILABLE)
+INTERNAL_ERROR = Kind("internal-error", "urlsum failed", HTTPStatus.INTERNAL_SERVER_ERROR)
+INCOMPLETE_BODY = Kind("incomplete-body", "The request ended too early", HTTPStatus.BAD_REQUEST)
+NOT_FOUND = Kind("not-found", "Nothing is served at this path", HTTPStatus.NOT_FOUND)
+METHOD_NOT_ALLOWED = Kind("method-not-allowed", "This path takes other methods", HTTPStatus.METHOD_NOT_ALLOWED)
+BODY_TOO_LARGE = Kind("body-too-large", "The body is too large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, field="body")
+UNSUPPORTED_MEDIA_TYPE = Kind(
+    "unsupported-media-type", "The body is not in a form that is taken", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, field="body"
+)
+_OF_STATUS = {
+    kind.status: kind
+    for kind in (INCOMPLETE_BODY, NOT_FOUND, METHOD_NOT_ALLOWED, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
+}
+
+
+def respond(kind: Kind, detail: str, *, field: str | None = None, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer for one problem; never cached, because 404, 405 and 501 otherwise may be (RFC 9110, 15.1)."""
+    blamed = field or kind.field
+    problem = Problem(
+        type=kind.type,
+        title=kind.title,
+        status=kind.status,
+        detail=one_line(detail),
+        field=one_line(blamed, FIELD_LIMIT) if blamed else None,
+    )
+    return Response(
+        problem.model_dump_json(),
+        kind.status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        media_type=MEDIA_TYPE,
+    )
+
+
+async def _invalid_request(_: Request, exc: InvalidRequest) -> Response:
+    return respond(INVALID_REQUEST, str(exc), field=exc.field)
+
+
+async def _not_validated(_: Request, exc: RequestValidationError) -> Response:
+    # Routes parse their own input today; one that leaves it to FastAPI keeps the contract too.
+    error: dict[str, Any] = exc.errors()[0]
+    return respond(INVALID_REQUEST, str(error["msg"]), field=str(error["loc"][-1]))
+
+
+async def _task_not_found(_request: Request, _exc: TaskNotFound) -> Response:
+    # One and the same words for unknown, expired and malformed ids: an answer must not tell which ids once were.
+    return respond(TASK_NOT_FOUND, "There is no task with this id: it was mistyped, or it has expired; submit again")
+
+
+async def _unavailable(_: Request, exc: Unavailable) -> Response:
+    logger.warning("%s: %s", type(exc).__name__, exc, exc_info=exc)
+    return respond(
+        UNAVAILABLE,
+        "urlsum cannot reach its own storage just now. Nothing was accepted or changed; send the same request again"
+        f" in {UNAVAILABLE_RETRY_SECONDS} seconds",
+        headers={"Retry-After": str(UNAVAILABLE_RETRY_SECONDS)},
+    )
+
+
+async def _http(request: Request, exc: HTTPException) -> Response:
+    status = HTTPStatus(exc.status_code)
+    match status:
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return _other_method(request, exc)
+        case HTTPStatus.NOT_FOUND:
+            return respond(NOT_FOUND, "Submit a URL with POST /submit; ask for its task with GET /check?id=…")
+    return respond(_OF_STATUS.get(status, Kind("http", status.phrase, status)), exc.detail, headers=exc.headers)
+
+
+def _other_method(request: Request, exc: HTTPException) -> Response:
+    # The router names the methods of the first route that has this path; GET and HEAD are two routes.
+    named = (exc.headers or {}).get("Allow", "").replace(",", " ").split()
+    path = getattr(request.scope.get("route"), "path", None)
+    routes = request.app.state.methods.get(path, ())
+    allow = {"Allow": ", ".join(sorted({*named, *routes, "OPTIONS"}))}
+    if request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=allow)
+    return respond(METHOD_NOT_ALLOWED, f"This path takes {allow['Allow']}", headers=allow)
+
+
+async def _disconnected(_request: Request, _exc: ClientDisconnect) -> Response:
+    # Nobody reads this answer; without it every cut connection would look like a fault of ours in the log.
+    return respond(INCOMPLETE_BODY, "The connection closed before the end of the body")
+
+
+async def _unexpected(_request: Request, _exc: Exception) -> Response:
+    # Not logged here: the exception goes on to the server (uvicorn, Mangum), which logs it with its traceback.
+    return respond(INTERNAL_ERROR, "Something unforeseen went wrong on urlsum's side; try again later")
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    InvalidRequest: _invalid_request,
+    RequestValidationError: _not_validated,
+    TaskNotFound: _task_not_found,
+    Unavailable: _unavailable,
+    HTTPException: _http,
+    ClientDisconnect: _disconnected,
+    Exception: _unexpected,
+}
