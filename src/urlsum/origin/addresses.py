@@ -1,0 +1,120 @@
+"""The table of addresses that are not on the public internet.
+
+IPv4 by the IANA IPv4 Special-Purpose Address Registry and the multicast registry, IPv6 by allowing only what
+IANA has opened as global unicast, 2000::/3, minus the special blocks in it. The standard library's
+``is_private`` and ``is_global`` are not used: they differ between patch versions of Python and miss
+100.64.0.0/10, 64:ff9b::/96 and others.
+
+https://www.iana.org/assignments/iana-ipv4-special-registry
+https://www.iana.org/assignments/iana-ipv6-special-registry
+https://www.iana.org/assignments/ipv6-address-space
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Address = IPv4Address | IPv6Address
+Table = dict[IPv4Network | IPv6Network, str]
+
+SPECIAL_V4: Table = {
+    IPv4Network("0.0.0.0/8"): "this host on this network (RFC 791)",
+    IPv4Network("10.0.0.0/8"): "a private network (RFC 1918)",
+    IPv4Network("100.64.0.0/10"): "carrier-grade NAT (RFC 6598)",
+    IPv4Network("127.0.0.0/8"): "loopback (RFC 1122)",
+    IPv4Network("169.254.0.0/16"): "link-local (RFC 3927)",
+    IPv4Network("172.16.0.0/12"): "a private network (RFC 1918)",
+    IPv4Network("192.0.0.0/24"): "reserved for protocol assignments (RFC 6890)",
+    IPv4Network("192.0.2.0/24"): "documentation (RFC 5737)",
+    # The next two and 192.175.48.0/24 are anycast blocks that any network may answer by itself: inside, not out.
+    IPv4Network("192.31.196.0/24"): "AS112 (RFC 7535)",
+    IPv4Network("192.52.193.0/24"): "AMT (RFC 7450)",
+    IPv4Network("192.88.99.0/24"): "6to4 relays (RFC 7526)",
+    IPv4Network("192.168.0.0/16"): "a private network (RFC 1918)",
+    IPv4Network("192.175.48.0/24"): "AS112 (RFC 7534)",
+    IPv4Network("198.18.0.0/15"): "benchmarking (RFC 2544)",
+    IPv4Network("198.51.100.0/24"): "documentation (RFC 5737)",
+    IPv4Network("203.0.113.0/24"): "documentation (RFC 5737)",
+    IPv4Network("224.0.0.0/4"): "multicast (RFC 5771)",
+    IPv4Network("240.0.0.0/4"): "reserved, or broadcast (RFC 1112)",
+}
+GLOBAL_V6 = IPv6Network("2000::/3")
+SPECIAL_V6: Table = {
+    IPv6Network("2001::/23"): "reserved for protocol assignments, Teredo among them (RFC 2928)",
+    IPv6Network("2001:db8::/32"): "documentation (RFC 3849)",
+    IPv6Network("2002::/16"): "6to4 (RFC 3056)",
+    IPv6Network("2620:4f:8000::/48"): "AS112 (RFC 7534)",
+    IPv6Network("3fff::/20"): "documentation (RFC 9637)",
+}
+NAT64 = IPv6Network("64:ff9b::/96")
+# Where the last 32 bits are, or may be, an IPv4 address: NAT64 (RFC 6052, RFC 8215), IPv4-mapped and the
+# IPv4-compatible addresses of old (RFC 4291).
+TRAILING_V4 = (NAT64, IPv6Network("64:ff9b:1::/48"), IPv6Network("::ffff:0:0/96"), IPv6Network("::/96"))
+
+# Whatever ALLOWED_NETWORKS says: here clouds answer with credentials, to anybody who can ask from inside.
+NEVER: Table = {
+    IPv4Network("169.254.0.0/16"): "link-local, where clouds keep their metadata and credentials",
+    IPv4Network("100.100.100.200/32"): "the metadata service of Alibaba Cloud",
+    IPv4Network("168.63.129.16/32"): "the host agent of Azure",
+    IPv4Network("192.0.0.192/32"): "the metadata service of Oracle Cloud",
+    IPv6Network("fe80::/10"): "link-local",
+    IPv6Network("fd00:ec2::/32"): "the metadata and credential services of AWS",
+    IPv6Network("fd20:ce::254/128"): "the metadata service of Google Cloud",
+}
+# Loopback on Lambda is the runtime API, which hands out other callers' events; 0.0.0.0 and :: reach it too.
+NEVER_ON_LAMBDA: Table = {
+    IPv4Network("127.0.0.0/8"): "loopback, which is the runtime API on Lambda",
+    IPv4Network("0.0.0.0/8"): "this host on this network",
+    IPv6Network("::1/128"): "loopback, which is the runtime API on Lambda",
+    IPv6Network("::/128"): "this host on this network",
+}
+
+
+def why_never(address: Address, *, on_lambda: bool) -> str | None:
+    """Why no setting can open ``address``; None when a setting may.
+
+    Every IPv4 address that hides in an IPv6 one counts, so that opening ``::/0`` opens no side door.
+    """
+    table = {**NEVER, **NEVER_ON_LAMBDA} if on_lambda else NEVER
+    for form in (address, *_embedded(address)):
+        if reason := _look_up(form, table):
+            return reason
+    return None
+
+
+def why_special(address: Address) -> str | None:
+    """Why ``address`` is not a public unicast address; None when it is one.
+
+    A NAT64 address is as public as the IPv4 address in it: on networks with DNS64 (RFC 6147) every IPv4-only
+    origin looks like that.
+    """
+    if isinstance(address, IPv4Address):
+        return _look_up(address, SPECIAL_V4)
+    if address in NAT64:
+        return _look_up(_trailing(address), SPECIAL_V4)
+    if address not in GLOBAL_V6:
+        return "not a global unicast address (RFC 4291)"
+    return _look_up(address, SPECIAL_V6)
+
+
+def _look_up(address: Address, table: Table) -> str | None:
+    return next((reason for network, reason in table.items() if address in network), None)
+
+
+def _trailing(address: IPv6Address) -> IPv4Address:
+    return IPv4Address(address.packed[12:])
+
+
+def _embedded(address: Address) -> Iterator[IPv4Address]:
+    if isinstance(address, IPv4Address):
+        return
+    if any(address in network for network in TRAILING_V4):
+        yield _trailing(address)
+    if address.sixtofour:
+        yield address.sixtofour
+    if address.teredo:
+        yield from address.teredo

@@ -1,0 +1,158 @@
+"""What may be contacted: the grammar of the URL, then every address that its name has, then exactly one of those.
+
+The one way to a socket for everything that reads from origins: the first connection, every redirect and every
+reconnect come through here and are judged anew, because the answer to a name may change between two look-ups.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+from urlsum.errors import Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
+from urlsum.origin import resolver, target
+from urlsum.origin.addresses import why_never, why_special
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.origin.addresses import Address
+    from urlsum.origin.resolver import Resolver
+    from urlsum.origin.target import Target
+    from urlsum.settings import Settings
+
+# Names that mean another machine in every network: RFC 6761 (localhost), RFC 6762 (local), ICANN's internal,
+# RFC 8375 (home.arpa), and what /etc/hosts files call themselves.
+LOCAL_SUFFIXES = frozenset({"localhost", "localdomain", "local", "internal", "home.arpa"})
+# More addresses than any origin needs; all are judged, but each one that is tried takes its share of CONNECT_TIMEOUT.
+MAX_ADDRESSES_TRIED = 8
+
+
+class Guard:
+    """Judges URLs and addresses by the settings, and opens sockets to what it has judged."""
+
+    def __init__(self, settings: Settings, *, resolve: Resolver = resolver.system) -> None:
+        self._allowed_networks = settings.allowed_networks
+        self._allowed_ports = settings.allowed_ports
+        self._on_lambda = settings.on_lambda
+        self._connect_timeout = settings.connect_timeout
+        self._resolve = resolve
+        self._own = _own(settings.public_url)
+
+    def inspect(self, url: str) -> Target:
+        """Judge what can be judged without a look-up: grammar, port, literal addresses. No I/O.
+
+        Raises InvalidUrl for the grammar, Blocked for the rest.
+        """
+        judged = target.parse(url)
+        if self._is_own(judged):
+            raise Blocked(f"{judged}: this is urlsum itself")
+        if judged.address is not None:
+            self._judge(judged, judged.address)
+        elif not self._allowed_networks:
+            if "." not in judged.host or _ends_in(judged.host, LOCAL_SUFFIXES):
+                raise Blocked(f"{judged}: {judged.host} is a name of a local network; only public hosts are contacted")
+            if judged.port not in self._allowed_ports:
+                raise Blocked(f"{judged}: {self._about_port(judged.port)}")
+        return judged
+
+    def connect(self, judged: Target, *, deadline: float, clock: Callable[[], float] = time.monotonic) -> socket.socket:
+        """Look the host up, judge every address, and connect to exactly one that was judged.
+
+        All of it takes at most CONNECT_TIMEOUT seconds. An address that does not answer is a ConnectFailed, whether
+        it refused or was silent. Raises Blocked, DnsFailed, ConnectFailed, and DeadlineReached when ``deadline``,
+        on ``clock``, came first.
+        """
+        limit = min(clock() + self._connect_timeout, deadline)
+        addresses = self._addresses(judged, limit - clock(), ends_with_deadline=limit == deadline)
+        for address in addresses:
+            self._judge(judged, address)
+        tried = addresses[:MAX_ADDRESSES_TRIED]
+        failures = []
+        for left, address in zip(range(len(tried), 0, -1), tried, strict=True):
+            # A silent address must leave time for those after it.
+            share = (limit - clock()) / left
+            if share <= 0:
+                break
+            try:
+                return _connected(address, judged.port, share)
+            except OSError as exc:
+                failures.append(exc)
+        if clock() >= deadline:
+            raise DeadlineReached
+        reason = failures[-1].strerror or str(failures[-1]) if failures else "no time left"
+        raise ConnectFailed(
+            f"{judged}: no connection to {', '.join(map(str, tried))} port {judged.port}: {reason}"
+        ) from (failures[-1] if failures else None)
+
+    def _addresses(self, judged: Target, within: float, *, ends_with_deadline: bool) -> list[Address]:
+        if within <= 0:
+            raise DeadlineReached
+        if judged.address is not None:
+            return [judged.address]
+        try:
+            addresses = resolver.resolve(judged.host, self._resolve, within=within)
+        except TimeoutError as exc:
+            if ends_with_deadline:
+                raise DeadlineReached from exc
+            raise DnsFailed(f"{judged}: the look-up of {judged.host} got {exc}") from exc
+        except (OSError, ValueError) as exc:
+            # ValueError: an address in a form that ipaddress does not take, or a name that getaddrinfo does not.
+            reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
+            raise DnsFailed(f"{judged}: {judged.host} does not resolve: {reason}") from exc
+        if not addresses:
+            raise DnsFailed(f"{judged}: {judged.host} has no address")
+        return addresses
+
+    def _judge(self, judged: Target, address: Address) -> None:
+        if reason := why_never(address, on_lambda=self._on_lambda):
+            raise Blocked(f"{judged}: {address} is {reason}; no setting opens it")
+        if isinstance(address, IPv6Address) and address.scope_id is not None:
+            raise Blocked(f"{judged}: {address} has a zone, so it is not a public address")
+        if any(address in network for network in self._allowed_networks):
+            return
+        if reason := why_special(address):
+            raise Blocked(
+                f"{judged}: {address} is {reason}; only public addresses are contacted"
+                " (on your own machine, ALLOWED_NETWORKS opens others)"
+            )
+        if judged.port not in self._allowed_ports:
+            raise Blocked(f"{judged}: {self._about_port(judged.port)}")
+
+    def _about_port(self, port: int) -> str:
+        return f"port {port} is not contacted, only {', '.join(map(str, sorted(self._allowed_ports)))}"
+
+    def _is_own(self, judged: Target) -> bool:
+        if self._own is None or judged.host != self._own.host:
+            return False
+        # Who opens networks runs urlsum at home and keeps files on other ports of the same machine.
+        return not self._allowed_networks or judged.port == self._own.port
+
+
+def _own(public_url: str | None) -> Target | None:
+    if public_url is None:
+        return None
+    try:
+        return target.parse(public_url)
+    except InvalidUrl:
+        # The setting has its own check; a PUBLIC_URL that no client could follow cannot be submitted either.
+        return None
+
+
+def _ends_in(host: str, suffixes: frozenset[str]) -> bool:
+    labels = host.split(".")
+    return any(".".join(labels[start:]) in suffixes for start in range(len(labels)))
+
+
+def _connected(address: Address, port: int, within: float) -> socket.socket:
+    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(within)
+        connection.connect((str(address), port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection

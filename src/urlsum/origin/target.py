@@ -1,0 +1,182 @@
+"""The grammar of URLs that urlsum accepts: RFC 3986 for http and https, narrower where clients disagree.
+
+The parser is our own because a URL must mean the same to the one who judges it and to the one who connects;
+``urllib.parse`` quietly drops tabs, newlines and leading control characters.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from urlsum.errors import InvalidUrl
+from urlsum.text import shown_url
+
+if TYPE_CHECKING:
+    from urlsum.origin.addresses import Address
+
+# What common servers take as a request line (nginx: 8 KB), and longer than any signed URL that we know of.
+MAX_URL_CHARACTERS = 8192
+DEFAULT_PORTS = {"http": 80, "https": 443}
+HIGHEST_PORT = 65535
+# RFC 1035, 2.3.4, without the root's own zero octet and its length.
+MAX_HOST_CHARACTERS = 253
+
+_URL = re.compile(
+    r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?", re.IGNORECASE
+)
+_SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{0,5}))?")
+# C0, space, DEL, C1, the separators and the invisible characters that change how a URL looks.
+_UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb]")
+# Letters, digits, hyphen (RFC 1123, 2.1), and the underscore: no host name by RFC 952, yet S3 still serves buckets
+# whose names have one, and nothing but letters depends on it.
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+# A host whose last label is a number is an IPv4 address to every client (WHATWG URL, "ends in a number").
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_DOTTED_QUAD = re.compile(r"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})")
+# Everything that may stand in a path or a query as it is (RFC 3986, 3.3 and 3.4), and % of what is encoded already.
+_PRINTABLE = "!$%&'()*+,-./:;=?@_~[]"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL taken apart: what to connect to and what to ask there.
+
+    ``host`` is lower-case ASCII without brackets and trailing dot; ``address`` is set when it is a literal;
+    ``path`` is the origin-form of RFC 9112, 3.2.1: path and query.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    address: Address | None = None
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS is asked for."""
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the Host header has them; the scheme's own port is left out."""
+        host = f"[{self.host}]" if isinstance(self.address, IPv6Address) else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The URL in its one normal spelling, without fragment."""
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+    def __str__(self) -> str:
+        return shown_url(self.url)
+
+
+def parse(url: str) -> Target:
+    """Take ``url`` apart. Raises InvalidUrl, with words for the person who typed it."""
+    if len(url) > MAX_URL_CHARACTERS:
+        raise InvalidUrl(f"the URL has {len(url)} characters; at most {MAX_URL_CHARACTERS} are accepted")
+    if found := _UNSEEN.search(url):
+        raise InvalidUrl(f"the URL contains {_named(found[0])} at character {found.start() + 1}; encode or remove it")
+    if "\\" in url:
+        raise InvalidUrl("the URL contains a backslash; write / between its parts")
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise InvalidUrl(_without_scheme(url))
+    scheme = parts["scheme"].lower()
+    if "@" in parts["authority"]:
+        raise InvalidUrl("the URL contains a user name or password before @; urlsum reads public files only")
+    authority = _AUTHORITY.fullmatch(parts["authority"])
+    if authority is None:
+        raise InvalidUrl(f"{parts['authority']!r} is not a host with an optional :port")
+    host, address = _host(authority["host"])
+    path = quoted((parts["path"] or "/") + (parts["query"] or ""))
+    if len(path) > MAX_URL_CHARACTERS:
+        raise InvalidUrl(f"the URL is {len(path)} characters long once encoded; at most {MAX_URL_CHARACTERS}")
+    return Target(scheme, host, _port(authority["port"], scheme), path, address)
+
+
+def quoted(text: str) -> str:
+    """``text`` with everything that a URL cannot hold as it is percent-encoded from UTF-8 (RFC 3987, 3.1)."""
+    try:
+        return quote(text, safe=_PRINTABLE)
+    except UnicodeEncodeError:
+        raise InvalidUrl("the URL contains half a character (a lone surrogate)") from None
+
+
+def _without_scheme(url: str) -> str:
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        return "the URL must be absolute and begin with http:// or https://"
+    if scheme["scheme"].lower() in DEFAULT_PORTS:
+        return f"two slashes are missing after {scheme['scheme']}:"
+    return f"urlsum reads http and https only, not {scheme['scheme']!r}"
+
+
+def _named(character: str) -> str:
+    return "a space" if character == " " else f"the invisible character U+{ord(character):04X}"
+
+
+def _port(text: str | None, scheme: str) -> int:
+    if not text:  # RFC 3986, 3.2.3: an empty port is the scheme's own
+        return DEFAULT_PORTS[scheme]
+    if not 1 <= int(text) <= HIGHEST_PORT:
+        raise InvalidUrl(f"{text} is not a port; ports go from 1 to {HIGHEST_PORT}")
+    return int(text)
+
+
+def _host(text: str) -> tuple[str, Address | None]:
+    if text.startswith("["):
+        return _ipv6(text[1:-1])
+    if "%" in text:
+        raise InvalidUrl("the host contains a percent sign; host names are not percent-encoded")
+    host = (text if text.isascii() else _ascii(text)).lower()
+    host = host.removesuffix(".")  # the root: example.org. and example.org are one host
+    if not host:
+        raise InvalidUrl("the URL has no host")
+    labels = host.split(".")
+    if _NUMBER.fullmatch(labels[-1]):
+        return _ipv4(host, spelled=text)
+    if len(host) > MAX_HOST_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
+        raise InvalidUrl(f"{text[:MAX_HOST_CHARACTERS]!r} is not a host name")
+    return host, None
+
+
+def _ipv6(text: str) -> tuple[str, IPv6Address]:
+    try:
+        address = IPv6Address(text)
+    except AddressValueError:
+        raise InvalidUrl(f"[{text}] is not an IPv6 address") from None
+    if address.scope_id is not None:
+        raise InvalidUrl(f"[{text}] has a zone (%), so it is an address of a local network")
+    return str(address), address
+
+
+def _ipv4(host: str, *, spelled: str) -> tuple[str, IPv4Address]:
+    # Octal, hexadecimal, short and full-width spellings mean different addresses to different readers.
+    if _DOTTED_QUAD.fullmatch(host) and spelled.removesuffix(".").isascii():
+        try:
+            address = IPv4Address(host)
+        except AddressValueError:
+            pass
+        else:
+            return host, address
+    raise InvalidUrl(
+        f"{spelled[:MAX_HOST_CHARACTERS]!r} is not an IPv4 address; write four decimal numbers, like 192.0.2.1"
+    )
+
+
+def _ascii(text: str) -> str:
+    if len(text) > MAX_HOST_CHARACTERS:
+        raise InvalidUrl("the host name is too long")
+    import idna  # noqa: PLC0415 - its tables are large, and few hosts need them
+
+    try:
+        # RFC 5891 after the mapping of UTS 46: what browsers do. The dots of Asian scripts become dots here.
+        return idna.encode(text, uts46=True, std3_rules=True).decode("ascii")
+    except idna.IDNAError as exc:
+        raise InvalidUrl(f"{text!r} is not an internationalized host name: {exc}") from exc
