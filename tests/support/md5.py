@@ -1,0 +1,19 @@
+"""Every MD5 engine that this machine has, each behind the public class."""
+
+from __future__ import annotations
+
+from urlsum.hashing.md5 import MD5
+from urlsum.hashing.md5_engines import PYTHON, Engine, try_library
+from urlsum.hashing.md5_native import libraries
+
+NATIVE = [outcome for outcome in map(try_library, libraries()) if isinstance(outcome, Engine)]
+
+
+def hasher(engine: Engine) -> type[MD5]:
+    """Return MD5 as it would be if ``engine`` had been chosen at import."""
+    return type(f"MD5 by {engine.name}", (MD5,), {"__slots__": (), "_engine": engine})
+
+
+NATIVE_HASHERS = [hasher(engine) for engine in NATIVE]
+PYTHON_HASHER = hasher(PYTHON)
+HASHERS = [*NATIVE_HASHERS, PYTHON_HASHER]
