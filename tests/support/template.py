@@ -47,6 +47,13 @@ def create_queue(sqs_client: Any) -> str:
     return _create_queue(sqs_client, "TasksQueue", Resolver(load(), PARAMETERS, {("DeadLetterQueue", "Arn"): arn}))
 
 
+def create_mail_identity(sesv2_client: Any) -> str:
+    """Create the sender's identity as the template has it; return it."""
+    identity: str = Resolver(load(), PARAMETERS).resource("MailSender")["EmailIdentity"]
+    sesv2_client.create_email_identity(EmailIdentity=identity)
+    return identity
+
+
 def _create_queue(sqs_client: Any, resource: str, resolve: Resolver) -> str:
     properties = resolve.resource(resource)
     name = properties.pop("QueueName", resource)
