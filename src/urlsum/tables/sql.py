@@ -196,6 +196,8 @@ class SqlTaskTable:
 
     def get(self, task_id: str) -> Task:
         """Read the task as last written. Raises TaskNotFound."""
+        if not task_id.isascii():  # no id is, and MySQL refuses to compare the two
+            raise TaskNotFound(task_id)
         with translated(), self._engine.connect() as connection:
             row = connection.execute(sa.select(tasks).where(tasks.c.id == task_id)).mappings().one_or_none()
         # MySQL pads with blanks before it compares: "x" finds "x " too.

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from selfhost.migrate import upgrade
+from tests.support.dynamodb import Relay, relayed_moto
+from tests.support.tables import mysql_database, sqlite_uri
+from tests.support.template import create_table
+from urlsum.tables.dynamodb import DynamoTaskTable
+from urlsum.tables.sql import SqlTaskTable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from urlsum.tables import TaskTable
+
+
+@pytest.fixture(scope="session")
+def moto_relay() -> Iterator[Relay]:
+    with relayed_moto() as relay:
+        yield relay
+
+
+@pytest.fixture
+def relay(moto_relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Relay:
+    """DynamoDB, reached as a developer's machine reaches it: through the environment alone."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_relay.url)
+    moto_relay.faults.clear()
+    return moto_relay
+
+
+@pytest.fixture
+def dynamodb_table_name(relay: Relay) -> Iterator[str]:
+    """The table as template.yaml has it."""
+    client = boto3.client("dynamodb")
+    name = create_table(client)
+    relay.operations.clear()
+    yield name
+    relay.faults.clear()
+    client.delete_table(TableName=name)
+    client.close()
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> str:
+    return sqlite_uri(tmp_path)
+
+
+@pytest.fixture
+def empty_mysql_database() -> Iterator[str]:
+    with mysql_database() as uri:
+        yield uri
+
+
+@pytest.fixture
+def migrated_mysql_database(empty_mysql_database: str) -> str:
+    upgrade(empty_mysql_database)
+    return empty_mysql_database
+
+
+@pytest.fixture
+def sqlite_table(sqlite_database: str) -> SqlTaskTable:
+    return SqlTaskTable(sqlite_database)
+
+
+@pytest.fixture
+def mysql_table(migrated_mysql_database: str) -> SqlTaskTable:
+    return SqlTaskTable(migrated_mysql_database)
+
+
+@pytest.fixture
+def dynamodb_table(dynamodb_table_name: str) -> DynamoTaskTable:
+    return DynamoTaskTable(dynamodb_table_name)
+
+
+@pytest.fixture(params=["sqlite", "mysql", "dynamodb"])
+def table(request: pytest.FixtureRequest) -> TaskTable:
+    """Each adapter in turn."""
+    made: TaskTable = request.getfixturevalue(f"{request.param}_table")
+    return made

@@ -1,0 +1,116 @@
+"""DynamoDB by moto behind a relay that sees every request and can go wrong on demand."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections import deque
+from contextlib import contextmanager
+from enum import Enum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from moto.server import ThreadedMotoServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AMZ_JSON = "application/x-amz-json-1.0"
+
+
+class Fault(Enum):
+    """What the relay does to the next request instead of passing it on, or after it did."""
+
+    UNAVAILABLE = 503
+    BROKEN = 500
+    THROTTLED = 400
+    HANG_UP = "hang up"
+    LOSE_ANSWER = "lose the answer"
+
+
+class Relay(ThreadingHTTPServer):
+    """An endpoint for DynamoDB that passes requests on to moto."""
+
+    daemon_threads = True
+
+    def __init__(self, upstream: tuple[str, int]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = upstream
+        self.operations: list[str] = []
+        self.faults: deque[Fault] = deque()
+        # moto checks a condition and then writes, without a lock between; DynamoDB writes an item atomically.
+        self.one_at_a_time = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def fail(self, *faults: Fault) -> None:
+        """Apply ``faults`` to the next requests, one each."""
+        self.faults.extend(faults)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Relay
+    protocol_version = "HTTP/1.1"
+    # Head and body in one packet: two would wait 40 ms for each other (Nagle against the delayed ACK).
+    wbufsize = -1
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.operations.append(self.headers["X-Amz-Target"].rpartition(".")[2])
+        fault = self.server.faults.popleft() if self.server.faults else None
+        match fault:
+            case None:
+                self._answer(*self._passed_on(body))
+            case Fault.HANG_UP:
+                self.close_connection = True
+            case Fault.LOSE_ANSWER:
+                self._passed_on(body)
+                self.close_connection = True
+            case Fault.THROTTLED:
+                kind = "com.amazonaws.dynamodb.v20120810#ThrottlingException"
+                self._answer(400, json.dumps({"__type": kind, "message": "slow down"}).encode())
+            case _:
+                self._answer(int(fault.value), b"<html>not even JSON</html>")
+
+    def _passed_on(self, body: bytes) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(*self.server.upstream, timeout=10)
+        try:
+            with self.server.one_at_a_time:
+                connection.request("POST", self.path, body, dict(self.headers.items()))
+                response = connection.getresponse()
+                return response.status, response.read()
+        finally:
+            connection.close()
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", AMZ_JSON)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+@contextmanager
+def relayed_moto() -> Iterator[Relay]:
+    """Yield a relay in front of a moto server of its own."""
+    moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    moto.start()
+    try:
+        relay = Relay(moto.get_host_and_port())
+        thread = threading.Thread(target=relay.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield relay
+        finally:
+            relay.shutdown()
+            thread.join()
+            relay.server_close()
+    finally:
+        moto.stop()

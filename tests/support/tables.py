@@ -1,0 +1,82 @@
+"""Tasks to store, and databases to store them in that last as long as a test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from selfhost.migrate import upgrade
+from urlsum.errors import FailureCode
+from urlsum.task import Checkpoint, Failure, Mail, Status, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MYSQL = os.environ.get("URLSUM_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306/")
+NOW = 1_795_000_000.123457  # microseconds, as the clock gives them: they must come back exactly
+
+
+def new_task(**changes: Any) -> Task:
+    """Return a task as submit() makes it, with an id of its own, changed as asked."""
+    made: dict[str, Any] = {
+        "id": str(uuid.uuid4()),
+        "url": "https://example.org/a.bam",
+        "created_at": NOW,
+        "updated_at": NOW,
+        "due_at": NOW,
+        "expires_at": int(NOW) + 30 * 86400,
+    }
+    return Task(**{**made, **changes})
+
+
+def full_task(**changes: Any) -> Task:
+    """Return a task with a value in every field."""
+    made: dict[str, Any] = {
+        "email": "someone@example.org",
+        "expected_md5": "0" * 32,
+        "status": Status.RUNNING,
+        "md5": "d41d8cd98f00b204e9800998ecf8427e",
+        "size": 5 * 2**40,
+        "checkpoint": Checkpoint(2**40 + 64, bytes(range(24)), '{"etag": "\\"5f-abc\\""}'),
+        "rate": 123456789.98765433,
+        "fence": 41,
+        "lease_until": NOW + 90.1,
+        "attempts": 2,
+        "slices": 1234,
+        "restarts": 1,
+        "error": Failure(FailureCode.TIMEOUT, "the origin was silent for 30 s: Grüße, 世界, \U0001f600"),
+        "mail": Mail.PENDING,
+        "finished_at": NOW + 0.000001,
+    }
+    return new_task(**{**made, **changes})
+
+
+def sqlite_uri(directory: Path) -> str:
+    """Return the URI of a migrated SQLite file in ``directory``."""
+    uri = f"sqlite:///{directory / 'urlsum.db'}"
+    upgrade(uri)
+    return uri
+
+
+@contextmanager
+def mysql_database() -> Iterator[str]:
+    """Yield the URI of an empty database on the MySQL or MariaDB server, dropped afterwards; skip without a server."""
+    server = sa.create_engine(MYSQL, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    name = f"urlsum_test_{uuid.uuid4().hex}"
+    try:
+        with server.connect() as connection:
+            # A default that compares "a" and "A" alike and lacks most characters: the tables must not lean on it.
+            connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET latin1 COLLATE latin1_swedish_ci")
+    except sa.exc.OperationalError as exc:
+        pytest.skip(f"no MySQL or MariaDB answers at {server.url!r} (URLSUM_TEST_MYSQL): {exc.orig}")
+    try:
+        yield server.url.set(database=name).render_as_string(hide_password=False)
+    finally:
+        with server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name}")
