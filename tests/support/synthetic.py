@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from urlsum.errors import Changed, DeadlineReached
-from urlsum.task import Checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.task import Checkpoint
 
 
 @dataclass

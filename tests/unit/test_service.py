@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import uuid
+
+import pytest
+
+from tests.support.memory import MemoryQueue, MemoryTaskTable
+from urlsum import service
+from urlsum.errors import InvalidRequest, QueueUnavailable, TableUnavailable, TaskNotFound
+from urlsum.origin.guard import Guard
+from urlsum.service import Submission
+from urlsum.settings import Settings
+from urlsum.task import Mail, Status
+
+NOW = 1_000_000.0
+URL = "https://example.org/file.txt"
+
+
+class Counter:
+    """The service over a table and a queue in memory."""
+
+    def __init__(self) -> None:
+        self.table = MemoryTaskTable()
+        self.queue = MemoryQueue()
+        self.guard = Guard(Settings())
+
+    def submit(self, url: str = URL, **fields: str | None) -> str:
+        return service.submit(
+            Submission(url=url, **fields),
+            table=self.table,
+            queue=self.queue,
+            guard=self.guard,
+            now=NOW,
+            ttl_days=30,
+        )
+
+
+def test_an_accepted_task_is_in_the_table_and_on_the_queue() -> None:
+    counter = Counter()
+    task_id = counter.submit(email="someone@abc.ru", md5="ABCDEF" + "0" * 26)
+    task = counter.table.get(task_id)
+    assert uuid.UUID(task_id).version == 4
+    assert (task.url, task.email, task.expected_md5) == (URL, "someone@abc.ru", "abcdef" + "0" * 26)
+    assert (task.status, task.mail, task.due_at) == (Status.QUEUED, Mail.PENDING, NOW)
+    assert task.expires_at == NOW + 30 * 86400
+    assert counter.queue.sent == [(task_id, 0.0)]
+
+
+def test_without_an_address_no_mail_is_owed() -> None:
+    counter = Counter()
+    assert counter.table.get(counter.submit(email="")).mail is Mail.NONE
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("url", ""),
+        ("url", "ftp://example.org/f"),
+        ("url", "/relative"),
+        ("url", "http://127.0.0.1/"),
+        ("url", "http://169.254.169.254/latest/meta-data/"),
+        ("url", "http://example.org:22/"),
+        ("email", "nobody"),
+        ("email", "a@b.example,c@d.example"),
+        ("email", "a@b.org\r\nBcc: c@d.org"),
+        ("email", "Eve <eve@abc.ru>"),
+        ("md5", "xyz"),
+        ("md5", "0" * 31),
+        ("md5", "0" * 33),
+        ("md5", "\uff10" * 32),
+    ],
+)
+def test_a_wrong_field_is_named_and_nothing_is_stored(field: str, value: str) -> None:
+    counter = Counter()
+    with pytest.raises(InvalidRequest) as caught:
+        counter.submit(**{"url": URL, field: value})
+    assert caught.value.field == field
+    assert counter.table.tasks == {}
+    assert counter.queue.sent == []
+
+
+def test_nothing_is_accepted_when_the_queue_refuses() -> None:
+    counter = Counter()
+    counter.queue.down = True
+    with pytest.raises(QueueUnavailable):
+        counter.submit()
+    assert counter.table.tasks == {}
+
+
+def test_nothing_is_queued_when_the_table_refuses() -> None:
+    counter = Counter()
+    counter.table.down = True
+    with pytest.raises(TableUnavailable):
+        counter.submit()
+    assert counter.queue.sent == []
+
+
+def test_the_same_key_and_request_have_the_same_id() -> None:
+    counter = Counter()
+    first = counter.submit(idempotency_key="k")
+    assert counter.submit(idempotency_key="k") == first
+    assert len(counter.table.tasks) == 1
+    assert counter.submit(idempotency_key="other") != first
+    assert counter.submit() != first
+
+
+@pytest.mark.parametrize("other", [{"url": URL + "2"}, {"email": "a@abc.ru"}, {"md5": "0" * 32}])
+def test_the_same_key_for_another_request_is_refused(other: dict[str, str]) -> None:
+    counter = Counter()
+    counter.submit(idempotency_key="k")
+    with pytest.raises(InvalidRequest) as caught:
+        counter.submit(**{"url": URL, "idempotency_key": "k", **other})
+    assert caught.value.field == "Idempotency-Key"
+
+
+def test_a_first_sender_that_fails_late_does_not_take_the_task_from_the_second() -> None:
+    counter = Counter()
+    send = counter.queue.send
+
+    def second_sender_first(task_id: str, *, delay: float = 0.0) -> None:
+        counter.queue.send = send  # type: ignore[method-assign]
+        assert counter.submit(idempotency_key="k") == task_id
+        raise QueueUnavailable("down for the first sender only")
+
+    counter.queue.send = second_sender_first  # type: ignore[method-assign]
+    with pytest.raises(QueueUnavailable):
+        counter.submit(idempotency_key="k")
+    assert len(counter.table.tasks) == 1
+
+
+def test_a_second_sender_that_fails_takes_nothing_back() -> None:
+    counter = Counter()
+    task_id = counter.submit(idempotency_key="k")
+    counter.queue.down = True
+    with pytest.raises(QueueUnavailable):
+        counter.submit(idempotency_key="k")
+    assert task_id in counter.table.tasks
+
+
+def test_check_finds_a_task_in_either_case() -> None:
+    counter = Counter()
+    task_id = counter.submit()
+    assert service.check(task_id.upper(), table=counter.table, now=NOW).id == task_id
+
+
+@pytest.mark.parametrize("spelling", ["{}", "", "x", "{{{}}}", "urn:uuid:{}", " {}", "{}\n", "{}\0"])
+def test_check_knows_one_spelling_of_an_id(spelling: str) -> None:
+    counter = Counter()
+    task_id = counter.submit()
+    asked = spelling.format(task_id) if spelling != "{}" else task_id.replace("-", "")
+    with pytest.raises(TaskNotFound):
+        service.check(asked, table=counter.table, now=NOW)
+
+
+def test_an_expired_task_is_not_found() -> None:
+    counter = Counter()
+    task_id = counter.submit()
+    expiry = counter.table.get(task_id).expires_at
+    assert service.check(task_id, table=counter.table, now=expiry - 1).id == task_id
+    with pytest.raises(TaskNotFound):
+        service.check(task_id, table=counter.table, now=expiry)

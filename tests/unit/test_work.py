@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.synthetic import Clock, SyntheticSource
+from urlsum.errors import Incomplete, LeaseHeld, MailUnavailable, QueueUnavailable, TableUnavailable
+from urlsum.hashing.job import Bench
+from urlsum.settings import Settings
+from urlsum.task import Mail, Status, Task
+from urlsum.work import work
+
+ID = "0e4fac17-0000-4000-8000-000000000000"
+
+
+class Desk:
+    def __init__(self, *, email: str | None = "someone@abc.ru") -> None:
+        self.clock = Clock()
+        self.table = MemoryTaskTable()
+        self.queue = MemoryQueue()
+        self.mailer = MemoryMailer()
+        self.source = SyntheticSource(b"x" * 100_000, self.clock)
+        self.bench = Bench(self.table, self.source, Settings(), self.clock, self.clock)
+        now = self.clock()
+        self.table.add(
+            Task(
+                id=ID,
+                url="https://o.example/f",
+                email=email,
+                mail=Mail.PENDING if email else Mail.NONE,
+                created_at=now,
+                updated_at=now,
+                due_at=now,
+                expires_at=2_000_000,
+            )
+        )
+
+    def work(self, seconds: float = 10_000) -> Task | None:
+        return work(ID, self.bench, queue=self.queue, mailer=self.mailer, deadline=self.clock() + seconds)
+
+    @property
+    def stored(self) -> Task:
+        return self.table.get(ID)
+
+
+def test_one_delivery_hashes_and_mails() -> None:
+    desk = Desk()
+    desk.work()
+    assert (desk.stored.md5, desk.stored.mail) == (desk.source.md5, Mail.SENT)
+    assert [letter.to for letter in desk.mailer.letters] == ["someone@abc.ru"]
+    assert desk.queue.sent == []
+
+
+def test_further_deliveries_change_nothing() -> None:
+    desk = Desk()
+    desk.work()
+    settled = desk.stored
+    for _ in range(3):
+        desk.clock.now += 1000
+        assert desk.work() is None
+    assert desk.stored == settled
+    assert len(desk.mailer.letters) == 1
+
+
+def test_a_delivery_of_an_unknown_task_is_dropped() -> None:
+    desk = Desk()
+    desk.table.remove(desk.stored)
+    assert desk.work() is None
+
+
+def test_the_deadline_asks_for_the_next_slice() -> None:
+    desk = Desk()
+    desk.work(seconds=20)
+    assert desk.queue.sent == [(ID, 0.0)]
+    assert desk.mailer.letters == []
+
+
+def test_a_failure_that_may_pass_delays_the_next_delivery() -> None:
+    desk = Desk()
+
+    def cut(offset: int) -> None:
+        raise Incomplete("cut")
+
+    desk.source.fault = cut
+    desk.work()
+    [(_, delay)] = desk.queue.sent
+    assert 0 < delay <= 5
+
+
+def test_a_delivery_that_comes_too_early_is_sent_on() -> None:
+    desk = Desk()
+    desk.table.save(replace(desk.stored, due_at=desk.clock() + 3600), over=desk.stored)
+    assert desk.work() is None
+    assert desk.queue.sent == [(ID, 3600.0)]
+    assert desk.source.opened == []
+
+
+def test_a_held_lease_leaves_the_message_to_come_again() -> None:
+    desk = Desk()
+    stored = desk.stored
+    desk.table.save(stored.claimed(desk.clock(), 90), over=stored)
+    with pytest.raises(LeaseHeld):
+        desk.work()
+
+
+def test_a_mail_that_is_put_off_is_tried_again_without_hashing_again() -> None:
+    desk = Desk()
+    desk.mailer.refuse_with = MailUnavailable("greylisted")
+    desk.work()
+    assert (desk.stored.status, desk.stored.mail) == (Status.DONE, Mail.PENDING)
+    [(_, delay)] = desk.queue.sent
+    assert delay >= 60
+    desk.clock.now += delay
+    desk.mailer.refuse_with = None
+    desk.work()
+    assert desk.stored.mail is Mail.SENT
+    assert len(desk.mailer.letters) == 1
+    assert desk.source.opened == [0]
+
+
+def test_a_result_outlives_a_queue_that_is_down() -> None:
+    desk = Desk()
+    desk.queue.down = True
+    with pytest.raises(QueueUnavailable):
+        desk.work(seconds=20)
+    assert desk.stored.offset > 0
+    desk.queue.down = False
+    desk.work()
+    assert desk.stored.md5 == desk.source.md5
+
+
+def test_a_table_that_is_down_leaves_the_message_to_come_again() -> None:
+    desk = Desk()
+    desk.table.down = True
+    with pytest.raises(TableUnavailable):
+        desk.work()
+    assert desk.mailer.letters == []
+
+
+def test_a_failed_task_is_mailed_too() -> None:
+    desk = Desk()
+
+    def bug(offset: int) -> None:
+        raise ZeroDivisionError
+
+    desk.source.fault = bug
+    for _ in range(Settings().max_attempts):
+        desk.work()
+        desk.clock.now += 1000
+    assert desk.stored.status is Status.FAILED
+    assert len(desk.mailer.letters) == 1
+
+
+def test_without_an_address_nothing_is_mailed() -> None:
+    desk = Desk(email=None)
+    desk.work()
+    assert desk.stored.status is Status.DONE
+    assert desk.mailer.letters == []
