@@ -63,6 +63,10 @@ class Resolver:
         properties: dict[str, Any] = self(self.template["Resources"][name]["Properties"])
         return properties
 
+    def output(self, name: str) -> Any:
+        """Resolve the value of an output."""
+        return self(self.template["Outputs"][name]["Value"])
+
     @property
     def _functions(self) -> dict[str, Callable[[Any], Any]]:
         return {

@@ -1,0 +1,96 @@
+"""What every function has in common, and what the layer holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import template
+from tests.support.deployment import deploy
+from urlsum.settings import Settings
+
+FUNCTIONS = {"SubmitFunction": "submit", "CheckFunction": "check", "HashWorkerFunction": "hash_worker"}
+# https://docs.aws.amazon.com/powertools/python/latest/environment_variables/
+POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
+
+
+def environment(function: str, **parameters: str | int) -> dict[str, str]:
+    """The environment variables that a function gets."""
+    variables: dict[str, str] = deploy(**parameters)[function]["Environment"]["Variables"]
+    return variables
+
+
+def test_there_are_these_functions_and_no_others() -> None:
+    assert deploy().of_type("AWS::Lambda::Function").keys() == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize(("function", "folder"), FUNCTIONS.items())
+def test_each_function_is_a_folder_with_a_handler(function: str, folder: str) -> None:
+    source = template.load()["Resources"][function]["Properties"]
+    assert source["CodeUri"] == f"functions/{folder}/"
+    assert (template.PATH.parent / source["CodeUri"] / "app.py").is_file()
+    assert deploy()[function]["Handler"] == "app.handler"
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_functions_and_layer_are_of_one_architecture_and_one_python(architecture: str) -> None:
+    deployment = deploy(Architecture=architecture)
+    layers = deployment.of_type("AWS::Lambda::LayerVersion")
+    [(name, layer)] = layers.items()
+    assert layer["CompatibleArchitectures"] == [architecture]
+    for function in FUNCTIONS:
+        properties = deployment[function]
+        assert properties["Architectures"] == [architecture]
+        assert properties["Layers"] == [name]
+        assert [properties["Runtime"]] == layer["CompatibleRuntimes"]
+    built = template.load()["Resources"]["Layer"]["Metadata"]
+    assert deployment.resolver(built) == {"BuildMethod": "python3.13", "BuildArchitecture": architecture}
+
+
+def test_arm64_is_what_one_gets_without_asking() -> None:
+    assert deploy()["SubmitFunction"]["Architectures"] == ["arm64"]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_variable_is_a_setting_that_something_reads(function: str) -> None:
+    settings = {name.upper() for name in Settings.model_fields}
+    assert environment(function).keys() <= settings | POWERTOOLS
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_settings_are_valid(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(function).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(_env_file=None)
+    assert settings.tasks_table == "TasksTable"
+
+
+@pytest.mark.parametrize(("function", "service"), FUNCTIONS.items())
+def test_logs_and_metrics_carry_the_function_and_one_namespace(function: str, service: str) -> None:
+    variables = environment(function)
+    assert (variables["POWERTOOLS_SERVICE_NAME"], variables["POWERTOOLS_METRICS_NAMESPACE"]) == (service, "urlsum")
+
+
+def test_who_sends_messages_knows_the_queue_and_who_only_reads_does_not() -> None:
+    assert environment("SubmitFunction")["TASKS_QUEUE_URL"] == "TasksQueue"
+    assert environment("HashWorkerFunction")["TASKS_QUEUE_URL"] == "TasksQueue"
+    assert "TASKS_QUEUE_URL" not in environment("CheckFunction")
+
+
+def test_the_worker_mails_through_ses_as_the_chosen_sender() -> None:
+    variables = environment("HashWorkerFunction", MailFrom="sums@example.com")
+    assert (variables["MAIL_BACKEND"], variables["MAIL_FROM"]) == ("ses", "sums@example.com")
+
+
+def test_mails_link_to_the_chosen_address_or_else_to_the_api_itself() -> None:
+    chosen = "https://sums.example.org"
+    assert environment("HashWorkerFunction", PublicUrl=chosen)["PUBLIC_URL"] == chosen
+    assert environment("SubmitFunction", PublicUrl=chosen)["PUBLIC_URL"] == chosen
+    own = environment("HashWorkerFunction")["PUBLIC_URL"]
+    assert own == "https://Api.execute-api.us-east-1.amazonaws.com" == deploy().resolver.output("ApiUrl")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_each_function_logs_json_into_a_group_of_its_own(function: str) -> None:
+    group = function.removesuffix("Function") + "Logs"
+    assert deploy()[function]["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": group}
+    assert group in deploy().of_type("AWS::Logs::LogGroup")
