@@ -80,10 +80,7 @@ def parse(url: str) -> Target:
     """Take ``url`` apart. Raises InvalidUrl, with words for the person who typed it."""
     if len(url) > MAX_URL_CHARACTERS:
         raise InvalidUrl(f"the URL has {len(url)} characters; at most {MAX_URL_CHARACTERS} are accepted")
-    if found := _UNSEEN.search(url):
-        raise InvalidUrl(f"the URL contains {_named(found[0])} at character {found.start() + 1}; encode or remove it")
-    if "\\" in url:
-        raise InvalidUrl("the URL contains a backslash; write / between its parts")
+    check_characters(url)
     parts = _URL.fullmatch(url)
     if parts is None:
         raise InvalidUrl(_without_scheme(url))
@@ -98,6 +95,14 @@ def parse(url: str) -> Target:
     if len(path) > MAX_URL_CHARACTERS:
         raise InvalidUrl(f"the URL is {len(path)} characters long once encoded; at most {MAX_URL_CHARACTERS}")
     return Target(scheme, host, _port(authority["port"], scheme), path, address)
+
+
+def check_characters(url: str) -> None:
+    """Refuse what clients silently drop or take for something else. Raises InvalidUrl."""
+    if found := _UNSEEN.search(url):
+        raise InvalidUrl(f"the URL contains {_named(found[0])} at character {found.start() + 1}; encode or remove it")
+    if "\\" in url:
+        raise InvalidUrl("the URL contains a backslash; write / between its parts")
 
 
 def quoted(text: str) -> str:

@@ -1,0 +1,191 @@
+"""One HTTP/1.1 exchange over one judged socket: a GET, the head of its answer, the bytes of its body.
+
+h11 parses heads and chunked framing. A body with a known length is received straight into the caller's buffer,
+without a copy.
+"""
+
+from __future__ import annotations
+
+import ssl
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import h11
+
+from urlsum.errors import DeadlineReached, Incomplete, ProtocolViolated, TimedOut, TlsFailed
+from urlsum.origin import head, tls
+from urlsum.origin.wire import Cut, Silent, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from urlsum.origin.guard import Guard
+    from urlsum.origin.head import Head
+    from urlsum.origin.target import Target
+    from urlsum.settings import Settings
+
+RECEIVE_HEAD_BYTES = 16_384
+# Chunked bodies pass through here on their way into h11; a quarter of the body's own buffer makes its copies cheap.
+RECEIVE_CHUNKED_BYTES = 262_144
+
+
+def connect(
+    target: Target, guard: Guard, settings: Settings, *, deadline: float, clock: Callable[[], float]
+) -> Connection:
+    """A connection to a judged address of ``target``, with TLS for https.
+
+    Raises what ``Guard.connect`` does, TlsFailed, TimedOut, DeadlineReached.
+    """
+    sock = guard.connect(target, deadline=deadline, clock=clock)
+    if target.secure:
+        left = deadline - clock()
+        if left <= 0:
+            sock.close()
+            raise DeadlineReached
+        try:
+            context = tls.context(settings.ssl_cert_file)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            sock = tls.secure(sock, target, context, within=min(settings.connect_timeout, left))
+        except TimedOut as exc:
+            if left <= settings.connect_timeout:
+                raise DeadlineReached from exc
+            raise
+    return Connection(target, Wire(sock, read_timeout=settings.read_timeout, deadline=deadline, clock=clock))
+
+
+class Connection:
+    """One socket and the one exchange on it. Bytes that were received with the head wait in ``_pending``."""
+
+    def __init__(self, target: Target, wire: Wire) -> None:
+        self.target = target
+        self.wire = wire
+        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=head.MAX_HEAD_BYTES)
+        self._pending = memoryview(b"")
+        self._remaining: int | None = None
+        self._chunked = False
+        self._scratch = memoryview(b"")
+
+    def get(self, fields: Iterable[tuple[str, str]]) -> Head:
+        """Ask for the target; return the head of the final answer, whatever its status.
+
+        The whole head, with all interim answers before it, takes at most READ_TIMEOUT seconds: a time-out per
+        read would let it trickle for ever. Raises ProtocolViolated, Incomplete, TlsFailed, TimedOut,
+        DeadlineReached.
+        """
+        request = h11.Request(method="GET", target=self.target.path, headers=[("Host", self.target.authority), *fields])
+        sent = (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+        try:
+            # A server may answer and close before it has taken the whole request; the answer still counts.
+            with suppress(Cut):
+                self.wire.send(sent)
+            answer = self._answer()
+        except Silent as exc:
+            raise TimedOut(f"{self.target}: no complete answer within {self.wire.read_timeout:g} s") from exc
+        except Cut as exc:
+            if isinstance(exc.__cause__, ssl.SSLError):
+                # In TLS 1.3 a server says only now that it wants a client certificate.
+                raise TlsFailed(f"{self.target}: TLS failed: {exc.__cause__}") from exc
+            raise Incomplete(f"{self.target}: the connection was closed before the answer's head was complete") from exc
+        self._remaining = answer.length
+        self._chunked = answer.chunked
+        return answer
+
+    def expect(self, length: int) -> None:
+        """Hold the body to ``length`` bytes, proven elsewhere: the only end of one that has no framing."""
+        self._remaining = length
+
+    def read_into(self, view: memoryview) -> int:
+        """Receive the next bytes of the body into ``view``; return how many, 0 at the end that its framing proves.
+
+        Raises ProtocolViolated, Silent, Cut, DeadlineReached.
+        """
+        if self._chunked:
+            count = self._read_chunks(view)
+            if self._remaining is not None:
+                self._remaining -= count
+                if self._remaining < 0:
+                    raise ProtocolViolated(f"{self.target}: the answer is longer than its Content-Range says")
+            return count
+        if self._remaining is None:
+            raise ValueError("a body without framing needs a length from elsewhere")
+        if self._remaining == 0:
+            return 0
+        count = self._receive(view[: self._remaining])
+        self._remaining -= count
+        return count
+
+    def goes_on(self) -> bool:
+        """Whether more bytes come after the expected length. Raises Silent, DeadlineReached."""
+        try:
+            return self._receive(memoryview(bytearray(1))) > 0
+        except Cut:
+            return False
+
+    def close(self) -> None:
+        """Close the socket; a second time does nothing."""
+        self.wire.close()
+
+    def _answer(self) -> Head:
+        limit = self.wire.clock() + self.wire.read_timeout
+        raw = bytearray()
+        for _ in range(head.MAX_INTERIM + 1):
+            text = self._head_text(raw, limit)
+            try:
+                self._http.receive_data(text)
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as exc:
+                raise ProtocolViolated(f"{self.target}: the answer is not valid HTTP: {exc}") from exc
+            if isinstance(event, h11.Response):
+                self._pending = memoryview(bytes(raw))
+                return head.parse(event, text, self.target)
+        raise ProtocolViolated(f"{self.target}: more than {head.MAX_INTERIM} interim answers (1xx)")
+
+    def _head_text(self, raw: bytearray, limit: float) -> bytes:
+        """Take one head off the front of ``raw``, which is filled as far as that needs."""
+        piece = memoryview(bytearray(RECEIVE_HEAD_BYTES))
+        searched = 0
+        while True:
+            head.check_start(raw, self.target)
+            found = head.END_OF_HEAD.search(raw, max(searched - 2, 0))
+            if (found.end() if found else len(raw)) > head.MAX_HEAD_BYTES:
+                raise ProtocolViolated(
+                    f"{self.target}: the head of the answer is longer than {head.MAX_HEAD_BYTES} bytes"
+                )
+            if found:
+                text = bytes(raw[: found.end()])
+                del raw[: found.end()]
+                return text
+            searched = len(raw)
+            raw += piece[: self.wire.recv_into(piece, within=limit - self.wire.clock())]
+
+    def _receive(self, view: memoryview, *, within: float | None = None) -> int:
+        if not self._pending:
+            return self.wire.recv_into(view, within=within)
+        count = min(len(view), len(self._pending))
+        view[:count] = self._pending[:count]
+        self._pending = self._pending[count:]
+        return count
+
+    def _read_chunks(self, view: memoryview) -> int:
+        # What is received at once is never more than fits, and h11 holds no data back, so no event overflows.
+        if not self._scratch:
+            self._scratch = memoryview(bytearray(RECEIVE_CHUNKED_BYTES))
+        filled = 0
+        # READ_TIMEOUT without a byte of the file: extensions and trailers that trickle do not count as one.
+        limit = self.wire.clock() + self.wire.read_timeout
+        while True:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as exc:
+                raise ProtocolViolated(f"{self.target}: the chunks of the body are malformed: {exc}") from exc
+            if isinstance(event, h11.Data):
+                view[filled : filled + len(event.data)] = event.data
+                filled += len(event.data)
+            elif event is h11.NEED_DATA and filled == 0:
+                count = self._receive(self._scratch[: len(view)], within=limit - self.wire.clock())
+                self._http.receive_data(bytes(self._scratch[:count]))
+            else:  # data enough, or the last chunk was read: then every further event says so
+                return filled

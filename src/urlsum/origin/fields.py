@@ -1,0 +1,66 @@
+"""The header fields that urlsum understands, parsed with the distrust that they deserve."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+# The longest wait that is taken seriously here; the retry policy has its own, shorter bound.
+MAX_RETRY_AFTER_SECONDS = 86_400.0
+# 19 digits reach 2**63: no file is longer, and int() of a longer string costs time.
+_CONTENT_RANGE = re.compile(r"bytes[ \t]+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
+_DELAY_SECONDS = re.compile(r"[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRange:
+    """The positions of a 206 answer: from ``first`` up to, but not including, ``end``; ``total`` when it is told."""
+
+    first: int
+    end: int
+    total: int | None
+
+
+def content_range(text: str | None) -> ContentRange | None:
+    """RFC 9110, 14.4; None when it is missing or makes no sense.
+
+    >>> content_range("bytes 100-199/1000")
+    ContentRange(first=100, end=200, total=1000)
+    """
+    found = _CONTENT_RANGE.fullmatch(text or "")
+    if found is None:
+        return None
+    first, last = int(found[1]), int(found[2])
+    total = None if found[3] == "*" else int(found[3])
+    if last < first or (total is not None and last >= total):
+        return None
+    return ContentRange(first, last + 1, total)
+
+
+def http_date(text: str | None) -> float | None:
+    """An HTTP-date (RFC 9110, 5.6.7) in seconds since the epoch; None when it is missing or is none.
+
+    >>> http_date("Sun, 06 Nov 1994 08:49:37 GMT")
+    784111777.0
+    """
+    try:
+        return parsedate_to_datetime(text or "").timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def retry_after(text: str | None, *, date: str | None, now: float) -> float | None:
+    """Seconds to wait by Retry-After (RFC 9110, 10.2.3): a number, or a date.
+
+    A date is counted from the answer's own Date field, as both come from one clock; from ``now`` without it.
+    """
+    if text is None:
+        return None
+    if _DELAY_SECONDS.fullmatch(text):
+        return min(float(text), MAX_RETRY_AFTER_SECONDS)
+    at = http_date(text)
+    if at is None:
+        return None
+    answered = http_date(date)
+    return min(max(at - (now if answered is None else answered), 0.0), MAX_RETRY_AFTER_SECONDS)

@@ -1,0 +1,128 @@
+"""Which version of a file this is, and the proof that a later answer is about the same one.
+
+A version is what the origin says (ETag, Last-Modified, length; RFC 9110, 8.8) and what it did: the digest of the
+last bytes that were read. It is dumped into the checkpoint as JSON of at most MAX_DUMP_CHARACTERS.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from urlsum.errors import Changed
+from urlsum.origin.fields import http_date
+
+if TYPE_CHECKING:
+    from urlsum.origin.head import Head
+
+FORMAT = 1
+# What is re-read before the offset of a resumed download. 64 KiB cost nothing beside a new connection, and no two
+# versions of a compressed file agree in that many bytes by accident.
+TAIL_BYTES = 65_536
+# The block of MD5, on which checkpoints lie (urlsum.task.Checkpoint): a tail ends where a checkpoint can.
+BLOCK_BYTES = 64
+MAX_DUMP_CHARACTERS = 400
+# A longer ETag, or one that JSON would blow up, is kept as its digest: it can be compared, but not sent back.
+MAX_ETAG_CHARACTERS = 96
+
+# RFC 9110, 8.8.3. A tag that breaks this grammar is no tag.
+_ETAG = re.compile(r'(?P<weak>W/)?(?P<tag>"[\x21\x23-\x7e\x80-\U0010ffff]*")')
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The digest of the ``length`` bytes before position ``end`` of the file."""
+
+    end: int
+    length: int
+    digest: str
+
+    @property
+    def start(self) -> int:
+        """Where the tail begins."""
+        return self.end - self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """``etag`` is quoted as sent, or a bare digest; ``modified`` in seconds since the epoch; ``size`` in bytes."""
+
+    etag: str | None = None
+    weak: bool = False
+    modified: int | None = None
+    size: int | None = None
+    tail: Tail | None = None
+
+    @classmethod
+    def of(cls, head: Head, size: int | None) -> Version:
+        """What the answer says of itself."""
+        modified = http_date(head.get("last-modified"))
+        found = _ETAG.fullmatch(head.get("etag") or "")
+        return cls(
+            etag=_short(found["tag"]) if found else None,
+            weak=bool(found and found["weak"]),
+            modified=None if modified is None else int(modified),
+            size=size,
+        )
+
+    @classmethod
+    def load(cls, text: str) -> Version:
+        """Read a dump. Raises Changed when it is none: then nothing can be proven by it."""
+        try:
+            values = json.loads(text)
+            if values.pop("format") != FORMAT:
+                raise ValueError(text)  # noqa: TRY301 - one way out for everything that is not a dump
+            tail = values.pop("tail")
+            return cls(tail=tail and Tail(**tail), **values)
+        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+            raise Changed("the checkpoint's proof of version cannot be read; the file is read again") from exc
+
+    def dump(self) -> str:
+        """The version as a short text."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, separators=(",", ":"))
+
+    @property
+    def if_range(self) -> str | None:
+        """The strong ETag to send as If-Range (RFC 9110, 13.1.5), None when there is none to send."""
+        return self.etag if self.etag and self.etag.startswith('"') and not self.weak else None
+
+    def difference(self, now: Version) -> str | None:
+        """What shows that ``now`` is another version, as words; None when nothing does."""
+        if None not in (self.size, now.size) and self.size != now.size:
+            return f"its length changed from {self.size} to {now.size} bytes"
+        if self._same_kind_of_tag(now):
+            if self.etag != now.etag:
+                return "its ETag changed"
+            if not self.weak:
+                return None
+        if None not in (self.modified, now.modified) and self.modified != now.modified:
+            return "its Last-Modified changed"
+        return None
+
+    def taken_up(self, now: Version) -> Version:
+        """What is known of the version once ``now`` is proven to be about it: the newer word of the two answers."""
+        tagged = now if now.etag else self
+        return replace(
+            now,
+            etag=tagged.etag,
+            weak=tagged.weak,
+            modified=self.modified if now.modified is None else now.modified,
+            size=self.size if now.size is None else now.size,
+        )
+
+    def _same_kind_of_tag(self, now: Version) -> bool:
+        return bool(self.etag and now.etag) and self.weak == now.weak
+
+
+def digest(data: memoryview | bytes) -> str:
+    """The digest of a tail: 128 bits, which nobody can aim at without knowing the file."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _short(tag: str) -> str:
+    if len(tag) <= MAX_ETAG_CHARACTERS and tag.isascii():
+        return tag
+    return digest(tag.encode())

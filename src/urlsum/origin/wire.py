@@ -1,0 +1,78 @@
+"""A connected socket on which every call is bounded in time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urlsum.errors import DeadlineReached
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+
+class Silent(Exception):
+    """The peer neither sent nor took anything for the time that was given."""
+
+
+class Cut(Exception):
+    """The peer sends no more: it closed or reset the connection, or broke TLS. The cause is chained."""
+
+
+class Wire:
+    """Moves bytes; says Silent or Cut where the socket does not, and knows nothing of HTTP.
+
+    ``deadline`` (seconds, on ``clock``) may be moved while the wire is in use.
+    """
+
+    def __init__(
+        self, sock: socket.socket, *, read_timeout: float, deadline: float, clock: Callable[[], float]
+    ) -> None:
+        self._sock = sock
+        self.read_timeout = read_timeout
+        self.deadline = deadline
+        self.clock = clock
+
+    def send(self, data: bytes) -> None:
+        """Send all of ``data``. Raises Silent, Cut, DeadlineReached."""
+        by_deadline = self._arm(self.read_timeout)
+        try:
+            self._sock.sendall(data)
+        except TimeoutError as exc:
+            raise self._too_late(by_deadline) from exc
+        except OSError as exc:
+            raise Cut from exc
+
+    def recv_into(self, view: memoryview, *, within: float | None = None) -> int:
+        """Receive at least one byte into ``view``; return how many.
+
+        Waits at most ``within`` seconds (default READ_TIMEOUT). Raises Silent, Cut, DeadlineReached.
+        """
+        by_deadline = self._arm(self.read_timeout if within is None else within)
+        try:
+            count = self._sock.recv_into(view)
+        except TimeoutError as exc:
+            raise self._too_late(by_deadline) from exc
+        except OSError as exc:
+            raise Cut from exc
+        if count == 0:
+            raise Cut
+        return count
+
+    def close(self) -> None:
+        """Close the socket; a second time does nothing."""
+        self._sock.close()
+
+    def _arm(self, seconds: float) -> bool:
+        """Set the socket's time-out; say whether the deadline, not ``seconds``, is what it comes from."""
+        left = self.deadline - self.clock()
+        if left <= 0:
+            raise DeadlineReached
+        if seconds <= 0:
+            raise Silent
+        self._sock.settimeout(min(seconds, left))
+        return left <= seconds
+
+    @staticmethod
+    def _too_late(by_deadline: bool) -> Exception:
+        return DeadlineReached() if by_deadline else Silent()
