@@ -1,0 +1,106 @@
+"""Every mailer behind one handle, for the suite that they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from typing import TYPE_CHECKING, Any, Protocol
+
+import boto3
+from moto.ses.models import ses_backends
+
+from urlsum.mail.outbox import OutboxMailer
+from urlsum.mail.ses import SesMailer
+from urlsum.mail.smtp import SmtpMailer
+from urlsum.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.smtp import Inbox
+    from urlsum.mail import Mailer
+
+SENDER = "urlsum@example.org"
+MOTO_ACCOUNT = "123456789012"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A letter as it came out at the other end."""
+
+    sender: str
+    recipients: list[str]
+    subject: str
+    body: str
+
+
+def parse(content: bytes) -> Received:
+    """Read a message as a mail client does."""
+    message: Any = message_from_bytes(content, policy=policy.default)
+    assert not message.defects
+    assert not message.is_multipart()
+    return Received(
+        sender=message["From"],
+        recipients=[address.addr_spec for address in message["To"].addresses],
+        subject=message["Subject"],
+        body=message.get_content().replace("\r\n", "\n"),
+    )
+
+
+class MailRig(Protocol):
+    """A mailer, and a look at what its mail system was given, in order."""
+
+    mailer: Mailer
+
+    def received(self) -> list[Received]: ...
+
+
+class SesRig:
+    """SES, as far as moto is it."""
+
+    def __init__(self) -> None:
+        boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
+        self.mailer: Mailer = SesMailer(SENDER)
+
+    def received(self) -> list[Received]:
+        messages: list[Any] = ses_backends[MOTO_ACCOUNT]["eu-central-1"].sent_messages
+        assert all(set(message.destinations) == {"ToAddresses"} for message in messages)
+        return [
+            Received(message.source, message.destinations["ToAddresses"], message.subject, message.body)
+            for message in messages
+        ]
+
+
+class SmtpRig:
+    """A real SMTP server."""
+
+    def __init__(self, inbox: Inbox, **settings: Any) -> None:
+        self.mailer: Mailer = smtp_mailer(inbox.port, **settings)
+        self._inbox = inbox
+
+    def received(self) -> list[Received]:
+        received = []
+        for envelope in self._inbox.envelopes:
+            assert isinstance(envelope.content, bytes)
+            letter = parse(envelope.content)
+            # What the server acts on is the envelope; the headers are only shown.
+            assert (envelope.mail_from, envelope.rcpt_tos) == (letter.sender, letter.recipients)
+            received.append(letter)
+        return received
+
+
+class OutboxRig:
+    """A directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.mailer: Mailer = OutboxMailer(directory, SENDER)
+        self._directory = directory
+
+    def received(self) -> list[Received]:
+        return [parse(path.read_bytes()) for path in sorted(self._directory.glob("*.eml"))]
+
+
+def smtp_mailer(port: int, *, send_seconds: float = 20.0, **settings: Any) -> SmtpMailer:
+    """Return a mailer for the server at ``port`` of this machine, in the clear unless asked otherwise."""
+    given = {"mail_server": "127.0.0.1", "mail_from": SENDER, "mail_use_tls": False, **settings}
+    return SmtpMailer(Settings(mail_port=port, **given), send_seconds=send_seconds)
