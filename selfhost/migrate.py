@@ -91,7 +91,8 @@ def _alone(connection: sa.Connection, lock_seconds: float) -> Iterator[None]:
     # Half of the time-out of the connection itself, so that it is the lock that reports.
     if connection.scalar(sa.select(sa.func.get_lock(name, lock_seconds / 2))) != 1:
         raise TableUnavailable("another process is migrating the database; try again when it is done")
-    yield  # the connection is closed next, and the lock goes with it
+    yield  # after an error the connection is closed, and the lock goes with it
+    connection.scalar(sa.select(sa.func.release_lock(name)))
 
 
 def main() -> int:

@@ -57,6 +57,14 @@ def full_task(**changes: Any) -> Task:
     return new_task(**{**made, **changes})
 
 
+def execute(database_uri: str, statement: str) -> list[tuple[Any, ...]]:
+    """Run one statement beside the adapter; return its rows."""
+    database = sa.create_engine(database_uri, poolclass=sa.NullPool)
+    with database.begin() as connection:
+        result = connection.exec_driver_sql(statement)
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+
 def sqlite_uri(directory: Path) -> str:
     """Return the URI of a migrated SQLite file in ``directory``."""
     uri = f"sqlite:///{directory / 'urlsum.db'}"

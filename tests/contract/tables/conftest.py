@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import boto3
@@ -82,3 +83,11 @@ def table(request: pytest.FixtureRequest) -> TaskTable:
     """Each adapter in turn."""
     made: TaskTable = request.getfixturevalue(f"{request.param}_table")
     return made
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    """A port at which nothing answers: it is bound, so nobody else can take it, but nothing listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

@@ -1,0 +1,169 @@
+"""The migrations make the schema that the adapter expects, from wherever they start and however many start at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from selfhost import migrate
+from selfhost.migrate import upgrade
+from tests.support.tables import execute, full_task
+from urlsum.errors import TableUnavailable
+from urlsum.tables.sql import SqlTaskTable, engine, metadata
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD = "0001"
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/urlsum.db"
+    uri: str = request.getfixturevalue("empty_mysql_database")
+    return uri
+
+
+def names(database_uri: str) -> set[str]:
+    return set(sa.inspect(sa.create_engine(database_uri, poolclass=sa.NullPool)).get_table_names())
+
+
+def assert_usable(database_uri: str) -> None:
+    table, task = SqlTaskTable(database_uri), full_task()
+    table.add(task)
+    assert table.get(task.id) == task
+
+
+def test_an_empty_database_gets_exactly_the_schema_of_the_adapter(empty_database: str) -> None:
+    assert upgrade(empty_database) == HEAD
+    with engine(empty_database).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+    assert_usable(empty_database)
+
+
+def test_a_second_upgrade_changes_nothing_and_loses_nothing(empty_database: str) -> None:
+    upgrade(empty_database)
+    task = full_task()
+    SqlTaskTable(empty_database).add(task)
+    assert upgrade(empty_database) == HEAD
+    assert SqlTaskTable(empty_database).get(task.id) == task
+
+
+def test_down_to_the_base_and_up_again(empty_database: str) -> None:
+    upgrade(empty_database)
+    with engine(empty_database).connect() as connection:
+        command.downgrade(migrate.config(connection), "base")
+    assert names(empty_database) == {"alembic_version"}
+    assert execute(empty_database, "SELECT * FROM alembic_version") == []
+    assert upgrade(empty_database) == HEAD
+    assert_usable(empty_database)
+
+
+@pytest.mark.timeout(60)
+def test_servers_that_start_at_once_migrate_one_after_the_other(empty_database: str) -> None:
+    code = "import sys; from selfhost.migrate import upgrade; sys.stdin.read(); print(upgrade(sys.argv[1]))"
+    servers = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", code, empty_database],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for server in servers:
+        assert server.stdin is not None
+        server.stdin.close()  # go
+        server.stdin = None
+    assert [server.communicate()[0].strip() for server in servers] == [HEAD] * 4
+    assert execute(empty_database, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+    assert_usable(empty_database)
+
+
+def test_whoever_waits_too_long_for_the_lock_gives_up(empty_database: str) -> None:
+    with (
+        engine(empty_database).connect() as connection,
+        migrate._alone(connection, 1),
+        pytest.raises(TableUnavailable, match=r"locked|another process is migrating"),
+    ):
+        upgrade(empty_database, lock_seconds=0.2)
+    assert upgrade(empty_database) == HEAD
+
+
+def test_a_migration_that_was_cut_on_mysql_starts_over(empty_mysql_database: str) -> None:
+    upgrade(empty_mysql_database)
+    execute(empty_mysql_database, "DROP INDEX ix_tasks_expires_at ON tasks")
+    execute(empty_mysql_database, "DELETE FROM alembic_version")
+    assert upgrade(empty_mysql_database) == HEAD
+    with engine(empty_mysql_database).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_migration_that_fails_on_sqlite_leaves_nothing_behind(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/urlsum.db"
+    execute(uri, "CREATE TABLE other (x)")
+    execute(uri, "CREATE INDEX ix_tasks_expires_at ON other (x)")  # the last statement of the migration collides
+    with pytest.raises(TableUnavailable, match="ix_tasks_expires_at"):
+        upgrade(uri)
+    assert names(uri) == {"other"}
+    execute(uri, "DROP INDEX ix_tasks_expires_at")
+    assert upgrade(uri) == HEAD
+
+
+def test_a_newer_schema_is_left_alone_by_a_version_that_was_rolled_back_to(
+    empty_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    upgrade(empty_database)
+    execute(empty_database, "UPDATE alembic_version SET version_num = '9999'")
+    assert upgrade(empty_database) == "9999"
+    assert "newer than this version" in caplog.text
+    assert_usable(empty_database)
+
+
+def test_mysql_compares_ids_by_byte_and_keeps_any_character(empty_mysql_database: str) -> None:
+    upgrade(empty_mysql_database)
+    columns = dict(
+        execute(
+            empty_mysql_database,
+            "SELECT column_name, collation_name FROM information_schema.columns"
+            " WHERE table_schema = DATABASE() AND table_name = 'tasks' AND collation_name IS NOT NULL",
+        )
+    )
+    assert columns.pop("id") == "ascii_bin"
+    assert set(columns.values()) == {"utf8mb4_bin"}
+    engines = "SELECT engine FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'tasks'"
+    assert execute(empty_mysql_database, engines) == [("InnoDB",)]
+
+
+def test_a_dead_server_is_an_outage(unused_port: int) -> None:
+    with pytest.raises(TableUnavailable, match="does not answer"):
+        upgrade(f"mysql+pymysql://root@127.0.0.1:{unused_port}/urlsum")
+
+
+def test_the_command_migrates_the_database_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URI", f"sqlite:///{tmp_path}/data/urlsum.db")
+    assert migrate.main() == 0
+    assert capsys.readouterr().out == f"urlsum: sqlite:///{tmp_path}/data/urlsum.db has schema {HEAD}\n"
+    assert_usable(f"sqlite:///{tmp_path}/data/urlsum.db")
+
+
+def test_the_command_says_in_one_line_what_is_wrong(
+    unused_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URI", f"mysql+pymysql://u:hunter2@127.0.0.1:{unused_port}/urlsum")
+    assert migrate.main() == 1
+    error = capsys.readouterr().err
+    assert error.startswith("urlsum: the database does not answer: ")
+    assert error.count("\n") == 1
+    assert "hunter2" not in error
