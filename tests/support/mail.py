@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import boto3
 from moto.ses.models import ses_backends
 
+from urlsum.mail import Letter
 from urlsum.mail.outbox import OutboxMailer
 from urlsum.mail.ses import SesMailer
 from urlsum.mail.smtp import SmtpMailer
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from urlsum.mail import Mailer
 
 SENDER = "urlsum@example.org"
+# Lines that mail systems on the way have been known to change.
+LETTER = Letter("reader@abc.ru", "urlsum: the MD5 is ready", "one\n\n.\nFrom here on\n")
 MOTO_ACCOUNT = "123456789012"
 
 

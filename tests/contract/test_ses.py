@@ -1,0 +1,87 @@
+"""What SES answers, and what the mailer makes of that."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from moto import mock_aws
+
+from tests.support.aws_endpoint import HANG_UP, Answer, AwsEndpoint, aws_endpoint, error
+from tests.support.mail import LETTER, SENDER
+from urlsum.errors import MailError, MailRefused, MailUnavailable
+from urlsum.mail import ses
+from urlsum.mail.ses import SesMailer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsEndpoint]:
+    with aws_endpoint() as running:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
+        yield running
+
+
+def test_sends_plain_text_only_to_one_recipient_and_says_that_a_machine_wrote_it(endpoint: AwsEndpoint) -> None:
+    endpoint.script(Answer(body={"MessageId": "1"}))
+    SesMailer('"Sums, \xdcnlimited" <urlsum@example.org>').send(LETTER)
+    assert endpoint.requests == [
+        {
+            "FromEmailAddress": "=?utf-8?q?Sums=2C_=C3=9Cnlimited?= <urlsum@example.org>",
+            "Destination": {"ToAddresses": ["reader@abc.ru"]},
+            "Content": {
+                "Simple": {
+                    "Subject": {"Data": LETTER.subject, "Charset": "UTF-8"},
+                    "Body": {"Text": {"Data": LETTER.body, "Charset": "UTF-8"}},
+                    "Headers": [{"Name": "Auto-Submitted", "Value": "auto-generated"}],
+                }
+            },
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (error(400, "MessageRejected"), MailRefused),
+        (error(400, "BadRequestException"), MailRefused),
+        (error(400, "MailFromDomainNotVerifiedException"), MailUnavailable),
+        (error(400, "AccountSuspendedException"), MailUnavailable),
+        (error(400, "SendingPausedException"), MailUnavailable),
+        (error(400, "LimitExceededException"), MailUnavailable),
+        (error(429, "TooManyRequestsException"), MailUnavailable),
+        (error(404, "NotFoundException"), MailUnavailable),
+        (error(403, "AccessDeniedException"), MailUnavailable),
+        (error(400, "SomethingNew"), MailUnavailable),
+        (error(500, "InternalFailure"), MailUnavailable),
+        (error(503, "ServiceUnavailable"), MailUnavailable),
+        (Answer(200, pause=1.0), MailUnavailable),
+        (HANG_UP, MailUnavailable),
+    ],
+    ids=str,
+)
+def test_tells_what_is_final_from_what_may_pass_and_never_sends_twice(
+    endpoint: AwsEndpoint, monkeypatch: pytest.MonkeyPatch, fault: Answer, expected: type[MailError]
+) -> None:
+    monkeypatch.setattr(ses, "SEND_SECONDS", ses.CONNECT_SECONDS + 0.5)
+    endpoint.script(fault)
+    with pytest.raises(expected, match=r"^SES: ") as caught:
+        SesMailer(SENDER).send(LETTER)
+    assert caught.value.__cause__ is not None
+    assert len(endpoint.requests) == 1
+
+
+def test_a_sender_that_is_not_verified_is_refused() -> None:
+    with mock_aws(), pytest.raises(MailRefused, match="not verified"):
+        SesMailer(SENDER).send(LETTER)
+
+
+def test_is_unavailable_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(MailUnavailable):
+        SesMailer(SENDER).send(LETTER)
