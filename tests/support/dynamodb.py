@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from moto.server import ThreadedMotoServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 AMZ_JSON = "application/x-amz-json-1.0"
 
@@ -39,6 +39,8 @@ class Relay(ThreadingHTTPServer):
         self.upstream = upstream
         self.operations: list[str] = []
         self.faults: deque[Fault] = deque()
+        # What others do between a lost answer and the retry.
+        self.meanwhile: Callable[[], None] = lambda: None
         # moto checks a condition and then writes, without a lock between; DynamoDB writes an item atomically.
         self.one_at_a_time = threading.Lock()
 
@@ -69,6 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             case Fault.LOSE_ANSWER:
                 self._passed_on(body)
+                self.server.meanwhile()
                 self.close_connection = True
             case Fault.THROTTLED:
                 kind = "com.amazonaws.dynamodb.v20120810#ThrottlingException"

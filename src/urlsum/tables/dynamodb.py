@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
 from pynamodb.attributes import BinaryAttribute, BooleanAttribute, NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import DoesNotExist, PynamoDBException
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
@@ -192,7 +193,8 @@ def _translated(*, refused: Conflict | None = None, refused_key: TaskNotFound | 
     try:
         yield
     except PynamoDBException as exc:
-        code = exc.cause_response_code
+        # Not exc.cause_response_code: it breaks on an answer that never came.
+        code = exc.cause.response["Error"]["Code"] if isinstance(exc.cause, ClientError) else None
         if code == REFUSED and refused is not None:
             raise refused from exc
         if code == INVALID and refused_key is not None:

@@ -1,0 +1,283 @@
+"""What only the DynamoDB table has: requests that are counted, retried and lost, a sharded index, a size limit."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from tests.support.dynamodb import Fault, Relay
+from tests.support.tables import NOW, full_task, new_task
+from urlsum.errors import LeaseLost, TableUnavailable, TaskExists, TaskNotFound
+from urlsum.tables.dynamodb import DUE_SHARDS, RETRIES, DynamoTaskTable
+from urlsum.task import Checkpoint, Mail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.tables import TaskTable
+    from urlsum.task import Task
+
+TRIES = RETRIES + 1
+# What one write unit pays for: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html
+WRITE_UNIT = 1024
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let botocore try again at once."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+
+
+@pytest.fixture
+def client(relay: Relay) -> Any:
+    made = boto3.client("dynamodb")
+    yield made
+    made.close()
+
+
+def item(client: Any, name: str, task: Task) -> dict[str, dict[str, Any]]:
+    stored: dict[str, dict[str, Any]] = client.get_item(
+        TableName=name, Key={"id": {"S": task.id}}, ConsistentRead=True
+    )["Item"]
+    return stored
+
+
+def calls(table: TaskTable, task: Task) -> list[Callable[[], object]]:
+    return [
+        lambda: table.add(new_task()),
+        lambda: table.get(task.id),
+        lambda: table.save(task, over=task),
+        lambda: table.remove(task),
+        lambda: table.due(NOW, 1),
+    ]
+
+
+def test_each_call_is_one_request_and_the_table_is_never_described(dynamodb_table_name: str, relay: Relay) -> None:
+    table, task = DynamoTaskTable(dynamodb_table_name), new_task()
+    assert relay.operations == []
+    table.add(task)
+    table.get(task.id)
+    table.save(task, over=task, lease_before=NOW)
+    table.remove(task)
+    table.purge(NOW, 10)
+    assert relay.operations == ["PutItem", "GetItem", "UpdateItem", "DeleteItem"]
+    relay.operations.clear()
+    table.due(NOW, 10)
+    assert relay.operations == ["Query"] * DUE_SHARDS
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"])
+def test_the_endpoint_is_the_environments(
+    dynamodb_table_name: str, relay: Relay, unused_port: int, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused_port}")
+    monkeypatch.setenv(variable, relay.url)  # the one of the service wins over the common one
+    with pytest.raises(TaskNotFound):
+        DynamoTaskTable(dynamodb_table_name).get("0e4fac17-aaaa-4bbb-8ccc-dddddddddddd")
+    assert relay.operations == ["GetItem"]
+
+
+def test_attributes_of_a_newer_version_survive_a_save(dynamodb_table_name: str, client: Any) -> None:
+    table, task = DynamoTaskTable(dynamodb_table_name), full_task()
+    table.add(task)
+    client.update_item(
+        TableName=dynamodb_table_name,
+        Key={"id": {"S": task.id}},
+        UpdateExpression="SET sha256 = :v",
+        ExpressionAttributeValues={":v": {"S": "kept"}},
+    )
+    changed = replace(task, md5=None, slices=task.slices + 1)
+    table.save(changed, over=task)
+    assert item(client, dynamodb_table_name, task)["sha256"] == {"S": "kept"}
+    assert table.get(task.id) == changed
+
+
+def test_people_find_the_fields_they_know_and_nothing_stands_for_none(dynamodb_table_name: str, client: Any) -> None:
+    table, queued = DynamoTaskTable(dynamodb_table_name), new_task(email="someone@example.org")
+    table.add(queued)
+    stored = item(client, dynamodb_table_name, queued)
+    assert stored["url"] == {"S": queued.url}
+    assert stored["email"] == {"S": "someone@example.org"}
+    assert stored["complete"] == {"BOOL": False}
+    assert "md5" not in stored
+    assert not [name for name, value in stored.items() if "NULL" in value]
+    running = queued.claimed(NOW, 90)
+    table.save(running, over=queued)
+    table.save(running.done("f" * 32, 7, NOW), over=running)
+    stored = item(client, dynamodb_table_name, queued)
+    assert stored["complete"] == {"BOOL": True}
+    assert stored["md5"] == {"S": "f" * 32}
+    assert stored["expires_at"] == {"N": str(queued.expires_at)}  # whole seconds: DynamoDB's TTL takes nothing else
+
+
+def test_only_a_task_that_is_due_some_time_is_in_the_index(dynamodb_table_name: str, client: Any) -> None:
+    table, task = DynamoTaskTable(dynamodb_table_name), new_task()
+
+    def indexed() -> int:
+        count: int = client.scan(TableName=dynamodb_table_name, IndexName="due")["Count"]
+        return count
+
+    table.add(task)
+    assert indexed() == 1
+    table.save(replace(task, due_at=None), over=task)
+    assert indexed() == 0
+    assert not {"due_at", "due_shard"} & item(client, dynamodb_table_name, task).keys()
+    table.save(task, over=task)
+    assert indexed() == 1
+
+
+def test_ids_spread_over_all_shards_and_no_others(dynamodb_table_name: str, client: Any) -> None:
+    table = DynamoTaskTable(dynamodb_table_name)
+    for number in range(40):
+        table.add(new_task(id=str(uuid.UUID(int=number))))
+    items = client.scan(TableName=dynamodb_table_name)["Items"]
+    shards = [int(stored["due_shard"]["N"]) for stored in items]
+    assert set(shards) == set(range(DUE_SHARDS))
+    assert max(shards.count(shard) for shard in range(DUE_SHARDS)) <= 2 * len(shards) / DUE_SHARDS
+
+
+def test_due_reads_on_where_an_answer_ends(dynamodb_table_name: str) -> None:
+    table = DynamoTaskTable(dynamodb_table_name)
+    ids = [f"{number:036}" for number in range(30)]
+    for number, id_ in enumerate(ids):
+        table.add(new_task(id=id_, due_at=NOW + number))
+    assert table.due(NOW + 100, 1000) == ids
+
+
+@pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.UNAVAILABLE, Fault.THROTTLED, Fault.HANG_UP])
+def test_a_fault_that_stays_is_an_outage_and_one_that_passes_is_not_noticed(
+    dynamodb_table_name: str, relay: Relay, fault: Fault
+) -> None:
+    table, task = DynamoTaskTable(dynamodb_table_name), new_task()
+    table.add(task)
+    for call in calls(table, task):
+        relay.fail(*[fault] * TRIES)
+        with pytest.raises(TableUnavailable):
+            call()
+        assert not relay.faults
+    relay.fail(*[fault] * RETRIES)
+    assert table.get(task.id) == task
+
+
+def test_nothing_is_written_by_a_call_that_failed(dynamodb_table_name: str, relay: Relay) -> None:
+    table, task = DynamoTaskTable(dynamodb_table_name), new_task()
+    relay.fail(*[Fault.BROKEN] * TRIES)
+    with pytest.raises(TableUnavailable):
+        table.add(task)
+    with pytest.raises(TaskNotFound):
+        table.get(task.id)
+
+
+def test_an_endpoint_that_is_dead_is_an_outage(monkeypatch: pytest.MonkeyPatch, unused_port: int) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused_port}")
+    table = DynamoTaskTable("tasks")
+    for call in calls(table, new_task()):
+        with pytest.raises(TableUnavailable, match="does not answer"):
+            call()
+
+
+def test_a_missing_table_is_an_outage(relay: Relay) -> None:
+    table = DynamoTaskTable("nowhere")
+    for call in calls(table, new_task()):
+        with pytest.raises(TableUnavailable, match="nowhere"):
+            call()
+
+
+def test_missing_credentials_are_an_outage(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    with pytest.raises(TableUnavailable, match="credentials"):
+        DynamoTaskTable("tasks").get("0e4fac17-aaaa-4bbb-8ccc-dddddddddddd")
+
+
+def test_an_add_whose_answer_got_lost_is_an_add(dynamodb_table_name: str, relay: Relay) -> None:
+    table, task = DynamoTaskTable(dynamodb_table_name), new_task()
+    relay.fail(Fault.LOSE_ANSWER)
+    table.add(task)
+    assert relay.operations == ["PutItem", "PutItem"]
+    assert table.get(task.id) == task
+    with pytest.raises(TaskExists):
+        table.add(task)  # another call, though of the same task
+
+
+def test_the_retry_of_an_add_does_not_undo_a_claim_in_between(
+    dynamodb_table_name: str, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, task = DynamoTaskTable(dynamodb_table_name), new_task()
+    claimed = task.claimed(NOW, 90)
+    worker = DynamoTaskTable(dynamodb_table_name)
+    monkeypatch.setattr(relay, "meanwhile", lambda: worker.save(claimed, over=task, lease_before=NOW))
+    relay.fail(Fault.LOSE_ANSWER)
+    with pytest.raises(TaskExists):
+        table.add(task)
+    assert relay.operations == ["PutItem", "UpdateItem", "PutItem"]
+    assert table.get(task.id) == claimed
+
+
+def test_a_claim_whose_answer_got_lost_stops_its_caller_and_corrupts_nothing(
+    dynamodb_table_name: str, relay: Relay
+) -> None:
+    table, task = DynamoTaskTable(dynamodb_table_name), new_task()
+    table.add(task)
+    claimed = task.claimed(NOW, 90)
+    relay.fail(Fault.LOSE_ANSWER)
+    with pytest.raises(LeaseLost):
+        table.save(claimed, over=task, lease_before=NOW)
+    assert table.get(task.id) == claimed
+    assert table.due(NOW + 90, 1) == [task.id]  # and it comes up again when that lease lapses
+
+
+def test_a_checkpoint_or_removal_whose_answer_got_lost_succeeds(dynamodb_table_name: str, relay: Relay) -> None:
+    table, task = DynamoTaskTable(dynamodb_table_name), new_task().claimed(NOW, 90)
+    table.add(task)
+    further = task.checkpointed(Checkpoint(64, bytes(24), ""), size=None, rate=None, now=NOW, lease_seconds=90)
+    relay.fail(Fault.LOSE_ANSWER)
+    table.save(further, over=task)
+    assert table.get(task.id) == further
+    relay.fail(Fault.LOSE_ANSWER)
+    table.remove(further)
+    with pytest.raises(TaskNotFound):
+        table.get(task.id)
+
+
+def test_a_checkpoint_costs_one_write_unit(dynamodb_table_name: str, client: Any) -> None:
+    table = DynamoTaskTable(dynamodb_table_name)
+    url = "https://example.org/" + "a" * 180
+    validator = '{"etag": "\\"' + "5" * 64 + '\\"", "last_modified": "Tue, 24 Nov 2026 04:36:00 GMT"}'
+    # Nothing short in it: an e-mail address, an expected MD5, five terabytes, six hours of slices.
+    task = new_task(url=url, email="a.person.of.usual.name@example.org", expected_md5="f" * 32, mail=Mail.PENDING)
+    claimed = replace(task, slices=360, fence=360).claimed(NOW, 90)
+    table.add(claimed)
+    table.save(
+        claimed.checkpointed(
+            Checkpoint(4 * 2**40, bytes(range(24)), validator), size=5 * 2**40, rate=1e8 / 3, now=NOW, lease_seconds=90
+        ),
+        over=claimed,
+    )
+    assert len(url) == 200
+    size = sum(_size(name, value) for name, value in item(client, dynamodb_table_name, task).items())
+    print(f"a checkpointed item takes {size} bytes")  # noqa: T201 - a measured figure, shown by -rP
+    assert size < WRITE_UNIT
+
+
+def _size(name: str, value: dict[str, Any]) -> int:
+    """Bytes of one attribute, by https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html."""
+    [(kind, content)] = value.items()
+    match kind:
+        case "S":
+            size = len(content.encode())
+        case "B":
+            size = len(content)
+        case "N":
+            size = len(content.replace(".", "").replace("-", "").strip("0")) // 2 + 2
+        case "BOOL":
+            size = 1
+        case _:
+            raise AssertionError(kind)
+    return len(name.encode()) + size
