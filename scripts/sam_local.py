@@ -142,7 +142,7 @@ def remove_containers() -> None:
     """Remove the containers that `sam local` ran on this build and left behind, as it does when one of them failed."""
     ours = subprocess.run(
         [
-            *("docker", "ps", "--all", "--quiet", "--filter", "label=sam.cli.container.type=lambda"),
+            *("docker", "ps", "--all", "--filter", "label=sam.cli.container.type=lambda"),
             *("--format", "{{.ID}} {{.Mounts}}", "--no-trunc"),
         ],
         capture_output=True,
@@ -206,6 +206,7 @@ def main() -> int:
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # moto's line for every request
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     try:
