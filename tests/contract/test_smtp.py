@@ -110,6 +110,14 @@ def test_a_server_that_is_slow_at_every_step_costs_no_more_than_that_either() ->
     assert 0.9 <= time.monotonic() - begin < 4
 
 
+@pytest.mark.parametrize("replies_in_time", [0, 1, 2, 3, 4])
+def test_the_time_is_up_between_two_replies_as_well_as_within_one(replies_in_time: int) -> None:
+    # One look at the clock when the session begins, then one for each reply.
+    looks = iter([0.0] * (1 + replies_in_time) + [20.0] * 9)
+    with scripted_server({}) as server, pytest.raises(MailUnavailable, match="took too long"):
+        smtp_mailer(server.port, send_seconds=20.0, monotonic=lambda: next(looks)).send(LETTER)
+
+
 @pytest.mark.parametrize("farewell", [CLOSE, HANG, "500 no", "what?"])
 def test_a_letter_that_is_taken_is_taken_however_the_server_says_goodbye(
     farewell: str, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +17,7 @@ from urlsum.mail.smtp import SmtpMailer
 from urlsum.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.smtp import Inbox
@@ -103,7 +105,9 @@ class OutboxRig:
         return [parse(path.read_bytes()) for path in sorted(self._directory.glob("*.eml"))]
 
 
-def smtp_mailer(port: int, *, send_seconds: float = 20.0, **settings: Any) -> SmtpMailer:
+def smtp_mailer(
+    port: int, *, send_seconds: float = 20.0, monotonic: Callable[[], float] = time.monotonic, **settings: Any
+) -> SmtpMailer:
     """Return a mailer for the server at ``port`` of this machine, in the clear unless asked otherwise."""
     given = {"mail_server": "127.0.0.1", "mail_from": SENDER, "mail_use_tls": False, **settings}
-    return SmtpMailer(Settings(mail_port=port, **given), send_seconds=send_seconds)
+    return SmtpMailer(Settings(mail_port=port, **given), send_seconds=send_seconds, monotonic=monotonic)

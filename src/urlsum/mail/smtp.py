@@ -120,6 +120,7 @@ class _Session(smtplib.SMTP):
         if self.sock is not None:
             left = self._deadline - self._monotonic()
             if left <= 0:
+                self.close()
                 raise TimeoutError("the mail server took too long")
             self.sock.settimeout(left)
         return super().getreply()
