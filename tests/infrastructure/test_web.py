@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 from tests.support.deployment import deploy
+from urlsum.queues import sqs
+from urlsum.tables import dynamodb
 
 ROUTES = {("POST", "/submit"): "SubmitFunction", ("GET", "/check"): "CheckFunction"}
 # What API Gateway waits for a function at most.
@@ -40,6 +42,12 @@ def test_the_api_may_invoke_each_function_on_its_route_only() -> None:
 
 def test_an_answer_comes_before_the_gateway_gives_up() -> None:
     assert all(deploy()[function]["Timeout"] < GATEWAY_SECONDS for function in ROUTES.values())
+
+
+def test_a_silent_table_or_queue_is_reported_before_the_function_is_cut_off() -> None:
+    table = (dynamodb.CONNECT_SECONDS + dynamodb.READ_SECONDS) * (1 + dynamodb.RETRIES)
+    queue = (sqs.CONNECT_SECONDS + sqs.ANSWER_SECONDS) * sqs.TRIES
+    assert all(max(table, queue) < deploy()[function]["Timeout"] for function in ROUTES.values())
 
 
 def test_requests_are_throttled() -> None:
