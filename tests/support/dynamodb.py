@@ -9,7 +9,7 @@ from collections import deque
 from contextlib import contextmanager
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from moto.server import ThreadedMotoServer
 
@@ -38,6 +38,9 @@ class Relay(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream
         self.operations: list[str] = []
+        self.requests: list[dict[str, Any]] = []
+        # No answer to a query holds more items than this: DynamoDB ends one wherever it likes (at 1 MB, at the latest).
+        self.page_size: int | None = None
         self.faults: deque[Fault] = deque()
         # What others do between a lost answer and the retry.
         self.meanwhile: Callable[[], None] = lambda: None
@@ -62,7 +65,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        request = json.loads(body)
         self.server.operations.append(self.headers["X-Amz-Target"].rpartition(".")[2])
+        self.server.requests.append(request)
+        if self.server.page_size is not None and "KeyConditionExpression" in request:
+            body = json.dumps({**request, "Limit": self.server.page_size}).encode()
         fault = self.server.faults.popleft() if self.server.faults else None
         match fault:
             case None:
@@ -83,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         connection = http.client.HTTPConnection(*self.server.upstream, timeout=10)
         try:
             with self.server.one_at_a_time:
-                connection.request("POST", self.path, body, dict(self.headers.items()))
+                connection.request("POST", self.path, body, {**self.headers, "Content-Length": str(len(body))})
                 response = connection.getresponse()
                 return response.status, response.read()
         finally:

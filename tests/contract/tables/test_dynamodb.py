@@ -140,12 +140,25 @@ def test_ids_spread_over_all_shards_and_no_others(dynamodb_table_name: str, clie
     assert max(shards.count(shard) for shard in range(DUE_SHARDS)) <= 2 * len(shards) / DUE_SHARDS
 
 
-def test_due_reads_on_where_an_answer_ends(dynamodb_table_name: str) -> None:
+def test_due_reads_on_where_an_answer_ends(
+    dynamodb_table_name: str, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     table = DynamoTaskTable(dynamodb_table_name)
     ids = [f"{number:036}" for number in range(30)]
     for number, id_ in enumerate(ids):
         table.add(new_task(id=id_, due_at=NOW + number))
+    monkeypatch.setattr(relay, "page_size", 2)
+    relay.operations.clear()
     assert table.due(NOW + 100, 1000) == ids
+    assert len(relay.operations) > 30 / 2
+
+
+def test_a_task_is_read_consistently(dynamodb_table_name: str, relay: Relay) -> None:
+    table, task = DynamoTaskTable(dynamodb_table_name), new_task()
+    table.add(task)
+    relay.requests.clear()
+    table.get(task.id)
+    assert relay.requests[0]["ConsistentRead"] is True
 
 
 @pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.UNAVAILABLE, Fault.THROTTLED, Fault.HANG_UP])
