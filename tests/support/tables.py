@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from selfhost.migrate import upgrade
 from urlsum.errors import FailureCode
+from urlsum.tables.sql import engine
 from urlsum.task import Checkpoint, Failure, Mail, Status, Task
 
 if TYPE_CHECKING:
@@ -55,6 +56,17 @@ def full_task(**changes: Any) -> Task:
         "finished_at": NOW + 0.000001,
     }
     return new_task(**{**made, **changes})
+
+
+@contextmanager
+def connected(database_uri: str) -> Iterator[sa.Connection]:
+    """Yield a connection of the adapter's own kind."""
+    database = engine(database_uri)
+    try:
+        with database.connect() as connection:
+            yield connection
+    finally:
+        database.dispose()
 
 
 def execute(database_uri: str, statement: str) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ level, and a transaction around it would only add round trips. The schema is mad
 
 from __future__ import annotations
 
+import weakref
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,6 +186,8 @@ class SqlTaskTable:
 
     def __init__(self, database_uri: str) -> None:
         self._engine = engine(database_uri)
+        # The port has no close(): the pool lives as long as the table, and not until the garbage collector finds it.
+        weakref.finalize(self, self._engine.dispose)
 
     def add(self, task: Task) -> None:
         """Insert a new task. Raises TaskExists."""

@@ -14,9 +14,9 @@ from alembic.runtime.migration import MigrationContext
 
 from selfhost import migrate
 from selfhost.migrate import upgrade
-from tests.support.tables import execute, full_task
+from tests.support.tables import connected, execute, full_task
 from urlsum.errors import TableUnavailable
-from urlsum.tables.sql import SqlTaskTable, engine, metadata
+from urlsum.tables.sql import SqlTaskTable, metadata
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def assert_usable(database_uri: str) -> None:
 
 def test_an_empty_database_gets_exactly_the_schema_of_the_adapter(empty_database: str) -> None:
     assert upgrade(empty_database) == HEAD
-    with engine(empty_database).connect() as connection:
+    with connected(empty_database) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
     assert_usable(empty_database)
@@ -60,7 +60,7 @@ def test_a_second_upgrade_changes_nothing_and_loses_nothing(empty_database: str)
 
 def test_down_to_the_base_and_up_again(empty_database: str) -> None:
     upgrade(empty_database)
-    with engine(empty_database).connect() as connection:
+    with connected(empty_database) as connection:
         command.downgrade(migrate.config(connection), "base")
     assert names(empty_database) == {"alembic_version"}
     assert execute(empty_database, "SELECT * FROM alembic_version") == []
@@ -91,7 +91,7 @@ def test_servers_that_start_at_once_migrate_one_after_the_other(empty_database: 
 
 def test_whoever_waits_too_long_for_the_lock_gives_up(empty_database: str) -> None:
     with (
-        engine(empty_database).connect() as connection,
+        connected(empty_database) as connection,
         migrate._alone(connection, 1),
         pytest.raises(TableUnavailable, match=r"locked|another process is migrating"),
     ):
@@ -104,7 +104,7 @@ def test_a_migration_that_was_cut_on_mysql_starts_over(empty_mysql_database: str
     execute(empty_mysql_database, "DROP INDEX ix_tasks_expires_at ON tasks")
     execute(empty_mysql_database, "DELETE FROM alembic_version")
     assert upgrade(empty_mysql_database) == HEAD
-    with engine(empty_mysql_database).connect() as connection:
+    with connected(empty_mysql_database) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 

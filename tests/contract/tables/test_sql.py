@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.tables import NOW, execute, full_task, new_task
+from tests.support.tables import NOW, connected, execute, full_task, new_task
 from urlsum.errors import SettingsError, TableUnavailable
-from urlsum.tables.sql import SqlTaskTable, engine
+from urlsum.tables.sql import SqlTaskTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +95,7 @@ def test_an_answered_id_survives_kill_9(database_uri: str) -> None:
 
 
 def test_sqlite_writes_reach_the_disk_before_an_id_is_answered(sqlite_database: str) -> None:
-    with engine(sqlite_database).connect() as connection:
+    with connected(sqlite_database) as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
 
@@ -186,7 +186,7 @@ def test_a_sqlite_file_that_stays_locked_is_an_outage_and_recovers(
 ) -> None:
     monkeypatch.setattr("urlsum.tables.sql.SQLITE_BUSY_SECONDS", 0.2)
     table, task = SqlTaskTable(sqlite_database), new_task()
-    with engine(sqlite_database).connect() as holder:
+    with connected(sqlite_database) as holder:
         holder.exec_driver_sql("BEGIN IMMEDIATE")
         begun = time.monotonic()
         with pytest.raises(TableUnavailable, match="locked"):
