@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from urlsum.origin.target import Target
     from urlsum.settings import Settings
 
+    Dial = Callable[[Address, int, float], socket.socket]
+    """A connection to an address and port, made within some seconds. Raises OSError."""
+
 # Names that mean another machine in every network: RFC 6761 (localhost), RFC 6762 (local), ICANN's internal,
 # RFC 8375 (home.arpa), and what /etc/hosts files call themselves.
 LOCAL_SUFFIXES = frozenset({"localhost", "localdomain", "local", "internal", "home.arpa"})
@@ -31,14 +34,18 @@ MAX_ADDRESSES_TRIED = 8
 
 
 class Guard:
-    """Judges URLs and addresses by the settings, and opens sockets to what it has judged."""
+    """Judges URLs and addresses by the settings, and opens sockets to what it has judged.
 
-    def __init__(self, settings: Settings, *, resolve: Resolver = resolver.system) -> None:
+    ``resolve`` and ``dial`` are the operating system's unless a test brings its own.
+    """
+
+    def __init__(self, settings: Settings, *, resolve: Resolver = resolver.system, dial: Dial | None = None) -> None:
         self._allowed_networks = settings.allowed_networks
         self._allowed_ports = settings.allowed_ports
         self._on_lambda = settings.on_lambda
         self._connect_timeout = settings.connect_timeout
         self._resolve = resolve
+        self._dial = dial or _connected
         self._own = _own(settings.public_url)
 
     def inspect(self, url: str) -> Target:
@@ -77,7 +84,7 @@ class Guard:
             if share <= 0:
                 break
             try:
-                return _connected(address, judged.port, share)
+                return self._dial(address, judged.port, share)
             except OSError as exc:
                 failures.append(exc)
         if clock() >= deadline:

@@ -1,0 +1,255 @@
+r"""An origin that does exactly what a script says, byte by byte, over loopback sockets.
+
+A script is a function from the request that came (and the number of the connection) to steps: ``bytes`` are sent as
+they are, the rest is below. After its last step the connection is closed, or serves the next request after ``KEEP``.
+
+>>> with OriginServer(lambda request: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]) as origin:
+...     origin.url("/file")  # doctest: +SKIP
+'http://127.0.0.1:40123/file'
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import ssl
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asked: ``fields`` by lower-case name, ``connection`` counts from 0."""
+
+    method: str
+    path: str
+    fields: dict[str, str]
+    raw: bytes
+    connection: int
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Nothing for ``seconds``, or until the server stops."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trickle:
+    """``data`` in pieces of ``size`` bytes, ``every`` seconds."""
+
+    data: bytes
+    every: float
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Signal:
+    """An act that is no byte; see the three constants."""
+
+    name: str
+
+
+RESET = Signal("reset")  # RST instead of FIN
+HANG = Signal("hang")  # hold the connection open, silent, until the server stops
+KEEP = Signal("keep")  # read the next request on this connection
+
+Step = bytes | memoryview | Pause | Trickle | Signal
+Script = Callable[[Request], Iterable[Step]]
+
+
+def answers(*scripted: Iterable[Step]) -> Script:
+    """The n-th list of steps for the n-th connection; the last one for all that follow."""
+
+    def script(request: Request) -> Iterable[Step]:
+        return scripted[min(request.connection, len(scripted) - 1)]
+
+    return script
+
+
+def head(status: str = "200 OK", *fields: str) -> bytes:
+    """A well-formed head with these field lines."""
+    return "\r\n".join([f"HTTP/1.1 {status}", *fields, "", ""]).encode("latin-1")
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+@dataclass
+class File:
+    """A well-behaved file server for ``content``; the fields may be changed between requests."""
+
+    content: bytes
+    etag: str | None = '"v1"'
+    last_modified: str | None = "Sun, 06 Nov 1994 08:49:37 GMT"
+    ranges: bool = True
+    chunked: bool = False
+
+    def __call__(self, request: Request) -> Iterable[Step]:
+        fields = ["ETag: " + self.etag] if self.etag else []
+        fields += ["Last-Modified: " + self.last_modified] if self.last_modified else []
+        found = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", request.fields.get("range", ""))
+        condition = request.fields.get("if-range")
+        total = len(self.content)
+        if not self.ranges or found is None or (condition is not None and condition != self.etag):
+            return self._sent("200 OK", fields, 0, total)
+        first, end = int(found[1]), min(int(found[2]) + 1 if found[2] else total, total)
+        if first >= total:
+            return [head("416 Range Not Satisfiable", f"Content-Range: bytes */{total}", "Content-Length: 0")]
+        return self._sent(
+            "206 Partial Content", [*fields, f"Content-Range: bytes {first}-{end - 1}/{total}"], first, end
+        )
+
+    def _sent(self, status: str, fields: list[str], first: int, end: int) -> Iterable[Step]:
+        piece = memoryview(self.content)[first:end]
+        if self.chunked:
+            sizes = range(0, len(piece), 60_000)
+            chunks = b"".join(chunk(bytes(piece[at : at + 60_000])) for at in sizes)
+            return [head(status, *fields, "Transfer-Encoding: chunked"), chunks, LAST_CHUNK]
+        return [head(status, *fields, f"Content-Length: {len(piece)}"), piece]
+
+
+@dataclass
+class OriginServer:
+    """Serves ``script`` on a loopback port until the ``with`` block ends; ``requests`` has what came so far.
+
+    With ``tls`` every connection begins with a handshake; ``handshake=False`` accepts and then stays silent.
+    """
+
+    script: Script
+    tls: ssl.SSLContext | None = None
+    handshake: bool = True
+    host: str = "127.0.0.1"
+    requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+
+    def __enter__(self) -> Self:
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._listener = socket.create_server((self.host, 0), family=family)
+        # Closing a socket does not wake the thread that accepts on it; a short time-out does.
+        self._listener.settimeout(0.05)
+        self.port: int = self._listener.getsockname()[1]
+        self._acceptor = threading.Thread(target=self._accept)
+        self._acceptor.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stopping.set()
+        self._acceptor.join()
+        self._listener.close()
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+
+    def url(self, path: str = "/file", *, host: str | None = None) -> str:
+        scheme = "https" if self.tls else "http"
+        shown = host or (f"[{self.host}]" if ":" in self.host else self.host)
+        return f"{scheme}://{shown}:{self.port}{path}"
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            number, self.connections = self.connections, self.connections + 1
+            with self._lock:
+                self._open.add(connection)
+            thread = threading.Thread(target=self._serve, args=(connection, number))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, plain: socket.socket, number: int) -> None:
+        connection = plain
+        try:
+            if not self.handshake:
+                self._stopping.wait()
+                return
+            if self.tls is not None:
+                connection = self.tls.wrap_socket(plain, server_side=True)
+                with self._lock:
+                    self._open.add(connection)
+            self._converse(connection, number)
+        except OSError:
+            pass  # the client went away, which is its right
+        finally:
+            with self._lock:
+                self._open -= {plain, connection}
+            connection.close()
+            plain.close()
+
+    def _converse(self, connection: socket.socket, number: int) -> None:
+        pending = b""
+        while (taken := _request(connection, number, pending)) is not None:
+            request, pending = taken
+            self.requests.append(request)
+            steps = list(self.script(request))
+            for step in steps:
+                if not self._take(step, connection):
+                    return
+            if KEEP not in steps:
+                _close_politely(connection)
+                return
+
+    def _take(self, step: Step, connection: socket.socket) -> bool:
+        """Do one step; whether the connection is still of use."""
+        match step:
+            case Pause(seconds):
+                return not self._stopping.wait(seconds)
+            case Trickle(data, every, size):
+                for at in range(0, len(data), size):
+                    connection.sendall(data[at : at + size])
+                    if self._stopping.wait(every):
+                        return False
+            case Signal("reset"):
+                # A linger time of zero makes close() send RST (socket(7)).
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return False
+            case Signal("hang"):
+                self._stopping.wait()
+                return False
+            case Signal():
+                pass
+            case _:
+                connection.sendall(step)
+        return True
+
+
+def _request(connection: socket.socket, number: int, pending: bytes) -> tuple[Request, bytes] | None:
+    while b"\r\n\r\n" not in pending:
+        received = connection.recv(65_536)
+        if not received:
+            return None
+        pending += received
+    raw, _, rest = pending.partition(b"\r\n\r\n")
+    first, *lines = raw.decode("latin-1").split("\r\n")
+    method, path, _ = first.split(" ")
+    fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return Request(method, path, fields, raw, number), rest
+
+
+def _close_politely(connection: socket.socket) -> None:
+    """Say FIN and take what still comes: closing with unread bytes would send RST and lose what was sent."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(1)
+        while connection.recv(65_536):
+            pass

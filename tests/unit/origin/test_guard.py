@@ -1,0 +1,448 @@
+"""What may be contacted: the judge and the dialler. Nobody answers here: to be dialled is to be let through."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import threading
+import time
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+
+from urlsum.errors import Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
+from urlsum.origin.guard import Guard
+from urlsum.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from urlsum.origin.addresses import Address
+
+FORBIDDEN_V4 = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "10.0.0.1",
+    "10.255.255.255",
+    "100.64.0.1",
+    "100.100.100.200",
+    "100.127.255.255",
+    "127.0.0.1",
+    "127.0.0.53",
+    "127.255.255.254",
+    "168.63.129.16",
+    "169.254.0.1",
+    "169.254.100.1",
+    "169.254.169.254",
+    "169.254.170.2",
+    "172.16.0.1",
+    "172.17.0.1",
+    "172.31.255.255",
+    "192.0.0.1",
+    "192.0.0.170",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.31.196.1",
+    "192.52.193.1",
+    "192.88.99.1",
+    "192.168.0.1",
+    "192.168.255.255",
+    "192.175.48.1",
+    "198.18.0.1",
+    "198.19.255.255",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+]
+FORBIDDEN_V6 = [
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::8.8.8.8",
+    "::ffff:127.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:8.8.8.8",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b::192.168.1.1",
+    "64:ff9b:1::8.8.8.8",
+    "64:ff9b:1::10.0.0.1",
+    "100::1",
+    "100:0:0:1::1",
+    "1fff::1",
+    "2001::1",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+    "2001:1::1",
+    "2001:2::1",
+    "2001:10::1",
+    "2001:20::1",
+    "2001:1ff:ffff::1",
+    "2001:db8::1",
+    "2002:7f00:1::",
+    "2002:808:808::1",
+    "2002:a9fe:a9fe::",
+    "2620:4f:8000::1",
+    "3fff::1",
+    "3fff:fff::1",
+    "4000::1",
+    "5f00::1",
+    "fc00::1",
+    "fd00::1",
+    "fd00:ec2::254",
+    "fd00:ec2::23",
+    "fd20:ce::254",
+    "fe80::1",
+    "febf::1",
+    "fec0::1",
+    "ff02::1",
+    "ff0e::1",
+]
+PUBLIC = [
+    "1.1.1.1",
+    "8.8.8.8",
+    "9.255.255.255",
+    "11.0.0.1",
+    "52.216.0.1",
+    "100.63.255.255",
+    "100.128.0.1",
+    "126.255.255.255",
+    "128.0.0.1",
+    "168.63.129.15",
+    "169.253.255.255",
+    "172.15.255.255",
+    "172.32.0.1",
+    "192.0.1.1",
+    "192.167.255.255",
+    "198.17.255.255",
+    "198.20.0.1",
+    "223.255.255.255",
+    "64:ff9b::8.8.8.8",
+    "2001:200::1",
+    "2001:4860:4860::8888",
+    "2003::1",
+    "2606:4700:4700::1111",
+    "2a00:1450::1",
+    "3ffe::1",
+]
+# Opened by nothing, not even by settings that name them.
+NEVER = [
+    "169.254.169.254",
+    "169.254.100.1",
+    "169.254.170.2",
+    "100.100.100.200",
+    "168.63.129.16",
+    "192.0.0.192",
+    "fe80::1",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+    "::ffff:169.254.169.254",
+    "::169.254.169.254",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b:1::169.254.169.254",
+    "2002:a9fe:a9fe::1",
+    "2001:0:a9fe:a9fe::1",
+    "2001::5601:5601",  # Teredo, whose client address is stored inverted
+]
+EVERYTHING = "0.0.0.0/0,::/0"
+
+
+class Dialler:
+    """Nobody is ever there; remembers who was called."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.called: list[tuple[str, int]] = []
+        self.shares: list[float] = []
+        self.now = 0.0
+        self._seconds = seconds
+
+    def __call__(self, address: Address, port: int, within: float) -> socket.socket:
+        self.called.append((str(address), port))
+        self.shares.append(within)
+        self.now += min(within, self._seconds)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    def clock(self) -> float:
+        return self.now
+
+
+def guard(*answers: str | OSError, dial: Dialler | None = None, **settings: object) -> Guard:
+    """A guard whose only name server gives these answers, whatever the name."""
+
+    def resolve(host: str) -> list[str]:
+        for answer in answers:
+            if isinstance(answer, OSError):
+                raise answer
+        return [str(answer) for answer in answers]
+
+    made = Settings(_env_file=None, **settings)  # type: ignore[arg-type]
+    return Guard(made, resolve=resolve, dial=dial or Dialler())
+
+
+def literal(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def connect(judge: Guard, url: str = "http://files.example.org/") -> None:
+    judge.connect(judge.inspect(url), deadline=time.monotonic() + 60)
+
+
+@pytest.mark.parametrize("address", FORBIDDEN_V4 + FORBIDDEN_V6)
+def test_a_literal_special_address_is_blocked_without_a_look_up(address: str) -> None:
+    with pytest.raises(Blocked, match=r"only public addresses|no setting"):
+        guard().inspect(f"http://{literal(address)}/")
+
+
+@pytest.mark.parametrize("address", FORBIDDEN_V4 + FORBIDDEN_V6)
+def test_a_name_with_a_special_address_is_blocked(address: str) -> None:
+    dial = Dialler()
+    with pytest.raises(Blocked):
+        connect(guard(address, dial=dial))
+    assert dial.called == []
+
+
+@pytest.mark.parametrize("address", FORBIDDEN_V4 + FORBIDDEN_V6)
+def test_a_name_with_a_public_and_a_special_address_is_blocked_altogether(address: str) -> None:
+    dial = Dialler()
+    with pytest.raises(Blocked):
+        connect(guard("8.8.8.8", "2001:4860:4860::8888", address, dial=dial))
+    assert dial.called == []
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_a_public_address_is_contacted(address: str) -> None:
+    dial = Dialler()
+    with pytest.raises(ConnectFailed):
+        connect(guard(dial=dial), f"http://{literal(address)}/")
+    with pytest.raises(ConnectFailed):
+        connect(guard(address, dial=dial))
+    # Compared as addresses: how a mixed one is written differs between Pythons.
+    assert [(ip_address(called), port) for called, port in dial.called] == [(ip_address(address), 80)] * 2
+
+
+@pytest.mark.parametrize("address", NEVER)
+def test_metadata_and_link_local_addresses_are_opened_by_no_setting(address: str) -> None:
+    with pytest.raises(Blocked, match="no setting opens it"):
+        guard(allowed_networks=EVERYTHING).inspect(f"http://{literal(address)}/")
+    with pytest.raises(Blocked, match="no setting opens it"):
+        connect(guard(address, allowed_networks=EVERYTHING))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"])
+def test_loopback_is_opened_by_a_setting_but_never_on_lambda(address: str) -> None:
+    url = f"http://{literal(address)}:9001/"
+    assert guard(allowed_networks=EVERYTHING).inspect(url).port == 9001
+    with pytest.raises(Blocked, match="no setting opens it"):
+        guard(allowed_networks=EVERYTHING, aws_lambda_function_name="hash-worker").inspect(url)
+
+
+def test_an_opened_network_opens_itself_and_nothing_else() -> None:
+    judge = guard(allowed_networks="10.1.0.0/16")
+    assert judge.inspect("http://10.1.2.3/").host == "10.1.2.3"
+    for other in ("10.2.0.1", "127.0.0.1", "[::ffff:10.1.2.3]", "[64:ff9b::10.1.2.3]", "[2002:a01:203::]"):
+        with pytest.raises(Blocked):
+            judge.inspect(f"http://{other}/")
+
+
+@pytest.mark.parametrize("port", [80, 443, 8080, 8443])
+def test_the_usual_ports_are_contacted(port: int) -> None:
+    assert guard().inspect(f"http://example.org:{port}/").port == port
+
+
+@pytest.mark.parametrize("port", [1, 21, 22, 25, 53, 81, 2375, 3306, 6379, 8000, 9001, 65535])
+@pytest.mark.parametrize("host", ["example.org", "8.8.8.8", "[2606:4700::1111]"])
+def test_other_ports_are_blocked_before_a_look_up(port: int, host: str) -> None:
+    with pytest.raises(Blocked, match=f"port {port} is not contacted, only 80, 443, 8080, 8443"):
+        guard().inspect(f"http://{host}:{port}/")
+
+
+def test_the_ports_are_a_setting() -> None:
+    assert guard(allowed_ports="80,8000").inspect("http://example.org:8000/").port == 8000
+    with pytest.raises(Blocked):
+        guard(allowed_ports="80,8000").inspect("https://example.org/")
+
+
+def test_an_opened_network_is_contacted_on_every_port_and_the_public_on_the_usual_ones() -> None:
+    def judge(address: str) -> Guard:
+        return guard(address, allowed_networks="127.0.0.0/8,::1/128")
+
+    assert judge("127.0.0.1").inspect("http://127.0.0.1:8000/").port == 8000
+    with pytest.raises(ConnectFailed):
+        connect(judge("127.0.0.1"), "http://localhost:8000/")
+    with pytest.raises(Blocked, match="port 8000"):
+        connect(judge("8.8.8.8"), "http://example.org:8000/")
+    with pytest.raises(Blocked, match="port 8000"):
+        judge("127.0.0.1").inspect("http://8.8.8.8:8000/")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "a.localhost",
+        "localhost.localdomain",
+        "redis",
+        "metadata",
+        "printer.local",
+        "metadata.google.internal",
+        "instance-data.ec2.internal",
+        "host.docker.internal",
+        "gateway.docker.internal",
+        "nas.home.arpa",
+        "local\u00adhost",
+        "\uff4c\uff4f\uff43\uff41\uff4c\uff48\uff4f\uff53\uff54",
+    ],
+)
+def test_local_names_are_blocked_before_a_look_up(host: str) -> None:
+    with pytest.raises(Blocked, match="local network"):
+        guard("8.8.8.8").inspect(f"http://{host}/")
+
+
+@pytest.mark.parametrize("host", ["localhost.example.org", "local.example.org", "internal.org", "mylocalhost.org"])
+def test_names_that_only_look_local_are_not_blocked(host: str) -> None:
+    assert guard().inspect(f"http://{host}/").host == host
+
+
+def test_local_names_are_judged_by_their_address_once_a_network_is_opened() -> None:
+    with pytest.raises(ConnectFailed):
+        connect(guard("172.18.0.3", allowed_networks="172.18.0.0/16"), "http://files:9000/")
+    with pytest.raises(Blocked):
+        connect(guard("172.19.0.3", allowed_networks="172.18.0.0/16"), "http://files:9000/")
+
+
+def test_a_name_is_judged_anew_at_every_connection() -> None:
+    answers: Iterator[str] = itertools.chain(["8.8.8.8"], itertools.repeat("127.0.0.1"))
+    judge = Guard(Settings(_env_file=None), resolve=lambda host: [next(answers)], dial=Dialler())
+    target = judge.inspect("http://rebinding.example.org/")
+    with pytest.raises(ConnectFailed):
+        judge.connect(target, deadline=time.monotonic() + 60)
+    with pytest.raises(Blocked, match=r"127\.0\.0\.1 is loopback"):
+        judge.connect(target, deadline=time.monotonic() + 60)
+
+
+def test_one_connection_makes_one_look_up() -> None:
+    asked: list[str] = []
+
+    def resolve(host: str) -> list[str]:
+        asked.append(host)
+        return ["8.8.8.8"]
+
+    judge = Guard(Settings(_env_file=None), resolve=resolve, dial=Dialler())
+    with pytest.raises(ConnectFailed):
+        connect(judge, "http://Example.ORG./")
+    assert asked == ["example.org"]
+
+
+def test_an_address_with_a_zone_is_blocked_even_in_an_opened_network() -> None:
+    with pytest.raises(Blocked, match="zone"):
+        connect(guard("2001:4860::1%eth0", allowed_networks="2001:4860::/32"))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://urlsum.example/check?id=1", "http://URLSUM.example./", "https://urlsum.example:8443/"]
+)
+def test_urlsum_does_not_fetch_from_itself(url: str) -> None:
+    with pytest.raises(Blocked, match="urlsum itself"):
+        guard(public_url="https://urlsum.example/app").inspect(url)
+
+
+def test_at_home_only_the_port_of_urlsum_itself_is_refused() -> None:
+    judge = guard(public_url="http://localhost:5000", allowed_networks="127.0.0.0/8")
+    assert judge.inspect("http://localhost:8000/file").port == 8000
+    with pytest.raises(Blocked, match="urlsum itself"):
+        judge.inspect("http://localhost:5000/check")
+
+
+def test_a_public_url_that_breaks_the_grammar_takes_nothing_down() -> None:
+    assert guard(public_url="http://user@host/").inspect("http://example.org/").host == "example.org"
+
+
+def test_bad_grammar_is_the_callers_mistake_and_not_blocked() -> None:
+    with pytest.raises(InvalidUrl):
+        guard().inspect("http://2130706433/")
+
+
+def test_a_name_that_does_not_resolve_is_a_dns_failure() -> None:
+    with pytest.raises(DnsFailed, match=r"files\.example\.org does not resolve: Name or service not known"):
+        connect(guard(socket.gaierror(socket.EAI_NONAME, "Name or service not known")))
+
+
+def test_a_name_without_addresses_is_a_dns_failure() -> None:
+    with pytest.raises(DnsFailed, match="has no address"):
+        connect(guard())
+
+
+def test_an_answer_that_is_no_address_is_a_dns_failure() -> None:
+    with pytest.raises(DnsFailed, match="does not resolve"):
+        connect(guard("not-an-address"))
+
+
+def test_a_hanging_look_up_ends_with_the_connect_time_out() -> None:
+    release = threading.Event()
+    judge = Guard(Settings(_env_file=None, connect_timeout=0.1), resolve=lambda host: [str(release.wait(30))])
+    started = time.monotonic()
+    try:
+        with pytest.raises(DnsFailed, match="no answer within"):
+            connect(judge)
+        assert time.monotonic() - started < 5
+    finally:
+        release.set()
+
+
+def test_the_deadline_inside_a_look_up_is_not_the_origins_failure() -> None:
+    release = threading.Event()
+    judge = Guard(Settings(_env_file=None), resolve=lambda host: [str(release.wait(30))])
+    try:
+        with pytest.raises(DeadlineReached):
+            judge.connect(judge.inspect("http://example.org/"), deadline=time.monotonic() + 0.1)
+    finally:
+        release.set()
+
+
+def test_a_deadline_that_has_passed_opens_nothing() -> None:
+    judge = guard("8.8.8.8")
+    with pytest.raises(DeadlineReached):
+        judge.connect(judge.inspect("http://8.8.8.8/"), deadline=time.monotonic() - 1)
+
+
+def test_all_judged_addresses_are_tried_in_their_order() -> None:
+    dial = Dialler()
+    with pytest.raises(ConnectFailed, match=r"2606:4700::1, 1\.1\.1\.1 port 443: Connection refused") as caught:
+        connect(guard("2606:4700::1", "1.1.1.1", dial=dial), "https://example.org/")
+    assert dial.called == [("2606:4700::1", 443), ("1.1.1.1", 443)]
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+
+
+def test_silent_addresses_share_the_connect_time_out() -> None:
+    dial = Dialler(seconds=60.0)
+    judge = guard("1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4", dial=dial, connect_timeout=10.0)
+    with pytest.raises(ConnectFailed):
+        judge.connect(judge.inspect("http://example.org/"), deadline=100.0, clock=dial.clock)
+    assert dial.shares == [2.5, 2.5, 2.5, 2.5]
+    assert dial.now == 10.0
+
+
+def test_a_deadline_among_silent_addresses_is_not_the_origins_failure() -> None:
+    dial = Dialler(seconds=60.0)
+    judge = guard("1.1.1.1", "8.8.8.8", dial=dial, connect_timeout=10.0)
+    with pytest.raises(DeadlineReached):
+        judge.connect(judge.inspect("http://example.org/"), deadline=4.0, clock=dial.clock)
+    assert dial.shares == [2.0, 2.0]
+
+
+def test_a_thousand_addresses_are_all_judged_and_few_are_tried() -> None:
+    dial = Dialler()
+    answers = [f"8.8.{number // 250}.{number % 250 + 1}" for number in range(1000)]
+    with pytest.raises(ConnectFailed):
+        connect(guard(*answers, dial=dial))
+    assert len(dial.called) == 8
+    with pytest.raises(Blocked):
+        connect(guard(*answers, "10.0.0.1", dial=dial))
+    assert len(dial.called) == 8

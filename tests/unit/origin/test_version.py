@@ -1,0 +1,88 @@
+"""Which differences tell two versions of a file apart, and what a checkpoint keeps of one."""
+
+from __future__ import annotations
+
+import pytest
+
+from urlsum.errors import Changed
+from urlsum.origin.head import Head
+from urlsum.origin.target import parse
+from urlsum.origin.version import MAX_DUMP_CHARACTERS, Tail, Version
+
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+LATER = "Sun, 06 Nov 1994 08:49:38 GMT"
+
+
+def version(etag: str | None = None, modified: str | None = None, size: int | None = None) -> Version:
+    fields = [(b"etag", etag.encode())] if etag else []
+    fields += [(b"last-modified", modified.encode())] if modified else []
+    return Version.of(Head(parse("http://example.org/"), 200, size, False, tuple(fields)), size)
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (version('"a"', DATE, 10), version('"a"', DATE, 10)),
+        (version('"a"', DATE, 10), version('"a"', LATER, 10)),  # two machines, one strong ETag
+        (version('"a"', DATE, 10), version(None, DATE, 10)),
+        (version('"a"', DATE, 10), version('W/"a"', DATE, 10)),  # a proxy that compresses weakens the tag
+        (version('"a"', DATE, 10), version(None, None, None)),
+        (version(None, DATE, 10), version(None, DATE, None)),
+        (version("unquoted", None, 10), version("another", None, 10)),  # no tags at all
+    ],
+)
+def test_no_difference(before: Version, now: Version) -> None:
+    assert before.difference(now) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        (version('"a"', DATE, 10), version('"b"', DATE, 10), "ETag"),
+        (version('"a"', DATE, 10), version('"a"', DATE, 11), "length"),  # a lying ETag
+        (version('W/"a"', DATE, 10), version('W/"b"', DATE, 10), "ETag"),
+        (version('W/"a"', DATE, 10), version('W/"a"', LATER, 10), "Last-Modified"),
+        (version(None, DATE, 10), version(None, LATER, 10), "Last-Modified"),
+        (version(None, None, 10), version(None, None, 9), "length"),
+        (version('"' + "a" * 500 + '1"'), version('"' + "a" * 500 + '2"'), "ETag"),
+    ],
+)
+def test_a_difference_is_named(before: Version, now: Version, words: str) -> None:
+    assert words in (before.difference(now) or "")
+
+
+@pytest.mark.parametrize(
+    ("etag", "sent"),
+    [
+        ('"a"', '"a"'),
+        ('W/"a"', None),
+        ("a", None),
+        ('"a b"', None),
+        ('"' + "a" * 94 + '"', '"' + "a" * 94 + '"'),
+        ('"' + "a" * 95 + '"', None),  # kept as a digest, which the origin does not know
+        ('"ü"', None),
+    ],
+)
+def test_only_a_strong_etag_that_was_kept_whole_is_sent_back(etag: str, sent: str | None) -> None:
+    assert version(etag).if_range == sent
+
+
+def test_a_version_survives_its_dump() -> None:
+    whole = Version('"a\\b"', weak=False, modified=784111777, size=5 * 2**40, tail=Tail(128, 64, "ab"))
+    assert Version.load(whole.dump()) == whole
+
+
+def test_the_longest_dump_fits_a_checkpoint() -> None:
+    longest = Version('"' + "\\" * 94 + '"', weak=False, modified=2**40, size=2**63, tail=Tail(2**63, 65536, "f" * 32))
+    assert len(longest.dump()) < MAX_DUMP_CHARACTERS
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "1", '{"format":1}', '{"format":2,"tail":null}', '"v1"', "{"])
+def test_what_is_no_dump_proves_nothing(text: str) -> None:
+    with pytest.raises(Changed, match="cannot be read"):
+        Version.load(text)
+
+
+def test_what_the_newer_answer_leaves_out_is_still_known() -> None:
+    known = version('"a"', DATE, 10).taken_up(version(None, DATE, None))
+    assert (known.if_range, known.size, known.modified) == ('"a"', 10, 784111777)
