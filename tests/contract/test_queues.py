@@ -33,7 +33,10 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[QueueRig]:
             with mock_aws():
                 yield SqsRig(create_queue(boto3.client("sqs")))
         case "table over sqlite":
-            yield TableRig(SqlTaskTable(sqlite_uri(tmp_path)))
+            table = SqlTaskTable(sqlite_uri(tmp_path))
+            yield TableRig(table)
+            # Python 3.13 warns of connections that nobody closed, and warnings are errors here.
+            table._engine.dispose()
         case _:
             yield TableRig(MemoryTaskTable())
 

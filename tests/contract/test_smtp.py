@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 def test_says_only_what_is_needed_and_names_itself_by_the_senders_domain() -> None:
     with scripted_server({}) as server:
         smtp_mailer(server.port).send(LETTER)
-    assert server.commands == [
+    # The case of commands differs between Pythons.
+    assert [command.lower() for command in server.commands] == [
         "ehlo example.org",
-        "mail FROM:<urlsum@example.org>",
-        "rcpt TO:<reader@abc.ru>",
+        "mail from:<urlsum@example.org>",
+        "rcpt to:<reader@abc.ru>",
         "data",
         "quit",
     ]
