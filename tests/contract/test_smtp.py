@@ -84,10 +84,11 @@ def test_tells_what_is_final_from_what_may_pass(replies: dict[str, str], expecte
     assert LETTER.to not in str(caught.value)
 
 
-def test_says_what_the_server_said() -> None:
-    with scripted_server({"RCPT": "550 5.1.1 no such user"}) as server, pytest.raises(MailRefused) as caught:
+def test_says_in_one_line_what_the_server_said() -> None:
+    reply = "550-5.1.1 no such user,\r\n550 go away"
+    with scripted_server({"RCPT": reply}) as server, pytest.raises(MailRefused) as caught:
         smtp_mailer(server.port).send(LETTER)
-    assert str(caught.value) == "the mail server said to the recipient: 550 5.1.1 no such user"
+    assert str(caught.value) == "the mail server said to the recipient: 550 5.1.1 no such user, go away"
 
 
 def test_a_connection_cut_in_the_middle_of_a_large_letter_is_not_final() -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from urlsum.errors import FailureCode
 from urlsum.mail import Letter
 from urlsum.public import public_failure
+from urlsum.text import human_bytes
 
 if TYPE_CHECKING:
     from urlsum.task import Failure, Task
@@ -25,8 +26,6 @@ URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%"
 # A name under which browsers, wget and curl -O all save the file: they disagree on whatever must be encoded. The length
 # is the usual limit of file systems.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~@=,-]{0,254}")
-KIBI = 1024
-UNITS = ("KiB", "MiB", "GiB", "TiB")
 # Enough of an id to tell mails apart in a list; the whole one is in the body.
 ID_DIGITS = 8
 
@@ -109,7 +108,7 @@ def compose(task: Task, *, public_url: str | None) -> Letter:
 
 
 def _success(task: Task, size: int) -> tuple[str, list[str]]:
-    facts = [f"MD5:       {task.md5}", f"Size:      {size} bytes{_human(size)}"]
+    facts = [f"MD5:       {task.md5}", f"Size:      {size} bytes ({human_bytes(size)})"]
     opening = ["urlsum has read the whole file and computed its MD5.", "", *_url(task), *facts]
     if task.match is None:
         return "the MD5 is ready", opening
@@ -156,13 +155,3 @@ def _md5sum_line(task: Task) -> list[str]:
 
 def _when(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _human(size: int) -> str:
-    scaled = float(size)
-    unit = ""
-    for larger in UNITS:
-        if scaled < KIBI:
-            break
-        scaled, unit = scaled / KIBI, larger
-    return f" ({scaled:.1f} {unit})" if unit else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import MailError, MailRefused, MailUnavailable, SettingsError
 from urlsum.mail import SEND_SECONDS, Letter, mime
+from urlsum.public import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +48,8 @@ class SmtpMailer:
     ) -> None:
         self._settings = settings
         self._from = mime.sender(settings.mail_from)
-        password = settings.mail_password.get_secret_value() if settings.mail_password else ""
-        if not (password + (settings.mail_username or "")).isascii():
+        self._password = settings.mail_password.get_secret_value() if settings.mail_password else ""
+        if not (self._password + (settings.mail_username or "")).isascii():
             # smtplib would raise UnicodeEncodeError, at the first mail and with the password in it.
             raise SettingsError("MAIL_USERNAME, MAIL_PASSWORD: only ASCII characters can be sent to a mail server")
         self._clock = clock
@@ -71,10 +72,8 @@ class SmtpMailer:
             raise _judged("the recipient", *exc.recipients[letter.to]) from exc
         except smtplib.SMTPDataError as exc:
             raise _judged("the mail", exc.smtp_code, exc.smtp_error) from exc
-        except (
-            OSError,
-            UnicodeError,
-        ) as exc:  # SMTPException and ssl.SSLError are OSErrors, a bad host name is the other
+        # Whatever smtplib and ssl raise is an OSError; a host name that cannot be looked up is a UnicodeError.
+        except (OSError, UnicodeError) as exc:
             raise MailUnavailable(f"{self._settings.mail_server}:{self._settings.mail_port}: {exc}") from exc
 
     def _open(self) -> _Session:
@@ -84,8 +83,7 @@ class SmtpMailer:
             if settings.mail_use_tls and not isinstance(session, _TlsSession):
                 session.starttls(context=self._context)
             if settings.mail_username is not None:
-                password = settings.mail_password.get_secret_value() if settings.mail_password else ""
-                session.login(settings.mail_username, password)
+                session.login(settings.mail_username, self._password)
         except BaseException:
             session.close()
             raise
@@ -137,6 +135,6 @@ class _TlsSession(_Session, smtplib.SMTP_SSL):
 
 
 def _judged(what: str, code: int, reply: bytes | str) -> MailError:
-    text = reply.decode(errors="replace") if isinstance(reply, bytes) else reply
+    text = one_line(reply.decode(errors="replace") if isinstance(reply, bytes) else reply)
     permanent = code >= PERMANENT and code not in AUTHENTICATION_REPLIES
     return (MailRefused if permanent else MailUnavailable)(f"the mail server said to {what}: {code} {text}")

@@ -111,8 +111,8 @@ def test_a_mismatch_is_said_in_words_and_offers_no_line_that_would_call_the_wron
 @pytest.mark.parametrize(
     ("size", "shown"),
     [
-        (0, "0 bytes\n"),
-        (1023, "1023 bytes\n"),
+        (0, "0 bytes (0 B)\n"),
+        (1023, "1023 bytes (1023 B)\n"),
         (1024, "1024 bytes (1.0 KiB)\n"),
         (1_572_864, "1572864 bytes (1.5 MiB)\n"),
         (5 * 2**40, "5497558138880 bytes (5.0 TiB)\n"),
