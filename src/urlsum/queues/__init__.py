@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def decode(body: str) -> str:
     """The task id in a message body. Raises ValueError on anything else."""
     message = json.loads(body)
     if not isinstance(message, dict) or not isinstance(message.get("id"), str):
-        raise ValueError(f"not a task message: {body[:100]!r}")
+        raise ValueError(f"not a task message: {body[:100]!r}")  # noqa: TRY004 - the content is wrong, not the type
     task_id: str = message["id"]
     return task_id
 
