@@ -14,7 +14,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -62,13 +62,14 @@ HANG = Signal("hang")  # hold the connection open, silent, until the server stop
 KEEP = Signal("keep")  # read the next request on this connection
 
 Step = bytes | memoryview | Pause | Trickle | Signal
-Script = Callable[[Request], Iterable[Step]]
+Steps = Sequence[Step]
+Script = Callable[[Request], Steps]
 
 
-def answers(*scripted: Iterable[Step]) -> Script:
+def answers(*scripted: Steps) -> Script:
     """The n-th list of steps for the n-th connection; the last one for all that follow."""
 
-    def script(request: Request) -> Iterable[Step]:
+    def script(request: Request) -> Steps:
         return scripted[min(request.connection, len(scripted) - 1)]
 
     return script
@@ -96,7 +97,7 @@ class File:
     ranges: bool = True
     chunked: bool = False
 
-    def __call__(self, request: Request) -> Iterable[Step]:
+    def __call__(self, request: Request) -> Steps:
         fields = ["ETag: " + self.etag] if self.etag else []
         fields += ["Last-Modified: " + self.last_modified] if self.last_modified else []
         found = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", request.fields.get("range", ""))
@@ -111,7 +112,7 @@ class File:
             "206 Partial Content", [*fields, f"Content-Range: bytes {first}-{end - 1}/{total}"], first, end
         )
 
-    def _sent(self, status: str, fields: list[str], first: int, end: int) -> Iterable[Step]:
+    def _sent(self, status: str, fields: list[str], first: int, end: int) -> Steps:
         piece = memoryview(self.content)[first:end]
         if self.chunked:
             sizes = range(0, len(piece), 60_000)
@@ -125,11 +126,13 @@ class OriginServer:
     """Serves ``script`` on a loopback port until the ``with`` block ends; ``requests`` has what came so far.
 
     With ``tls`` every connection begins with a handshake; ``handshake=False`` accepts and then stays silent.
+    ``greeting`` is sent before anything was asked.
     """
 
     script: Script
     tls: ssl.SSLContext | None = None
     handshake: bool = True
+    greeting: bytes = b""
     host: str = "127.0.0.1"
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
@@ -141,8 +144,6 @@ class OriginServer:
         self._lock = threading.Lock()
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._listener = socket.create_server((self.host, 0), family=family)
-        # Closing a socket does not wake the thread that accepts on it; a short time-out does.
-        self._listener.settimeout(0.05)
         self.port: int = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept)
         self._acceptor.start()
@@ -150,6 +151,8 @@ class OriginServer:
 
     def __exit__(self, *exc: object) -> None:
         self._stopping.set()
+        # Closing a socket does not wake the thread that accepts on it; a last caller does.
+        socket.create_connection((self.host, self.port)).close()
         self._acceptor.join()
         self._listener.close()
         with self._lock:
@@ -165,11 +168,11 @@ class OriginServer:
         return f"{scheme}://{shown}:{self.port}{path}"
 
     def _accept(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                connection, _ = self._listener.accept()
-            except TimeoutError:
-                continue
+        while True:
+            connection, _ = self._listener.accept()
+            if self._stopping.is_set():
+                connection.close()
+                return
             number, self.connections = self.connections, self.connections + 1
             with self._lock:
                 self._open.add(connection)
@@ -183,6 +186,7 @@ class OriginServer:
             if not self.handshake:
                 self._stopping.wait()
                 return
+            plain.sendall(self.greeting)
             if self.tls is not None:
                 connection = self.tls.wrap_socket(plain, server_side=True)
                 with self._lock:

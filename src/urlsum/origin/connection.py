@@ -66,6 +66,7 @@ class Connection:
         self._pending = memoryview(b"")
         self._remaining: int | None = None
         self._chunked = False
+        self._ended = False
         self._scratch = memoryview(b"")
 
     def get(self, fields: Iterable[tuple[str, str]]) -> Head:
@@ -173,6 +174,8 @@ class Connection:
         # What is received at once is never more than fits, and h11 holds no data back, so no event overflows.
         if not self._scratch:
             self._scratch = memoryview(bytearray(RECEIVE_CHUNKED_BYTES))
+        if self._ended:
+            return 0
         filled = 0
         # READ_TIMEOUT without a byte of the file: extensions and trailers that trickle do not count as one.
         limit = self.wire.clock() + self.wire.read_timeout
@@ -184,8 +187,11 @@ class Connection:
             if isinstance(event, h11.Data):
                 view[filled : filled + len(event.data)] = event.data
                 filled += len(event.data)
-            elif event is h11.NEED_DATA and filled == 0:
+            elif isinstance(event, h11.EndOfMessage):
+                self._ended = True
+                return filled
+            elif filled:
+                return filled
+            else:
                 count = self._receive(self._scratch[: len(view)], within=limit - self.wire.clock())
                 self._http.receive_data(bytes(self._scratch[:count]))
-            else:  # data enough, or the last chunk was read: then every further event says so
-                return filled

@@ -9,7 +9,7 @@ import string
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from urlsum import __version__
 from urlsum.errors import (
@@ -26,7 +26,6 @@ from urlsum.origin.connection import connect
 from urlsum.origin.extent import part, whole
 from urlsum.origin.fields import retry_after
 from urlsum.origin.pace import Pace
-from urlsum.origin.target import check_characters
 from urlsum.origin.version import Version
 from urlsum.text import human_bytes, shown_url
 
@@ -166,9 +165,8 @@ class Origin:
         if not location:
             raise BadRedirect(f"{target}: status {head.status} without a Location")
         try:
-            check_characters(location)  # before urljoin, which drops some
-            following = self._guard.inspect(urljoin(target.url, location))
-        except (InvalidUrl, ValueError) as exc:
+            following = self._guard.inspect(target.resolve(location))
+        except InvalidUrl as exc:
             raise BadRedirect(f"{target}: redirects to something that is no URL to follow: {exc}") from exc
         if target.secure and not following.secure:
             # Who gave an https URL was promised that nobody on the way can change the bytes; a digest of bytes

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from urlsum.errors import InvalidUrl
 from urlsum.text import shown_url
@@ -71,6 +71,16 @@ class Target:
     def url(self) -> str:
         """The URL in its one normal spelling, without fragment."""
         return f"{self.scheme}://{self.authority}{self.path}"
+
+    def resolve(self, reference: str) -> str:
+        """The URL that ``reference``, found in an answer to this one, means (RFC 3986, 5.2). Raises InvalidUrl."""
+        check_characters(reference)  # before urljoin, which drops some
+        if _SCHEME.match(reference):
+            return reference  # absolute; urljoin would read "http:a" and "http://" as relative
+        try:
+            return urljoin(self.url, reference)
+        except ValueError as exc:  # an unbalanced bracket
+            raise InvalidUrl(f"{reference[:MAX_HOST_CHARACTERS]!r} is no reference: {exc}") from exc
 
     def __str__(self) -> str:
         return shown_url(self.url)

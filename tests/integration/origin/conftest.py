@@ -1,0 +1,90 @@
+"""An origin on loopback, and urlsum's side of it with little patience."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from tests.support.origin_server import OriginServer, Script
+from urlsum.origin import tls
+from urlsum.origin.guard import Guard
+from urlsum.origin.http import Body, Origin
+from urlsum.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from urlsum.task import Checkpoint
+
+Serve = Callable[..., OriginServer]
+
+
+@dataclass
+class Client:
+    """Opens and reads with settings for tests; ``resolve`` gives every name the address of the scripted origins."""
+
+    settings: Settings
+    address: str = "127.0.0.1"
+
+    def open(self, url: str, *, resume: Checkpoint | None = None, seconds: float = 20.0) -> Body:
+        guard = Guard(self.settings, resolve=lambda host: [self.address])
+        return Origin(self.settings, guard).open(url, deadline=time.monotonic() + seconds, resume=resume)
+
+    def fetch(self, url: str, *, resume: Checkpoint | None = None, seconds: float = 20.0) -> bytes:
+        with self.open(url, resume=resume, seconds=seconds) as body:
+            return read_all(body)
+
+
+def read_all(body: Body) -> bytes:
+    pieces = []
+    while piece := body.read():
+        pieces.append(bytes(piece))
+    return b"".join(pieces)
+
+
+def client(**settings: object) -> Client:
+    given: dict[str, object] = {
+        "allowed_networks": "127.0.0.0/8,::1/128",
+        "connect_timeout": 2.0,
+        "read_timeout": 2.0,
+        **settings,
+    }
+    return Client(Settings(_env_file=None, **given))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a scripted origin that stops with the test."""
+    with ExitStack() as stack:
+
+        def start(script: Script, **options: object) -> OriginServer:
+            return stack.enter_context(OriginServer(script, **options))  # type: ignore[arg-type]
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Iterator[Path]:
+    """The private CA as SSL_CERT_FILE names it."""
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    yield path
+    tls.context.cache_clear()
+
+
+def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context

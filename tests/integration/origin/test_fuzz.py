@@ -1,0 +1,85 @@
+"""Whatever bytes an origin answers with, they end as an OriginError or as the body that they declare."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from urlsum.errors import OriginError
+from urlsum.origin.connection import Connection
+from urlsum.origin.target import parse
+from urlsum.origin.wire import Cut, Wire
+
+BODY = b"0123456789"
+LINES = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.0 200 OK",
+        b"HTTP/1.1 103 Early Hints",
+        b"HTTP/1.1 999 ",
+        b"Content-Length: 10",
+        b"Content-Length: 11",
+        b"content-length:10 ",
+        b"Content-Length: 10, 10",
+        b"Content-Length: -1",
+        b"Transfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked, chunked",
+        b" folded",
+        b":",
+        b"",
+        b"a\r\n0",
+        b"A: \xff\x00",
+    ]
+)
+HEADS = st.builds(
+    lambda lines, end: end.join(lines) + end + end,
+    st.lists(LINES, max_size=8),
+    st.sampled_from([b"\r\n", b"\n", b"\r", b"\n\r"]),
+)
+ANSWERS = st.one_of(
+    st.binary(max_size=200), HEADS, st.builds(lambda *parts: b"".join(parts), HEADS, st.binary(max_size=50))
+)
+
+
+def exchange(answer: bytes) -> tuple[int | None, bytes]:
+    """The length that was taken for declared, and the body that was read to a proven end."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(answer)
+        theirs.shutdown(socket.SHUT_WR)
+        wire = Wire(ours, read_timeout=5.0, deadline=time.monotonic() + 5.0, clock=time.monotonic)
+        connection = Connection(parse("http://example.org/"), wire)
+        head = connection.get([])
+        if head.length is None and not head.chunked:
+            return None, b""
+        received, view = b"", memoryview(bytearray(64))
+        while count := connection.read_into(view):
+            received += bytes(view[:count])
+        return head.length, received
+
+
+@settings(max_examples=400, deadline=None)
+@given(ANSWERS)
+def test_no_answer_gets_past_the_two_outcomes(answer: bytes) -> None:
+    try:
+        length, received = exchange(answer)
+    except (OriginError, Cut):
+        return
+    assert length is None or len(received) == length
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=6), st.integers(0, 2000))
+def test_a_cut_chunked_body_is_never_taken_for_whole(pieces: list[bytes], at: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    whole = head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    try:
+        _, received = exchange(whole[:at])
+    except (OriginError, Cut):
+        assert at < len(whole)
+    else:
+        assert at >= len(whole)
+        assert received == b"".join(pieces)

@@ -1,0 +1,150 @@
+"""Redirects: followed with GET, judged anew, bounded, and never out of TLS."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.origin.conftest import Serve, client
+from tests.support.origin_server import Request, Script, Steps, answers, head
+from urlsum.errors import BadRedirect, Blocked
+
+DATA = b"the file"
+FOUND = [head("200 OK", f"Content-Length: {len(DATA)}"), DATA]
+
+
+def to(location: str, status: int = 302) -> Steps:
+    return [head(f"{status} Elsewhere", f"Location: {location}", "Content-Length: 0")]
+
+
+def site(**pages: Steps) -> Script:
+    """One path per page; the first path is /start."""
+
+    def script(request: Request) -> Steps:
+        return pages[request.path.partition("?")[0].strip("/").replace("/", "_")]
+
+    return script
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_every_kind_is_followed_with_get(serve: Serve, status: int) -> None:
+    origin = serve(site(start=to("/end", status), end=FOUND))
+    assert client().fetch(origin.url("/start")) == DATA
+    assert [(request.method, request.path) for request in origin.requests] == [("GET", "/start"), ("GET", "/end")]
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        ("/end", "/end"),
+        ("end", "/a/end"),
+        ("../end", "/end"),
+        ("./end?x=1", "/a/end?x=1"),
+        ("/end#fragment", "/end"),
+        ("?x=1", "/a/start?x=1"),
+        ("//127.0.0.1:{port}/end", "/end"),
+        ("HTTP://127.0.0.1:{port}/end", "/end"),
+        ("/gr\xc3\xb6\xc3\x9fe", "/gr%C3%B6%C3%9Fe"),  # UTF-8 on the wire
+        ("/gr\xf6\xdfe", "/gr%C3%B6%C3%9Fe"),  # Latin-1 on the wire
+    ],
+)
+def test_a_location_is_resolved_against_the_url_it_came_from(serve: Serve, location: str, path: str) -> None:
+    def script(request: Request) -> Steps:
+        return FOUND if request.connection else to(location.format(port=origin.port))
+
+    origin = serve(script)
+    assert client().fetch(origin.url("/a/start")) == DATA
+    assert origin.requests[1].path == path
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "ftp://127.0.0.1/a",
+        "file:///etc/passwd",
+        "javascript:alert(1)",
+        "data:,x",
+        "http://user:password@127.0.0.1/",
+        "http://127.1/",
+        "http://[::1",
+        "http://",
+        "http:",
+        "http:end",
+        "http:/end",
+        "/a b",
+        "/a\tb",
+        "http:\\\\127.0.0.1\\",
+        "http://127.0.0.1:99999/",
+        "/" + "a" * 9000,
+    ],
+)
+def test_a_location_that_is_no_url_to_follow_ends_the_try(serve: Serve, location: str) -> None:
+    origin = serve(answers(to(location)))
+    with pytest.raises(BadRedirect, match="no URL to follow"):
+        client().fetch(origin.url())
+    assert origin.connections == 1
+
+
+@pytest.mark.parametrize("fields", [[], ["Location:"], ["Refresh: 0; url=/end"]])
+def test_a_redirect_to_nowhere_ends_the_try(serve: Serve, fields: list[str]) -> None:
+    with pytest.raises(BadRedirect, match="without a Location"):
+        client().fetch(serve(answers([head("302 Found", *fields)])).url())
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://10.0.0.1/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://192.168.0.1:8080/",
+        "//10.0.0.1/",
+        "https://172.17.0.1/",
+        "http://8.8.8.8:22/",
+    ],
+)
+def test_where_a_redirect_leads_is_judged_anew(serve: Serve, location: str) -> None:
+    with pytest.raises(Blocked):
+        client().fetch(serve(answers(to(location))).url())
+
+
+def test_a_name_behind_a_redirect_is_judged_by_its_address(serve: Serve) -> None:
+    origin = serve(answers(to("http://inside.example.org/")))
+    reader = client()
+    reader.address = "10.0.0.1"
+    with pytest.raises(Blocked, match=r"10\.0\.0\.1 is a private network"):
+        reader.fetch(origin.url())
+
+
+def test_a_circle_is_noticed(serve: Serve) -> None:
+    origin = serve(site(start=to("/b"), b=to("/start")))
+    with pytest.raises(BadRedirect, match="circle"):
+        client().fetch(origin.url("/start"))
+    assert origin.connections == 2
+
+
+def test_a_redirect_to_itself_is_a_circle_whatever_its_fragment(serve: Serve) -> None:
+    with pytest.raises(BadRedirect, match="circle"):
+        client().fetch(serve(answers(to("#again"))).url())
+
+
+def test_redirects_are_counted(serve: Serve) -> None:
+    def script(request: Request) -> Steps:
+        return FOUND if request.connection == 3 else to(f"/{request.connection}")
+
+    assert client(max_redirects=3).fetch(serve(script).url()) == DATA
+    origin = serve(script)
+    with pytest.raises(BadRedirect, match="more than 2 redirects"):
+        client(max_redirects=2).fetch(origin.url())
+    assert origin.connections == 3
+
+
+def test_no_redirects_may_be_allowed(serve: Serve) -> None:
+    with pytest.raises(BadRedirect, match="more than 0 redirects"):
+        client(max_redirects=0).fetch(serve(answers(to("/end"))).url())
+
+
+def test_nothing_is_carried_from_one_origin_to_the_next(serve: Serve) -> None:
+    second = serve(answers(FOUND))
+    first = serve(answers([head("302 Found", f"Location: {second.url()}", "Set-Cookie: a=b; Path=/")]))
+    client().fetch(first.url("/start?token=secret"))
+    assert not {"cookie", "referer", "authorization"} & second.requests[0].fields.keys()
