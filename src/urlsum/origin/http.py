@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from urlsum.settings import Settings
     from urlsum.task import Checkpoint
 
+    Fields = tuple[tuple[str, str], ...]
+
 __all__ = ["Body", "Origin"]
 
 OK = 200
@@ -98,7 +100,7 @@ class Origin:
         self._guard = guard
         self._clock = clock
         self._wall_clock = wall_clock
-        self._fields = (
+        self._fields: Fields = (
             ("User-Agent", user_agent(settings.public_url)),
             ("Accept", "*/*"),
             # The file's own bytes are hashed; a coding made on the way would change them.
@@ -112,11 +114,11 @@ class Origin:
         """
         going_on = _Resume.of(resume)
         ranged = going_on is not None
-        connection, head = self._final(url, going_on, deadline)
+        connection, head = self._final(url, _range_fields(going_on), deadline)
         if head.status == RANGE_NOT_SATISFIABLE and ranged:
             # Either the file is shorter now or the origin cannot do ranges: the whole file tells.
             connection.close()
-            connection, head = self._final(url, None, deadline)
+            connection, head = self._final(url, (), deadline)
             ranged = False
         try:
             self._check_status(head, ranged=ranged)
@@ -125,7 +127,7 @@ class Origin:
             connection.close()
             raise
 
-    def _final(self, url: str, going_on: _Resume | None, deadline: float) -> tuple[Connection, Head]:
+    def _final(self, url: str, range_fields: Fields, deadline: float) -> tuple[Connection, Head]:
         """The first answer that is no redirect.
 
         All redirects together take at most CONNECT_TIMEOUT + READ_TIMEOUT: no chain of slow origins may hold a
@@ -133,7 +135,7 @@ class Origin:
         """
         settings = self._settings
         limit = self._clock() + settings.connect_timeout + settings.read_timeout
-        fields = (*self._fields, *_range_fields(going_on))
+        fields = (*self._fields, *range_fields)
         target = self._guard.inspect(url)
         seen = {target.url}
         try:
@@ -219,7 +221,7 @@ def user_agent(public_url: str | None) -> str:
     return f"urlsum/{__version__} (+{quote(public_url, safe=string.punctuation)})"
 
 
-def _range_fields(resume: _Resume | None) -> tuple[tuple[str, str], ...]:
+def _range_fields(resume: _Resume | None) -> Fields:
     if resume is None:
         return ()
     asked = ("Range", f"bytes={resume.first}-")

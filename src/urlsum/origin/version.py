@@ -76,7 +76,10 @@ class Version:
             if values.pop("format") != FORMAT:
                 raise ValueError(text)  # noqa: TRY301 - one way out for everything that is not a dump
             tail = values.pop("tail")
-            return cls(tail=tail and Tail(**tail), **values)
+            version = cls(tail=tail and Tail(**tail), **values)
+            if version.tail and not 0 <= version.tail.start < version.tail.end:
+                raise ValueError(text)  # noqa: TRY301 - the same
+            return version  # noqa: TRY300 - what could fail stands above
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise Changed("the checkpoint's proof of version cannot be read; the file is read again") from exc
 

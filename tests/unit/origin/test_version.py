@@ -77,7 +77,22 @@ def test_the_longest_dump_fits_a_checkpoint() -> None:
     assert len(longest.dump()) < MAX_DUMP_CHARACTERS
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "1", '{"format":1}', '{"format":2,"tail":null}', '"v1"', "{"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        Version(tail=Tail(64, 65, "ab")).dump(),
+        Version(tail=Tail(64, 0, "ab")).dump(),
+        Version(tail=Tail(64, 64, "ab")).dump().replace(":64", ':"64"'),
+        "",
+        "null",
+        "[]",
+        "1",
+        '{"format":1}',
+        '{"format":2,"tail":null}',
+        '"v1"',
+        "{",
+    ],
+)
 def test_what_is_no_dump_proves_nothing(text: str) -> None:
     with pytest.raises(Changed, match="cannot be read"):
         Version.load(text)
