@@ -213,6 +213,12 @@ def test_a_chunked_body_over_the_cap_is_refused_while_it_is_counted(serve: Serve
         client(max_bytes=1000).fetch(serve(answers(steps)).url())
 
 
+def test_one_byte_over_the_cap_is_over_it(serve: Serve) -> None:
+    steps: Steps = [head("200 OK", CHUNKED), chunk(DATA), LAST_CHUNK]
+    with pytest.raises(TooLarge):
+        client(max_bytes=len(DATA) - 1).fetch(serve(answers(steps)).url())
+
+
 def test_a_file_of_exactly_the_cap_is_read(serve: Serve) -> None:
     steps: Steps = [head("200 OK", LENGTH), DATA]
     assert client(max_bytes=len(DATA)).fetch(serve(answers(steps)).url()) == DATA

@@ -95,6 +95,11 @@ def test_a_chain_of_slow_redirects_is_bounded_as_a_whole(serve: Serve) -> None:
     assert origin.connections == 3
 
 
+def test_the_bound_on_opening_does_not_bound_the_body(serve: Serve) -> None:
+    steps: Steps = [head("200 OK", "Content-Length: 30"), *[b"012", Pause(0.1)] * 10]
+    assert len(client(connect_timeout=0.3, read_timeout=0.3).fetch(serve(answers(steps)).url())) == 30
+
+
 def test_nobody_there_is_a_failure_to_connect() -> None:
     with OriginServer(answers([])) as stopped:
         port = stopped.port
