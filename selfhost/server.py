@@ -12,14 +12,14 @@ import threading
 from typing import TYPE_CHECKING
 
 import uvicorn
+from sqlalchemy.engine import make_url
+
 from functions.check.app import router as check
 from functions.submit.app import router as submit
-from sqlalchemy.engine import make_url
-from urlsum.web.application import application
-
 from selfhost.migrate import upgrade
 from urlsum import settings
 from urlsum.errors import SettingsError, Unavailable
+from urlsum.web.application import application
 
 if TYPE_CHECKING:
     from urlsum.settings import Settings

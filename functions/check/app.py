@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from urlsum import service
 from urlsum.web import answers
 from urlsum.web.application import application
-from urlsum.web.gateway import lambda_handler
+from urlsum.web.gateway import LambdaHandler
 from urlsum.wiring import Ports, ports
 
 router = APIRouter()
@@ -25,4 +25,4 @@ def check(asked: Annotated[str, Depends(answers.asked_id)], use: Annotated[Ports
 
 
 app = application(router)
-handler = lambda_handler(app)
+handler = LambdaHandler(app)

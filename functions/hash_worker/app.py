@@ -66,7 +66,7 @@ def process(event: dict[str, Any], context: Context, *, ports: Callable[[], Port
 
     # One processor for each call: it keeps the state of its batch, and self-hosted workers run several at once.
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    response = process_partial_response(event=event, record_handler=handle, processor=processor)  # type: ignore[arg-type]
+    response = process_partial_response(event=event, record_handler=handle, processor=processor)
     if wired.settings.on_lambda and metrics.metric_set:
         metrics.flush_metrics()
     return dict(response)

@@ -10,7 +10,7 @@ from urlsum.service import Submission
 from urlsum.web import answers
 from urlsum.web.application import application
 from urlsum.web.body import submission
-from urlsum.web.gateway import lambda_handler
+from urlsum.web.gateway import LambdaHandler
 from urlsum.wiring import Ports, ports
 
 router = APIRouter()
@@ -36,4 +36,4 @@ def submit(
 
 
 app = application(router)
-handler = lambda_handler(app)
+handler = LambdaHandler(app)

@@ -160,9 +160,7 @@ class _Slice:
         checkpoint = self.task.checkpoint
         if checkpoint is not None:
             try:
-                self.md5 = MD5.restore(checkpoint.md5_state)
-                if self.md5.count != checkpoint.offset:
-                    raise StateError(f"the state stands at {self.md5.count}, the checkpoint at {checkpoint.offset}")
+                self.md5 = _restored(checkpoint)
             except StateError:
                 log.exception("task %s: unusable checkpoint, starting again", self.task.id)
                 self._restart()
@@ -247,3 +245,10 @@ class _Slice:
         self.bench.table.save(task, over=self.task)
         self.task = task
         return task
+
+
+def _restored(checkpoint: Checkpoint) -> MD5:
+    md5 = MD5.restore(checkpoint.md5_state)
+    if md5.count != checkpoint.offset:
+        raise StateError(f"the state stands at {md5.count}, the checkpoint at {checkpoint.offset}")
+    return md5

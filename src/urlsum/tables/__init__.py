@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from urlsum.task import Task
+if TYPE_CHECKING:
+    from urlsum.task import Task
 
 
 class TaskTable(Protocol):

@@ -38,7 +38,6 @@ _SUBMISSION: dict[str, Any] = {
             "type": "string",
             "format": "uri",
             "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://",
-            "maxLength": 2048,
             "description": "Where the file is: http or https, on a public host. In a form, encode `&`, `+` and `%` of"
             " the URL (`curl --data-urlencode`).",
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,41 +20,52 @@ if TYPE_CHECKING:
     from mangum.types import LambdaContext
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
+class LambdaHandler:
+    """What a function's ``handler`` is.
 
-def lambda_handler(app: ASGIApp, public_url: Callable[[], str | None] = lambda: load().public_url) -> Handler:
-    """The entry point of a function that serves ``app``.
-
-    On Lambda all is made ready here, in the init phase, and a wrong setting stops the cold start (SettingsError).
-    Elsewhere nothing happens before the first event.
+    On Lambda all is made ready when it is built, in the init phase, and a wrong setting stops the cold start
+    (SettingsError). Elsewhere nothing happens before the first event.
     """
 
-    @cache
-    def ready() -> tuple[Mangum, asyncio.AbstractEventLoop]:
-        # Behind a custom domain the path begins with the domain's mapping, which PUBLIC_URL names.
-        base_path = urlsplit(public_url() or "").path.rstrip("/")
-        loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(loop)
-        mangum = Mangum(
-            _Staged(app),
-            lifespan="off",
-            api_gateway_base_path=base_path,
-            text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE],
-        )
-        return mangum, loop
+    def __init__(self, app: ASGIApp, public_url: Callable[[], str | None] = lambda: load().public_url) -> None:
+        self._app = app
+        self._public_url = public_url
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if on_lambda():
+            wiring.ports()
+            _ = self._mangum
 
-    def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        mangum, loop = ready()
+    def __call__(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Answer one event."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
         # Mangum takes the thread's current loop. To let asyncio make one is deprecated, and whoever ran
         # asyncio.run() in between has cleared it.
-        asyncio.set_event_loop(loop)
-        return mangum(event, context)
+        asyncio.set_event_loop(self._loop)
+        return self._mangum(event, context)
 
-    if on_lambda():
-        wiring.ports()
-        ready()
-    return handler
+    def close(self) -> None:
+        """Give the event loop back; on Lambda it lives as long as the process."""
+        if self._loop is not None:
+            asyncio.set_event_loop(None)
+            self._loop.close()
+            self._loop = None
+
+    @cached_property
+    def _mangum(self) -> Mangum:
+        return _Mangum(
+            _Staged(self._app),
+            lifespan="off",
+            # Behind a custom domain the path begins with the domain's mapping, which PUBLIC_URL names.
+            api_gateway_base_path=urlsplit(self._public_url() or "").path.rstrip("/"),
+            text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE],
+        )
+
+
+class _Mangum(Mangum):
+    def _setup_event_loop(self) -> None:
+        """Leave the loop to LambdaHandler: asking asyncio for one here would be deprecated, or leave it open."""
 
 
 class _Staged:

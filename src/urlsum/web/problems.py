@@ -87,13 +87,14 @@ def respond(kind: Kind, detail: str, *, field: str | None = None, headers: Mappi
     problem = Problem(
         type=kind.type,
         title=kind.title,
-        status=kind.status,
+        status=int(kind.status),
         detail=one_line(detail),
-        field=one_line(blamed, FIELD_LIMIT) if blamed else None,
+        # The name of an unknown field is the caller's; one that cannot be shown at all is the body's fault.
+        field=one_line(blamed, FIELD_LIMIT) or "body" if blamed else None,
     )
     return Response(
         problem.model_dump_json(),
-        kind.status,
+        int(kind.status),
         headers={"Cache-Control": "no-store", **(headers or {})},
         media_type=MEDIA_TYPE,
     )

@@ -6,7 +6,7 @@ from urlsum import errors
 from urlsum.errors import FailureCode, HttpFailed, OriginError
 from urlsum.hashing import retry
 
-ALL = [kind for kind in OriginError.__subclasses__() if kind is not HttpFailed]
+ALL: list[type[OriginError]] = [kind for kind in OriginError.__subclasses__() if kind is not HttpFailed]
 
 
 def wait(error: OriginError, attempts: int = 1, fraction: float = 1.0) -> float | None:
@@ -15,7 +15,8 @@ def wait(error: OriginError, attempts: int = 1, fraction: float = 1.0) -> float 
 
 def test_every_failure_code_has_a_policy_and_an_error() -> None:
     assert set(retry.POLICIES) == set(FailureCode)
-    assert {kind.code for kind in [*ALL, HttpFailed, OriginError]} == set(FailureCode)
+    kinds: list[type[OriginError]] = [*ALL, HttpFailed, OriginError]
+    assert {kind.code for kind in kinds} == set(FailureCode)
 
 
 def test_the_wait_doubles_up_to_the_longest_message_delay() -> None:

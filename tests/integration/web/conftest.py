@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from functions.check.app import router as check
+from functions.submit.app import router as submit
+from selfhost.migrate import upgrade
+from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.web import Client, GatewayClient, served
+from urlsum import wiring
+from urlsum.settings import Settings
+from urlsum.tables.sql import SqlTaskTable
+from urlsum.web.application import application
+from urlsum.wiring import Ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fastapi import FastAPI
+
+NOW = 1_793_872_800.0  # 2026-11-05T10:00:00Z
+
+
+@dataclass
+class Clock:
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class World:
+    """What the requests of one test act on."""
+
+    table: MemoryTaskTable | SqlTaskTable
+    queue: MemoryQueue = field(default_factory=MemoryQueue)
+    clock: Clock = field(default_factory=Clock)
+    settings: Settings = field(default_factory=Settings)
+
+    def ports(self) -> Ports:
+        wired = wiring.wire(self.settings)
+        return Ports(
+            settings=self.settings,
+            table=self.table,
+            queue=self.queue,
+            mailer=MemoryMailer(),
+            guard=wired.guard,
+            origin=wired.origin,
+            clock=self.clock,
+        )
+
+    def app(self) -> FastAPI:
+        app = application(submit, check)
+        app.dependency_overrides[wiring.ports] = self.ports
+        return app
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path: Path = tmp_path_factory.mktemp("web") / "urlsum.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def world(database: Path) -> World:
+    """A world on SQLite."""
+    return World(SqlTaskTable(f"sqlite:///{database}"))
+
+
+@pytest.fixture(params=["server", "gateway"])
+def client(request: pytest.FixtureRequest, world: World) -> Iterator[Client]:
+    """The contract must be the same through both."""
+    if request.param == "gateway":
+        with closing(GatewayClient(world.app())) as gateway:
+            yield gateway
+    else:
+        with served(world.app()) as server:
+            yield server

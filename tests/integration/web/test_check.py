@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.web.conftest import NOW
+from tests.support.problems import refused
+from tests.support.web import served
+from urlsum.errors import FailureCode
+from urlsum.task import Checkpoint, Failure, Mail, Task
+
+if TYPE_CHECKING:
+    from tests.integration.web.conftest import World
+    from tests.support.web import Answer, Client
+
+URL = "http://site.com/file.txt"
+MD5 = "f4af8a0e1d1e8d3b5f4a9f6f2f3cbd9e"
+SIZE = 734003200
+
+
+def stored(world: World, **fields: Any) -> Task:
+    task = Task(
+        id=str(uuid.uuid4()),
+        url=URL,
+        email="example@abc.ru",
+        mail=Mail.PENDING,
+        created_at=NOW,
+        updated_at=NOW,
+        due_at=NOW,
+        expires_at=int(NOW) + 86400,
+        **fields,
+    )
+    world.table.add(task)
+    return task
+
+
+def changed(world: World, old: Task, new: Task) -> Task:
+    world.table.save(new, over=old)
+    return new
+
+
+def checked(client: Client, task: Task, status: int) -> dict[str, Any]:
+    answer = client.request("GET", f"/check?id={task.id}")
+    assert answer.status == status, answer.body
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert b"example@abc.ru" not in answer.body
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def test_a_queued_task_is_waiting_with_all_of_its_progress_unknown(client: Client, world: World) -> None:
+    task = stored(world)
+    assert checked(client, task, 202) == {
+        "id": task.id,
+        "status": "queued",
+        "complete": False,
+        "url": URL,
+        "progress": {"bytes": 0, "total": None, "percent": None, "bytes_per_second": None, "eta_seconds": None},
+        "created_at": "2026-11-05T10:00:00Z",
+    }
+
+
+def test_a_running_task_shows_its_last_checkpoint(client: Client, world: World) -> None:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    point = Checkpoint(offset=SIZE // 2, md5_state=b"\0" * 29, validator='{"etag": "1"}')
+    running = claimed.checkpointed(point, size=SIZE, rate=104857600.4, now=NOW + 4, lease_seconds=90)
+    changed(world, claimed, running)
+    body = checked(client, running, 202)
+    assert body["status"] == "running"
+    assert body["progress"] == {
+        "bytes": SIZE // 2,
+        "total": SIZE,
+        "percent": 50.0,
+        "bytes_per_second": 104857600,
+        "eta_seconds": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("expected", "match"),
+    [(None, {}), (MD5, {"match": True}), ("0" * 32, {"match": False})],
+    ids=["none", "same", "other"],
+)
+def test_a_done_task_answers_its_digest_and_whether_it_is_the_expected_one(
+    client: Client, world: World, expected: str | None, match: dict[str, bool]
+) -> None:
+    task = stored(world, expected_md5=expected)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    done = changed(world, claimed, claimed.done(MD5, SIZE, NOW + 7.9))
+    assert checked(client, done, 200) == match | {
+        "id": task.id,
+        "status": "done",
+        "complete": True,
+        "url": URL,
+        "md5": MD5,
+        "size": SIZE,
+        "created_at": "2026-11-05T10:00:00Z",
+        "finished_at": "2026-11-05T10:00:07Z",
+    }
+
+
+def failed(world: World, failure: Failure) -> Task:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    return changed(world, claimed, claimed.failed(failure, NOW + 7))
+
+
+def test_a_failed_task_says_why(client: Client, world: World) -> None:
+    task = failed(world, Failure(FailureCode.HTTP, "the server answered 404 Not Found"))
+    assert checked(client, task, 424) == {
+        "id": task.id,
+        "status": "failed",
+        "complete": True,
+        "url": URL,
+        "error": {"code": "http", "message": "the server answered 404 Not Found"},
+        "created_at": "2026-11-05T10:00:00Z",
+        "finished_at": "2026-11-05T10:00:07Z",
+    }
+
+
+def test_blocked_dns_and_connect_cannot_be_told_apart(client: Client, world: World) -> None:
+    errors = [
+        checked(client, failed(world, Failure(code, f"intranet.example is 10.0.0.7 ({code})")), 424)["error"]
+        for code in (FailureCode.BLOCKED, FailureCode.DNS, FailureCode.CONNECT)
+    ]
+    assert errors[0] == errors[1] == errors[2]
+    assert errors[0]["code"] == "connect"
+
+
+def test_no_other_failure_names_a_resolved_address(client: Client, world: World) -> None:
+    task = failed(world, Failure(FailureCode.TLS, "a.example [2a00:1450::1]:443 (203.0.113.7):\nbad certificate"))
+    message = checked(client, task, 424)["error"]["message"]
+    assert message == "a.example (address):443 ((address)): bad certificate"
+
+
+def test_the_exact_failure_stays_in_the_table(client: Client, world: World) -> None:
+    failure = Failure(FailureCode.BLOCKED, "intranet.example is 10.0.0.7")
+    task = failed(world, failure)
+    checked(client, task, 424)
+    assert world.table.get(task.id).error == failure
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?id=",
+        "?id=1",
+        "?id=0e4fac17-f367-4807-8c28-8a059a2f82ac",
+        "?id=%7B{id}%7D",
+        "?id=urn:uuid:{id}",
+        "?id={bare}",
+        "?id={id}&id={id}",
+        "?id={id}%0A",
+        "?id={id}%00",
+        "?ID={id}",
+        "?id=%ff",
+        "?id=%ED%A0%80",
+        "?id=" + "9" * 5000,
+    ],
+)
+def test_every_id_that_names_no_task_gets_one_and_the_same_answer(client: Client, world: World, query: str) -> None:
+    task = stored(world)
+    answer = client.request(
+        "GET", "/check" + query.replace("{id}", task.id).replace("{bare}", task.id.replace("-", ""))
+    )
+    refused(answer, 404, "task-not-found", "id")
+    assert answer.body == expired(client, world).body
+
+
+def expired(client: Client, world: World) -> Answer:
+    task = stored(world)
+    world.clock.now = task.expires_at
+    return client.request("GET", f"/check?id={task.id}")
+
+
+def test_an_id_is_one_and_the_same_in_capitals(client: Client, world: World) -> None:
+    task = stored(world)
+    assert client.request("GET", f"/check?id={task.id.upper()}").json()["id"] == task.id
+
+
+def test_what_is_added_to_a_mailed_link_is_ignored(client: Client, world: World) -> None:
+    assert client.request("GET", f"/check?utm_source=mail&id={stored(world).id}").status == 202
+
+
+def test_head_answers_as_get_does_without_the_body(world: World) -> None:
+    # Of the server only: API Gateway does not route HEAD to the function.
+    task = stored(world)
+    with served(world.app()) as server:
+        get, head = (server.request(method, f"/check?id={task.id}") for method in ("GET", "HEAD"))
+    assert head.status == get.status == 202
+    assert head.body == b""
+    kept = ("content-type", "cache-control", "retry-after", "content-length")
+    assert [head.headers[name] for name in kept] == [get.headers[name] for name in kept]
+
+
+@pytest.mark.parametrize(("age", "seconds"), [(0, "1"), (60, "6"), (3600, "30")])
+def test_retry_after_grows_with_the_age_of_the_task(client: Client, world: World, age: int, seconds: str) -> None:
+    task = stored(world)
+    world.clock.now = NOW + age
+    answer = client.request("GET", f"/check?id={task.id}")
+    assert answer.headers["retry-after"] == seconds
+
+
+def test_a_finished_task_names_no_time_to_ask_again(client: Client, world: World) -> None:
+    task = failed(world, Failure(FailureCode.HTTP, "404"))
+    assert "retry-after" not in client.request("GET", f"/check?id={task.id}").headers
+
+
+def test_a_restarted_task_shows_no_progress_again(client: Client, world: World) -> None:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    point = Checkpoint(offset=64, md5_state=b"\0" * 29, validator="")
+    ahead = changed(world, claimed, claimed.checkpointed(point, size=128, rate=1.0, now=NOW, lease_seconds=90))
+    queued = changed(world, ahead, replace(ahead, checkpoint=None, size=None, rate=None))
+    assert checked(client, queued, 202)["progress"]["bytes"] == 0

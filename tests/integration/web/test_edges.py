@@ -1,0 +1,173 @@
+"""What is not a request of the contract, and what goes wrong on this side."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.web.conftest import World
+from tests.support.memory import MemoryTaskTable
+from tests.support.problems import refused
+from tests.support.web import FORM, GatewayClient, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.web import Client
+
+URL = "http://site.com/file.txt"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", "/submit", "OPTIONS, POST"),
+        ("HEAD", "/submit", "OPTIONS, POST"),
+        ("PUT", "/submit", "OPTIONS, POST"),
+        ("TRACE", "/submit", "OPTIONS, POST"),
+        ("POST", "/check", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/check", "GET, HEAD, OPTIONS"),
+        ("BREW", "/check", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_another_method_is_refused_with_the_ones_to_use(client: Client, method: str, path: str, allow: str) -> None:
+    answer = client.request(method, path)
+    assert answer.headers["allow"] == allow
+    if method != "HEAD":
+        refused(answer, 405, "method-not-allowed")
+    assert answer.status == 405
+
+
+@pytest.mark.parametrize(("path", "allow"), [("/submit", "OPTIONS, POST"), ("/check", "GET, HEAD, OPTIONS")])
+def test_options_names_the_methods(client: Client, path: str, allow: str) -> None:
+    answer = client.request("OPTIONS", path)
+    assert (answer.status, answer.headers["allow"], answer.body) == (204, allow, b"")
+
+
+@pytest.mark.parametrize("path", ["/", "/submit/", "/check/", "/redoc", "/favicon.ico", "//submit", "/check%2F"])
+def test_no_other_path_is_served_nor_redirected(client: Client, path: str) -> None:
+    refused(client.request("GET", path), 404, "not-found")
+
+
+def test_an_unforeseen_error_is_a_problem_that_tells_nothing_and_is_logged(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret-of-the-house")
+
+    monkeypatch.setattr(world.table, "add", broken)
+    with caplog.at_level(logging.ERROR):
+        answer = client.post(f"url={URL}")
+    detail = refused(answer, 500, "internal-error")
+    assert b"secret" not in answer.body
+    assert "later" in detail
+    # The server logs what it was raised once the answer is out, so perhaps a moment after it is here.
+    deadline = time.monotonic() + 5
+    while not any(record.exc_info and "secret" in str(record.exc_info[1]) for record in caplog.records):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture(params=["server", "gateway"])
+def tableless(request: pytest.FixtureRequest) -> Iterator[Client]:
+    world = World(table := MemoryTaskTable())
+    table.down = True
+    if request.param == "gateway":
+        gateway = GatewayClient(world.app())
+        yield gateway
+        gateway.close()
+    else:
+        with served(world.app()) as server:
+            yield server
+
+
+def test_without_a_table_both_routes_ask_to_come_back(tableless: Client, caplog: pytest.LogCaptureFixture) -> None:
+    for answer in (
+        tableless.post(f"url={URL}"),
+        tableless.request("GET", "/check?id=0e4fac17-f367-4807-8c28-8a059a2f82ac"),
+    ):
+        refused(answer, 503, "unavailable")
+        assert answer.headers["retry-after"] == "5"
+    assert [record.levelno for record in caplog.records if "TableUnavailable" in record.getMessage()] == [30, 30]
+
+
+def exchange(port: int, sent: bytes, *, then_close: bool = False) -> bytes:
+    """Send ``sent`` and return whatever comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(sent)
+        if then_close:
+            return b""
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def head(*headers: str) -> bytes:
+    lines = ("POST /submit HTTP/1.1", "Host: localhost", f"Content-Type: {FORM}", "Connection: close", *headers)
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+def test_a_huge_body_is_refused_by_its_declared_length_before_it_is_sent(world: World) -> None:
+    with served(world.app()) as server:
+        answer = exchange(server.port, head("Content-Length: 1000000000", "Expect: 100-continue"))
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"urn:urlsum:problem:body-too-large" in answer
+
+
+def test_a_chunked_body_is_counted(world: World) -> None:
+    chunk = b"1000\r\n" + b"a" * 4096 + b"\r\n"
+    with served(world.app()) as server:
+        answer = exchange(server.port, head("Transfer-Encoding: chunked") + chunk * 3)
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_a_chunked_body_that_fits_is_taken(world: World) -> None:
+    body = f"url={URL}".encode()
+    with served(world.app()) as server:
+        answer = exchange(
+            server.port, head("Transfer-Encoding: chunked") + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        )
+    assert answer.startswith(b"HTTP/1.1 202")
+
+
+def test_a_client_that_hangs_up_within_its_body_stores_nothing_and_is_no_error_of_ours(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with served(world.app()) as server:
+        exchange(server.port, head("Content-Length: 100") + b"url=" + URL.encode(), then_close=True)
+        time.sleep(0.2)
+        assert server.request("GET", "/check").status == 404
+    assert world.queue.sent == []
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def test_under_a_stage_both_routes_answer_and_location_stays_within_it(world: World) -> None:
+    gateway = GatewayClient(world.app(), stage="beta")
+    try:
+        answer = gateway.post(f"url={URL}")
+        assert answer.status == 202
+        assert answer.headers["location"] == f"/beta/check?id={answer.json()['id']}"
+        assert gateway.request("GET", f"/check?id={answer.json()['id']}").status == 202
+    finally:
+        gateway.close()
+
+
+def test_behind_a_mapped_domain_the_path_of_public_url_is_taken_off(world: World) -> None:
+    gateway = GatewayClient(world.app(), public_url="https://files.example.org/urlsum/")
+    try:
+        refused(gateway.request("GET", "/urlsum/check?id=1"), 404, "task-not-found", "id")
+    finally:
+        gateway.close()
+
+
+def test_problems_reach_the_gateway_as_text(world: World) -> None:
+    gateway = GatewayClient(world.app())
+    try:
+        raw = gateway.raw("GET", "/check")
+        assert raw["isBase64Encoded"] is False
+        assert raw["body"].startswith('{"type":')
+        assert type(raw["statusCode"]) is int
+    finally:
+        gateway.close()

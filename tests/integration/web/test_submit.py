@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.web.conftest import NOW
+from tests.support.problems import refused
+from tests.support.web import FORM
+from urlsum.settings import Settings
+from urlsum.task import Mail, Status
+
+if TYPE_CHECKING:
+    from tests.integration.web.conftest import World
+    from tests.support.web import Client
+
+URL = "http://site.com/file.txt"
+JSON = "application/json"
+MULTIPART = "multipart/form-data; boundary=XX"
+DIGEST = "F4AF8A0E1D1E8D3B5F4A9F6F2F3CBD9E"
+
+
+def part(name: str, value: bytes, more: str = "", headers: str = "") -> bytes:
+    return f'--XX\r\nContent-Disposition: form-data; name="{name}"{more}\r\n{headers}\r\n'.encode() + value + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, f"url={URL}&email=example@abc.ru&md5={DIGEST}".encode()),
+        (
+            f"{FORM}; charset=UTF-8",
+            f"url=http%3A%2F%2Fsite.com%2Ffile.txt&md5={DIGEST}&email=example%40abc.ru".encode(),
+        ),
+        (JSON, json.dumps({"url": URL, "email": "example@abc.ru", "md5": DIGEST}).encode()),
+        ("Application/JSON;charset=utf-8", json.dumps({"md5": DIGEST, "email": "example@abc.ru", "url": URL}).encode()),
+        (
+            MULTIPART,
+            part("url", URL.encode())
+            + part("email", b"example@abc.ru", headers="Content-Type: text/plain; charset=utf-8\r\n")
+            + part("md5", DIGEST.encode())
+            + b"--XX--\r\n",
+        ),
+    ],
+    ids=["form", "form-encoded", "json", "json-charset", "multipart"],
+)
+def test_each_form_of_body_stores_and_queues_one_task(
+    client: Client, world: World, content_type: str, body: bytes
+) -> None:
+    answer = client.post(body, content_type)
+    assert answer.status == 202
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    task_id = answer.json()["id"]
+    assert answer.json() == {"id": str(uuid.UUID(task_id))}
+    assert answer.headers["location"] == f"/check?id={task_id}"
+    task = world.table.get(task_id)
+    assert (task.url, task.email, task.expected_md5) == (URL, "example@abc.ru", DIGEST.lower())
+    assert (task.status, task.mail, task.created_at) == (Status.QUEUED, Mail.PENDING, NOW)
+    assert world.queue.sent == [(task_id, 0.0)]
+
+
+def test_the_answer_of_submit_is_an_id_that_check_knows(client: Client) -> None:
+    location = client.post(f"url={URL}").headers["location"]
+    answer = client.request("GET", location)
+    assert (answer.status, answer.json()["url"]) == (202, URL)
+
+
+@pytest.mark.parametrize(("body", "url"), [(f"url={URL}", URL), (json.dumps({"url": URL}), URL)], ids=["form", "json"])
+def test_a_body_without_content_type_is_taken_for_what_it_looks_like(
+    client: Client, world: World, body: str, url: str
+) -> None:
+    answer = client.request("POST", "/submit", body.encode(), {})
+    assert answer.status == 202
+    assert world.table.get(answer.json()["id"]).url == url
+
+
+def test_empty_email_and_md5_mean_none_as_an_html_form_sends_them(client: Client, world: World) -> None:
+    task = world.table.get(client.post(f"url={URL}&email=&md5=").json()["id"])
+    assert (task.email, task.expected_md5, task.mail) == (None, None, Mail.NONE)
+
+
+BAD_FIELDS = {
+    "nothing": (FORM, b"", "url"),
+    "no url": (FORM, b"email=a@example.org", "url"),
+    "empty url": (FORM, b"url=", "url"),
+    "ftp": (FORM, b"url=ftp://example.org/f", "url"),
+    "relative": (FORM, b"url=/file.txt", "url"),
+    "blocked": (FORM, b"url=http://169.254.169.254/latest/meta-data/", "url"),
+    "two urls": (FORM, b"url=http://a.org/&url=http://b.org/", "url"),
+    "unknown": (FORM, b"url=http://a.org/&X-Amz-Date=1", "X-Amz-Date"),
+    "no equals sign": (FORM, b"url", "url"),
+    "trailing ampersand": (FORM, b"url=http://a.org/&", "body"),
+    "bad percent": (FORM, b"url=http://a.org/100%", "url"),
+    "bad utf-8 value": (FORM, b"url=http://a.org/%ff", "url"),
+    "bad utf-8 raw": (FORM, b"url=http://a.org/\xff", "url"),
+    "bad utf-8 name": (FORM, b"%ff=1", "body"),
+    "json as form": (FORM, b'{"url": "http://a.org/"}', "body"),
+    "nul": (FORM, b"url=http://a.org/%00", "url"),
+    "email crlf": (FORM, b"url=http://a.org/&email=a@example.org%0D%0ABcc:%20b@example.org", "email"),
+    "email pair": (FORM, b"url=http://a.org/&email=a@example.org,b@example.org", "email"),
+    "email nul": (FORM, b"url=http://a.org/&email=a%00@example.org", "email"),
+    "email words": (FORM, b"url=http://a.org/&email=nobody", "email"),
+    "email long": (FORM, b"url=http://a.org/&email=" + b"a" * 4000 + b"@example.org", "email"),
+    "md5 short": (FORM, b"url=http://a.org/&md5=abc", "md5"),
+    "md5 newline": (FORM, b"url=http://a.org/&md5=" + b"a" * 32 + b"%0A", "md5"),
+    "json array": (JSON, b"[]", "body"),
+    "json text": (JSON, b'"http://a.org/"', "body"),
+    "json broken": (JSON, b'{"url": ', "body"),
+    "json empty": (JSON, b"", "body"),
+    "json number": (JSON, b'{"url": 1}', "url"),
+    "json long number": (JSON, b'{"url": ' + b"1" * 6000 + b"}", "url"),
+    "json null": (JSON, b'{"url": "http://a.org/", "email": null}', "email"),
+    "json nested": (JSON, b'{"url": {"url": "x"}}', "url"),
+    "json NaN": (JSON, b'{"url": NaN}', "body"),
+    "json deep": (JSON, b"[" * 8000, "body"),
+    "json twice": (JSON, b'{"url": "http://a.org/", "url": "http://b.org/"}', "url"),
+    "json surrogate": (JSON, b'{"url": "http://a.org/\\ud800"}', "url"),
+    "json surrogate name": (JSON, b'{"url": "http://a.org/", "\\ud800": "x"}', "body"),
+    "json unknown": (JSON, b'{"url": "http://a.org/", "priority": "high"}', "priority"),
+    "multipart file": (MULTIPART, part("url", b"x", '; filename="f"') + b"--XX--", "url"),
+    "multipart binary": (MULTIPART, part("url", b"x", headers="Content-Type: image/png\r\n") + b"--XX--", "url"),
+    "multipart bad utf-8": (MULTIPART, part("url", b"\xff") + b"--XX--", "url"),
+    "multipart nameless": (MULTIPART, b"--XX\r\nContent-Disposition: form-data\r\n\r\nx\r\n--XX--", "body"),
+    "multipart cut": (MULTIPART, part("url", b"http://a.org/"), "body"),
+    "multipart junk": (MULTIPART, b"url=http://a.org/", "body"),
+    "multipart twice": (MULTIPART, part("url", b"http://a.org/") + part("url", b"http://b.org/") + b"--XX--", "url"),
+}
+
+
+@pytest.mark.parametrize(("content_type", "body", "field"), BAD_FIELDS.values(), ids=BAD_FIELDS)
+def test_bad_input_is_refused_by_the_name_of_its_field_and_nothing_is_stored(
+    client: Client, world: World, content_type: str, body: bytes, field: str
+) -> None:
+    before = world.table.due(NOW + 1, 1000)
+    refused(client.post(body, content_type), 422, "invalid-request", field)
+    assert world.queue.sent == []
+    assert world.table.due(NOW + 1, 1000) == before
+
+
+def test_a_url_cut_at_its_ampersand_is_told_how_to_encode_it(client: Client) -> None:
+    detail = refused(
+        client.post("url=https://a.org/f?x=1&X-Amz-Signature=2"), 422, "invalid-request", "X-Amz-Signature"
+    )
+    assert "--data-urlencode" in detail
+
+
+def test_field_names_are_echoed_short_and_printable(client: Client) -> None:
+    answer = client.post(b"url=http://a.org/&%0D%0ASet-Cookie:" + b"x" * 500 + b"=1")
+    assert answer.status == 422
+    assert answer.json()["field"] == ("Set-Cookie:" + "x" * 500)[:63] + "…"
+
+
+def test_fields_in_the_query_string_are_refused_not_ignored(client: Client, world: World) -> None:
+    answer = client.request("POST", f"/submit?md5={DIGEST}", f"url={URL}".encode(), {"Content-Type": FORM})
+    refused(answer, 422, "invalid-request", "md5")
+    assert world.queue.sent == []
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "text/plain",
+        "application/xml",
+        f"{FORM}; charset=latin-1",
+        "multipart/form-data",
+        "json",
+        "multipart/mixed; boundary=XX",
+    ],
+)
+def test_another_content_type_is_refused_with_the_ones_to_use(client: Client, content_type: str) -> None:
+    answer = client.post(f"url={URL}", content_type)
+    detail = refused(answer, 415, "unsupported-media-type", "body")
+    assert FORM in detail
+    assert answer.headers["accept-post"] == f"{FORM}, multipart/form-data, application/json"
+
+
+def test_a_compressed_body_is_refused(client: Client) -> None:
+    answer = client.post(b"\x1f\x8b", FORM, Content_Encoding="gzip")
+    refused(answer, 415, "unsupported-media-type", "body")
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+def test_the_body_may_have_exactly_eight_kib(client: Client) -> None:
+    prefix = f"url={URL}&email="
+    fits = prefix + "a" * (8192 - len(prefix))
+    refused(client.post(fits), 422, "invalid-request", "email")
+    refused(client.post(fits + "a"), 413, "body-too-large", "body")
+
+
+def test_the_same_idempotency_key_answers_the_same_id(client: Client, world: World) -> None:
+    key = str(uuid.uuid4())
+    first = client.post(f"url={URL}", Idempotency_Key=key)
+    again = client.post(json.dumps({"url": URL}), JSON, Idempotency_Key=key)
+    assert first.status == again.status == 202
+    assert first.json() == again.json()
+    assert world.queue.sent[0][0] == first.json()["id"]
+
+
+def test_an_idempotency_key_used_for_something_else_is_refused(client: Client) -> None:
+    key = str(uuid.uuid4())
+    client.post(f"url={URL}", Idempotency_Key=key)
+    refused(client.post("url=http://other.org/", Idempotency_Key=key), 422, "invalid-request", "Idempotency-Key")
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "k\xe9y", "a\tb"])
+def test_an_unusable_idempotency_key_is_refused(client: Client, key: str) -> None:
+    refused(client.post(f"url={URL}", Idempotency_Key=key), 422, "invalid-request", "Idempotency-Key")
+
+
+def test_without_a_queue_nothing_is_accepted(client: Client, world: World) -> None:
+    world.queue.down = True
+    before = world.table.due(NOW + 1, 1000)
+    answer = client.post(f"url={URL}")
+    refused(answer, 503, "unavailable", None)
+    assert int(answer.headers["retry-after"]) > 0
+    assert world.table.due(NOW + 1, 1000) == before
+
+
+def test_location_carries_the_path_of_the_public_url(client: Client, world: World) -> None:
+    world.settings = Settings(public_url="https://example.org/urlsum/")
+    answer = client.post(f"url={URL}")
+    assert answer.headers["location"] == f"/urlsum/check?id={answer.json()['id']}"
+
+
+def test_the_task_lives_as_long_as_the_settings_say(client: Client, world: World) -> None:
+    world.settings = Settings(task_ttl_days=2)
+    task_id = client.post(f"url={URL}").json()["id"]
+    world.clock.now += 2 * 86400 - 1
+    assert client.request("GET", f"/check?id={task_id}").status == 202
+    world.clock.now += 1
+    assert client.request("GET", f"/check?id={task_id}").status == 404

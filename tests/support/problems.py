@@ -1,0 +1,21 @@
+"""What every refusal must look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.web import Answer
+
+
+def refused(answer: Answer, status: int, kind: str, field: str | None = None) -> str:
+    """Check that ``answer`` is the problem named, whole and well-formed; return its detail."""
+    assert answer.status == status, answer.body
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    problem = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail"} | ({"field"} if field else set())
+    assert (problem["type"], problem["status"]) == (f"urn:urlsum:problem:{kind}", status)
+    assert problem.get("field") == field
+    assert problem["detail"].isprintable()
+    return str(problem["detail"])
