@@ -10,6 +10,8 @@ PORT ?= 5000
 ARGS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+export SAM_CLI_TELEMETRY := 0
+
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run migrate test test-containers test-long check format openapi lock sam-build sam-local clean
 
@@ -76,11 +78,14 @@ format: install-dev ## Rewrite the sources in the project's style
 openapi: install-dev ## Write docs/openapi.json anew
 	@$(BIN)/python -m scripts.openapi
 
-# Needs uv (https://docs.astral.sh/uv/) on PATH. One file for all Pythons from 3.11 on.
+# Needs uv (https://docs.astral.sh/uv/) on PATH. One file for all Pythons from 3.11 on. The developer's file comes first
+# and binds the other two, so that tests run on the very versions that are deployed.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header
 lock: ## Pin every dependency of the .in files anew
-	@for name in src/requirements selfhost/requirements requirements requirements-sam; do \
-		uv pip compile --quiet --universal --python-version 3.11 --no-header $$name.in --output-file $$name.txt; \
-	done
+	@$(LOCK) requirements.in --output-file requirements.txt
+	@$(LOCK) --constraint requirements.txt --no-annotate selfhost/requirements.in --output-file selfhost/requirements.txt
+	@$(LOCK) --constraint requirements.txt --no-annotate src/requirements.in --output-file src/requirements.txt
+	@$(LOCK) requirements-sam.in --output-file requirements-sam.txt
 
 # Containers on this machine run its own architecture; the template's default is what is deployed.
 sam-build: install-dev ## Build the functions and the layer into .aws-sam/
