@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from urlsum import service
 from urlsum.web import answers
@@ -15,13 +15,15 @@ router = APIRouter()
 
 @router.head("/check", include_in_schema=False)
 @router.get("/check", operation_id="check", summary="Check a task")
-def check(asked: Annotated[str, Depends(answers.asked_id)], use: Annotated[Ports, Depends(ports)]) -> Response:
+def check(
+    request: Request, asked: Annotated[str, Depends(answers.asked_id)], use: Annotated[Ports, Depends(ports)]
+) -> Response:
     """Tell how far the task is and, at the end, the MD5 of the file or why there is none.
 
     Whoever knows the id may ask. Neither the e-mail address nor any internal state is shown.
     """
     now = use.clock()
-    return answers.respond(service.check(asked, table=use.table, now=now), now)
+    return answers.respond(service.check(asked, table=use.table, now=now), now, request, use.settings)
 
 
 app = application(router)

@@ -1,4 +1,4 @@
-"""POST /submit: take a URL and answer the id of its task."""
+"""POST /submit: take a URL and answer the id of its task. GET /: say how to, or show a form."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -14,6 +14,13 @@ from urlsum.web.gateway import LambdaHandler
 from urlsum.wiring import Ports, ports
 
 router = APIRouter()
+
+
+@router.head("/", include_in_schema=False)
+@router.get("/", operation_id="about", summary="What this is")
+def about(request: Request, use: Annotated[Ports, Depends(ports)]) -> Response:
+    """Say what the service is and how to use it; a browser gets a form."""
+    return answers.about(request, use.settings)
 
 
 @router.post("/submit", status_code=HTTPStatus.ACCEPTED, operation_id="submit", summary="Submit a URL")

@@ -1,4 +1,4 @@
-"""GET /check and POST /submit: what a caller is told about a task.
+"""GET /, GET /check and POST /submit: what a caller is told about the service and about a task.
 
 Users see what concerns their file. E-mail address, leases, attempts and resolved addresses stay inside.
 """
@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from urlsum import __version__
 from urlsum.errors import TaskNotFound
 from urlsum.public import PUBLIC_CODES, public_failure
 from urlsum.task import Status, Task
+from urlsum.web.negotiation import VARY, wants_page
 
 if TYPE_CHECKING:
     from urlsum.settings import Settings
@@ -25,7 +27,7 @@ POLL_SHARE = 10
 POLL_LEAST_SECONDS = 1
 POLL_MOST_SECONDS = 30
 
-NO_STORE = {"Cache-Control": "no-store"}
+HEADERS = {"Cache-Control": "no-store", **VARY}
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"}, description="The id of the task.")]
 Url = Annotated[str, Field(description="The URL as submitted.")]
@@ -35,6 +37,16 @@ Time = Annotated[datetime, Field(description="RFC 3339, in UTC.")]
 class _Answer(BaseModel):
     # The schemas promise exactly what is sent, so that a field that slips in is a break of contract.
     model_config = ConfigDict(extra="forbid")
+
+
+class About(_Answer):
+    """What the service is and how to use it."""
+
+    name: Literal["urlsum"]
+    version: str
+    description: str
+    submit: Annotated[str, Field(description="A command that submits a URL.")]
+    check: Annotated[str, Field(description="A command that asks for a task by the id that the first one answered.")]
 
 
 class Accepted(_Answer):
@@ -103,16 +115,37 @@ class Failed(_Answer):
     finished_at: Time
 
 
-def accepted(task_id: str, request: Request, settings: "Settings") -> Response:
-    """The answer to POST /submit."""
-    # The server may tell the prefix of its paths itself; a proxy that strips it does not, but PUBLIC_URL does.
-    prefix = request.scope.get("root_path") or urlsplit(settings.public_url or "").path
-    return Response(
-        Accepted(id=task_id).model_dump_json(),
-        HTTPStatus.ACCEPTED,
-        headers={"Location": f"{prefix.rstrip('/')}/check?id={task_id}", **NO_STORE},
-        media_type="application/json",
+def about(request: Request, settings: "Settings") -> Response:
+    """The answer to GET /."""
+    base = (settings.public_url or str(request.base_url)).rstrip("/")
+    if wants_page(request):
+        from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
+
+        return pages.form(base, _home(request, settings))
+    answer = About(
+        name="urlsum",
+        version=__version__,
+        description="The MD5 of a file on the internet, of any size, without downloading it yourself",
+        submit=f"curl --data-urlencode url=https://example.org/file.bin {base}/submit",
+        check=f"curl '{base}/check?id=…'",
     )
+    return Response(answer.model_dump_json(), headers=HEADERS, media_type="application/json")
+
+
+def accepted(task_id: str, request: Request, settings: "Settings") -> Response:
+    """The answer to POST /submit: the id, or, for a browser, the way to the page of the task."""
+    headers = {"Location": f"{_home(request, settings)}check?id={task_id}", **HEADERS}
+    if wants_page(request):
+        return Response(status_code=HTTPStatus.SEE_OTHER, headers=headers)
+    body = Accepted(id=task_id).model_dump_json()
+    return Response(body, HTTPStatus.ACCEPTED, headers=headers, media_type="application/json")
+
+
+def _home(request: Request, settings: "Settings") -> str:
+    """The path of ``/`` as callers know it, with its slash at the end."""
+    # The server may tell the prefix of its paths itself; a proxy that strips it does not, but PUBLIC_URL does.
+    prefix: str = request.scope.get("root_path") or urlsplit(settings.public_url or "").path
+    return prefix.rstrip("/") + "/"
 
 
 def asked_id(request: Request) -> str:
@@ -126,9 +159,9 @@ def asked_id(request: Request) -> str:
     raise TaskNotFound
 
 
-def respond(task: Task, now: float) -> Response:
+def respond(task: Task, now: float, request: Request, settings: "Settings") -> Response:
     """The answer to GET /check."""
-    headers = dict(NO_STORE)
+    headers = dict(HEADERS)
     answer: Waiting | Done | Failed
     match task.status:
         case Status.DONE:
@@ -138,6 +171,12 @@ def respond(task: Task, now: float) -> Response:
         case Status.QUEUED | Status.RUNNING:
             status, answer = HTTPStatus.ACCEPTED, _waiting(task)
             headers["Retry-After"] = str(poll_after(task, now))
+    if wants_page(request):
+        from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
+
+        # A page that changes by itself must be stoppable (WCAG 2.2.2).
+        still = request.query_params.get("refresh") == "no"
+        return pages.task(answer, status, headers, home=_home(request, settings), still=still)
     return Response(answer.model_dump_json(), status, headers=headers, media_type="application/json")
 
 

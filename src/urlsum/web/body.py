@@ -38,12 +38,14 @@ async def submission(request: Request) -> Submission:
 
     Raises InvalidRequest, and HTTPException with 413 or 415.
     """
+    # For the form that is shown again when something is wrong.
+    fields: dict[str, str] = {}
+    request.state.typed = fields
     # A field that is silently ignored is worse than an error: the md5 of `POST /submit?md5=…` would never be compared.
     for name in request.query_params:
         raise InvalidRequest(name, "POST /submit takes its fields in the body, not in the query string")
     key = _idempotency_key(request.headers)
     pairs = _parse(await _read(request), request.headers)
-    fields: dict[str, str] = {}
     for name, value in pairs:
         _judge(name, value, fields)
         fields[name] = value

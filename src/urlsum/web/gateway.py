@@ -78,6 +78,9 @@ class _Staged:
         # The default stage has no prefix; every other one begins the path.
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-stages.html
         prefix = f"/{scope['aws.event']['requestContext']['stage']}"
-        if scope["path"].startswith(f"{prefix}/"):
-            scope = {**scope, "root_path": prefix}
+        # People leave out the slash at the end of the service's address; the path is then the prefix or nothing.
+        path = f"{scope['path']}/" if scope["path"] in ("", prefix) else scope["path"]
+        scope = {**scope, "path": path}
+        if path.startswith(f"{prefix}/"):
+            scope["root_path"] = prefix
         await self._app(scope, receive, send)

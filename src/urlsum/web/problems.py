@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from urlsum.errors import InvalidRequest, TaskNotFound, Unavailable
 from urlsum.public import one_line
+from urlsum.web.negotiation import VARY, wants_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +82,9 @@ _OF_STATUS = {
 }
 
 
-def respond(kind: Kind, detail: str, *, field: str | None = None, headers: Mapping[str, str] | None = None) -> Response:
+def respond(
+    request: Request, kind: Kind, detail: str, *, field: str | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
     """The answer for one problem; never cached, because 404, 405 and 501 otherwise may be (RFC 9110, 15.1)."""
     blamed = field or kind.field
     problem = Problem(
@@ -92,32 +95,41 @@ def respond(kind: Kind, detail: str, *, field: str | None = None, headers: Mappi
         # The name of an unknown field is the caller's; one that cannot be shown at all is the body's fault.
         field=one_line(blamed, FIELD_LIMIT) or "body" if blamed else None,
     )
-    return Response(
-        problem.model_dump_json(),
-        int(kind.status),
-        headers={"Cache-Control": "no-store", **(headers or {})},
-        media_type=MEDIA_TYPE,
+    sent = {"Cache-Control": "no-store", **VARY, **(headers or {})}
+    if wants_page(request):
+        from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
+
+        return pages.problem(problem, sent, home=_up(request), typed=getattr(request.state, "typed", None))
+    return Response(problem.model_dump_json(), int(kind.status), headers=sent, media_type=MEDIA_TYPE)
+
+
+def _up(request: Request) -> str:
+    """The way from this path to ``/``: relative, so that it needs no setting, which may be the very trouble."""
+    path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    return "../" * (path.count("/") - 1) or "./"
+
+
+async def _invalid_request(request: Request, exc: InvalidRequest) -> Response:
+    return respond(request, INVALID_REQUEST, str(exc), field=exc.field)
+
+
+async def _not_validated(request: Request, exc: RequestValidationError) -> Response:
+    # Routes parse their own input today; one that leaves it to FastAPI keeps the contract too.
+    error: dict[str, Any] = exc.errors()[0]
+    return respond(request, INVALID_REQUEST, str(error["msg"]), field=str(error["loc"][-1]))
+
+
+async def _task_not_found(request: Request, _exc: TaskNotFound) -> Response:
+    # One and the same words for unknown, expired and malformed ids: an answer must not tell which ids once were.
+    return respond(
+        request, TASK_NOT_FOUND, "There is no task with this id: it was mistyped, or it has expired; submit again"
     )
 
 
-async def _invalid_request(_: Request, exc: InvalidRequest) -> Response:
-    return respond(INVALID_REQUEST, str(exc), field=exc.field)
-
-
-async def _not_validated(_: Request, exc: RequestValidationError) -> Response:
-    # Routes parse their own input today; one that leaves it to FastAPI keeps the contract too.
-    error: dict[str, Any] = exc.errors()[0]
-    return respond(INVALID_REQUEST, str(error["msg"]), field=str(error["loc"][-1]))
-
-
-async def _task_not_found(_request: Request, _exc: TaskNotFound) -> Response:
-    # One and the same words for unknown, expired and malformed ids: an answer must not tell which ids once were.
-    return respond(TASK_NOT_FOUND, "There is no task with this id: it was mistyped, or it has expired; submit again")
-
-
-async def _unavailable(_: Request, exc: Unavailable) -> Response:
+async def _unavailable(request: Request, exc: Unavailable) -> Response:
     logger.warning("%s: %s", type(exc).__name__, exc, exc_info=exc)
     return respond(
+        request,
         UNAVAILABLE,
         "urlsum cannot reach its own storage just now. Nothing was accepted or changed; send the same request again"
         f" in {UNAVAILABLE_RETRY_SECONDS} seconds",
@@ -131,8 +143,10 @@ async def _http(request: Request, exc: HTTPException) -> Response:
         case HTTPStatus.METHOD_NOT_ALLOWED:
             return _other_method(request, exc)
         case HTTPStatus.NOT_FOUND:
-            return respond(NOT_FOUND, "Submit a URL with POST /submit; ask for its task with GET /check?id=…")
-    return respond(_OF_STATUS.get(status, Kind("http", status.phrase, status)), exc.detail, headers=exc.headers)
+            return respond(request, NOT_FOUND, "Submit a URL with POST /submit; ask for its task with GET /check?id=…")
+    return respond(
+        request, _OF_STATUS.get(status, Kind("http", status.phrase, status)), exc.detail, headers=exc.headers
+    )
 
 
 def _other_method(request: Request, exc: HTTPException) -> Response:
@@ -143,17 +157,17 @@ def _other_method(request: Request, exc: HTTPException) -> Response:
     allow = {"Allow": ", ".join(sorted({*named, *routes, "OPTIONS"}))}
     if request.method == "OPTIONS":
         return Response(status_code=HTTPStatus.NO_CONTENT, headers=allow)
-    return respond(METHOD_NOT_ALLOWED, f"This path takes {allow['Allow']}", headers=allow)
+    return respond(request, METHOD_NOT_ALLOWED, f"This path takes {allow['Allow']}", headers=allow)
 
 
-async def _disconnected(_request: Request, _exc: ClientDisconnect) -> Response:
+async def _disconnected(request: Request, _exc: ClientDisconnect) -> Response:
     # Nobody reads this answer; without it every cut connection would look like a fault of ours in the log.
-    return respond(INCOMPLETE_BODY, "The connection closed before the end of the body")
+    return respond(request, INCOMPLETE_BODY, "The connection closed before the end of the body")
 
 
-async def _unexpected(_request: Request, _exc: Exception) -> Response:
+async def _unexpected(request: Request, _exc: Exception) -> Response:
     # Not logged here: the exception goes on to the server (uvicorn, Mangum), which logs it with its traceback.
-    return respond(INTERNAL_ERROR, "Something unforeseen went wrong on urlsum's side; try again later")
+    return respond(request, INTERNAL_ERROR, "Something unforeseen went wrong on urlsum's side; try again later")
 
 
 HANDLERS: dict[int | type[Exception], Any] = {

@@ -1,0 +1,49 @@
+"""Page or JSON: what the caller asks for with ``Accept`` (RFC 9110, 12.5.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+# Every answer that could have been the other one says so, for the caches on its way (RFC 9110, 12.5.5).
+VARY = {"Vary": "Accept"}
+
+HTML = "text/html"
+# Who asks for problems asks for what a program reads, so both kinds of JSON count as one.
+JSON = ("application/json", "application/problem+json")
+
+# A q-value has at most three decimals (RFC 9110, 12.4.2). What is no q-value counts as none given.
+_QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+
+
+def wants_page(request: Request) -> bool:
+    """Whether the caller would rather have HTML than JSON.
+
+    Browsers name text/html. JSON is for all others: those who like both the same (curl sends ``*/*``), those who say
+    nothing, and those who accept neither, since an answer of another kind serves them better than a refusal.
+    """
+    qualities = _qualities(",".join(request.headers.getlist("Accept")))
+    return _of(HTML, qualities) > max(_of(name, qualities) for name in JSON)
+
+
+def _qualities(accept: str) -> dict[str, float]:
+    """Each media range with its q-value; of one that is named twice, the last."""
+    found: dict[str, float] = {}
+    for element in accept.split(","):
+        # Parameters of the type itself (charset, profile) select nothing here: each kind exists once.
+        media_range, *parameters = (part.strip() for part in element.lower().split(";"))
+        quality = next((value for name, _, value in (p.partition("=") for p in parameters) if name == "q"), "1")
+        if media_range:
+            found[media_range] = float(quality) if _QUALITY.fullmatch(quality) else 1.0
+    return found
+
+
+def _of(media_type: str, qualities: dict[str, float]) -> float:
+    """The q-value of a type: the most specific range that covers it counts."""
+    for media_range in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
+        if media_range in qualities:
+            return qualities[media_range]
+    return 0.0 if qualities else 1.0

@@ -1,0 +1,114 @@
+"""The pages that a browser gets: what the JSON says, as HTML.
+
+They work without scripts and cookies and load nothing: the style stands in the page, and the policy that goes with
+it allows that style and no other. Imported only where a page is wanted, because Jinja2 costs a cold start.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import Response
+
+from urlsum.public import one_line
+from urlsum.text import human_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from urlsum.web.answers import Done, Failed, Waiting
+    from urlsum.web.problems import Problem
+
+FORM_FIELDS = ("url", "email", "md5")
+# Two units tell enough: nobody plans by the seconds of a wait of hours.
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def form(base: str, home: str) -> Response:
+    """The page of ``/``: ``base`` is the URL of the service for a terminal, ``home`` the path of this page."""
+    return _page("form.html", 200, home=home, base=base, typed={}, problem=None)
+
+
+def task(
+    answer: Waiting | Done | Failed, status: int, headers: Mapping[str, str], *, home: str, still: bool
+) -> Response:
+    """The page of ``/check``; unless ``still``, that of an unfinished task loads itself again after Retry-After."""
+    refresh = headers.get("Retry-After")
+    return _page(f"{_template(answer)}.html", status, headers, home=home, task=answer, refresh=refresh, still=still)
+
+
+def problem(
+    trouble: Problem, headers: Mapping[str, str], *, home: str, typed: Mapping[str, str] | None = None
+) -> Response:
+    """A problem as a page; with what was ``typed`` into the form, the form again, so that it can be put right."""
+    if typed is None:
+        return _page("problem.html", trouble.status, headers, home=home, problem=trouble)
+    # What was sent may hold what no page can: control characters, halves of surrogate pairs.
+    kept = {name: one_line(typed[name], len(typed[name])) for name in FORM_FIELDS if typed.get(name)}
+    return _page("form.html", trouble.status, headers, home=home, base=None, typed=kept, problem=trouble)
+
+
+def _template(answer: Waiting | Done | Failed) -> str:
+    return answer.status if answer.status in ("done", "failed") else "waiting"
+
+
+def _page(template: str, status: int, headers: Mapping[str, str] | None = None, **context: object) -> Response:
+    text = _environment().get_template(template).render(context)
+    return Response(text, status, {**(headers or {}), **_policy()}, media_type="text/html")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,  # installed files do not change under a running service
+    )
+    environment.filters |= {"bytes": human_bytes, "duration": duration, "moment": _moment}
+    environment.globals["fields"] = FORM_FIELDS
+    return environment
+
+
+@cache
+def _policy() -> dict[str, str]:
+    """The headers of every page. Nothing may be loaded, framed or run; the form may be sent to urlsum only."""
+    style = _environment().get_template("style.css").render().encode()
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    return {
+        # https://www.w3.org/TR/CSP3/
+        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:;"
+        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        "X-Content-Type-Options": "nosniff",
+        # Who knows the address of a task's page can read the page.
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
+
+
+def duration(seconds: int) -> str:
+    """``seconds`` in the two largest units that count.
+
+    >>> duration(0), duration(59), duration(3600), duration(93784)
+    ('0 s', '59 s', '1 h', '1 d 2 h')
+    """
+    parts: list[str] = []
+    for unit, length in _UNITS:
+        count, seconds = divmod(seconds, length)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+        elif parts:
+            break
+    return " ".join(parts[:2])
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S} UTC"
