@@ -8,7 +8,11 @@ from tests.support.deployment import deploy
 from urlsum.queues import sqs
 from urlsum.tables import dynamodb
 
-ROUTES = {("POST", "/submit"): "SubmitFunction", ("GET", "/check"): "CheckFunction"}
+ROUTES = {
+    ("GET", "/"): "SubmitFunction",
+    ("POST", "/submit"): "SubmitFunction",
+    ("GET", "/check"): "CheckFunction",
+}
 # What API Gateway waits for a function at most.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 GATEWAY_SECONDS = 30

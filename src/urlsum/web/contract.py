@@ -1,4 +1,4 @@
-"""What /openapi.json says about the two routes, beyond what FastAPI could know.
+"""What /openapi.json says about the routes, beyond what FastAPI could know.
 
 The routes read their input themselves (``urlsum.web.body`` says why: strictness) and answer with finished
 responses, so their descriptions are written here, by hand, and tests hold both together.
@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from urlsum import __version__
 from urlsum.web import answers, body, problems
 
 DESCRIPTION = """
@@ -21,6 +22,8 @@ The MD5 of a file on the internet, of any size, without downloading it yourself.
 
 Every error is a problem of RFC 9457 (`application/problem+json`): compare its `type`, read its `detail`; `field` names
 what to change. The one exception is `424`, which is the ordinary answer of `/check` for a task that failed.
+
+Who prefers `text/html` to JSON in `Accept`, as browsers do, gets the same answers as pages.
 """
 
 _ID = "0e4fac17-f367-4807-8c28-8a059a2f82ac"
@@ -60,6 +63,7 @@ _SUBMISSION: dict[str, Any] = {
 def components() -> dict[str, Any]:
     """The schemas that the descriptions below refer to."""
     models = (
+        answers.About,
         answers.Accepted,
         answers.Waiting,
         answers.Done,
@@ -92,15 +96,21 @@ def _header(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "required": True, "schema": schema}
 
 
-_NO_STORE = _header("Never to be cached.", {"type": "string", "const": "no-store"})
+_ALWAYS = {
+    "Cache-Control": _header("Never to be cached.", {"type": "string", "const": "no-store"}),
+    "Vary": _header(
+        "The request's header that chooses between JSON and a page.", {"type": "string", "const": "Accept"}
+    ),
+}
+_PAGE = {"text/html": {"schema": {"type": "string", "description": "The same as a page, for people."}}}
 _SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
 
 
 def _answer(model: str, description: str, example: dict[str, Any], **headers: dict[str, Any]) -> dict[str, Any]:
     return {
         "description": description,
-        "headers": {name.replace("_", "-"): header for name, header in headers.items()} | {"Cache-Control": _NO_STORE},
-        "content": {"application/json": {"schema": _ref(model), "example": example}},
+        "headers": {name.replace("_", "-"): header for name, header in headers.items()} | _ALWAYS,
+        "content": {"application/json": {"schema": _ref(model), "example": example}} | _PAGE,
     }
 
 
@@ -111,13 +121,14 @@ def _problem(
     blamed = field or kind.field
     return {
         "description": description,
-        "headers": {name.replace("_", "-"): header for name, header in headers.items()} | {"Cache-Control": _NO_STORE},
+        "headers": {name.replace("_", "-"): header for name, header in headers.items()} | _ALWAYS,
         "content": {
             problems.MEDIA_TYPE: {
                 "schema": _ref("Problem"),
                 "example": example | ({"field": blamed} if blamed else {}),
             }
-        },
+        }
+        | _PAGE,
     }
 
 
@@ -130,6 +141,25 @@ _UNAVAILABLE = _problem(
     "urlsum cannot reach its own storage just now; send the same request again in 5 seconds",
     Retry_After=_header("Seconds to wait before the next try.", _SECONDS),
 )
+
+_LOCATION = _header("Where to ask for the task.", {"type": "string", "format": "uri-reference"})
+
+_ABOUT = {
+    "responses": {
+        "200": _answer(
+            "About",
+            "What urlsum is; for a browser, with a form to submit a URL.",
+            {
+                "name": "urlsum",
+                "version": __version__,
+                "description": "The MD5 of a file on the internet, of any size, without downloading it yourself",
+                "submit": "curl --data-urlencode url=https://example.org/file.bin http://localhost:5000/submit",
+                "check": "curl 'http://localhost:5000/check?id=…'",
+            },
+        ),
+        "500": _INTERNAL_ERROR,
+    },
+}
 
 _SUBMIT = {
     "parameters": [
@@ -172,8 +202,9 @@ _SUBMIT = {
             "Accepted",
             "Accepted: the task is stored and queued, and will not be lost.",
             {"id": _ID},
-            Location=_header("Where to ask for the task.", {"type": "string", "format": "uri-reference"}),
+            Location=_LOCATION,
         )
+        | {"content": {"application/json": {"schema": _ref("Accepted"), "example": {"id": _ID}}}}
         | {
             "links": {
                 "check": {
@@ -182,6 +213,10 @@ _SUBMIT = {
                     "description": "Tells how far the task is.",
                 }
             }
+        },
+        "303": {
+            "description": "The same for who prefers a page: that of the task.",
+            "headers": {"Location": _LOCATION} | _ALWAYS,
         },
         "413": _problem(
             problems.BODY_TOO_LARGE,
@@ -274,4 +309,4 @@ _CHECK = {
     },
 }
 
-OPERATIONS = {("/submit", "post"): _SUBMIT, ("/check", "get"): _CHECK}
+OPERATIONS = {("/", "get"): _ABOUT, ("/submit", "post"): _SUBMIT, ("/check", "get"): _CHECK}
