@@ -13,6 +13,7 @@ def refused(answer: Answer, status: int, kind: str, field: str | None = None) ->
     assert answer.status == status, answer.body
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["vary"] == "Accept"
     problem = answer.json()
     assert set(problem) == {"type", "title", "status", "detail"} | ({"field"} if field else set())
     assert (problem["type"], problem["status"]) == (f"urn:urlsum:problem:{kind}", status)

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 VARY = {"Vary": "Accept"}
 
 HTML = "text/html"
-# Who asks for problems asks for what a program reads, so both kinds of JSON count as one.
-JSON = ("application/json", "application/problem+json")
+JSON = "application/json"
+# Who names it is a program that reads JSON, even if that is all that it names.
+PROBLEM = "application/problem+json"
 
 # A q-value has at most three decimals (RFC 9110, 12.4.2). What is no q-value counts as none given.
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
@@ -26,7 +27,7 @@ def wants_page(request: Request) -> bool:
     nothing, and those who accept neither, since an answer of another kind serves them better than a refusal.
     """
     qualities = _qualities(",".join(request.headers.getlist("Accept")))
-    return _of(HTML, qualities) > max(_of(name, qualities) for name in JSON)
+    return _of(HTML, qualities) > max(_of(JSON, qualities), qualities.get(PROBLEM, 0))
 
 
 def _qualities(accept: str) -> dict[str, float]:

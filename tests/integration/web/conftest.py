@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import uuid
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from tests.support.web import Client, GatewayClient, served
 from urlsum import wiring
 from urlsum.settings import Settings
 from urlsum.tables.sql import SqlTaskTable
+from urlsum.task import Failure, Mail, Task
 from urlsum.web.application import application
 from urlsum.wiring import Ports
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 NOW = 1_793_872_800.0  # 2026-11-05T10:00:00Z
+URL = "http://site.com/file.txt"
+MD5 = "f4af8a0e1d1e8d3b5f4a9f6f2f3cbd9e"
+SIZE = 734003200
 
 
 @dataclass
@@ -59,6 +64,33 @@ class World:
         app = application(submit, check)
         app.dependency_overrides[wiring.ports] = self.ports
         return app
+
+
+def stored(world: World, **fields: Any) -> Task:
+    task = Task(
+        id=str(uuid.uuid4()),
+        url=URL,
+        email="example@abc.ru",
+        mail=Mail.PENDING,
+        created_at=NOW,
+        updated_at=NOW,
+        due_at=NOW,
+        expires_at=int(NOW) + 86400,
+        **fields,
+    )
+    world.table.add(task)
+    return task
+
+
+def changed(world: World, old: Task, new: Task) -> Task:
+    world.table.save(new, over=old)
+    return new
+
+
+def failed(world: World, failure: Failure) -> Task:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    return changed(world, claimed, claimed.failed(failure, NOW + 7))
 
 
 @pytest.fixture(scope="session")

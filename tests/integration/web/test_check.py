@@ -1,45 +1,20 @@
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.web.conftest import NOW
+from tests.integration.web.conftest import MD5, NOW, SIZE, URL, changed, failed, stored
 from tests.support.problems import refused
 from tests.support.web import served
 from urlsum.errors import FailureCode
-from urlsum.task import Checkpoint, Failure, Mail, Task
+from urlsum.task import Checkpoint, Failure
 
 if TYPE_CHECKING:
     from tests.integration.web.conftest import World
     from tests.support.web import Answer, Client
-
-URL = "http://site.com/file.txt"
-MD5 = "f4af8a0e1d1e8d3b5f4a9f6f2f3cbd9e"
-SIZE = 734003200
-
-
-def stored(world: World, **fields: Any) -> Task:
-    task = Task(
-        id=str(uuid.uuid4()),
-        url=URL,
-        email="example@abc.ru",
-        mail=Mail.PENDING,
-        created_at=NOW,
-        updated_at=NOW,
-        due_at=NOW,
-        expires_at=int(NOW) + 86400,
-        **fields,
-    )
-    world.table.add(task)
-    return task
-
-
-def changed(world: World, old: Task, new: Task) -> Task:
-    world.table.save(new, over=old)
-    return new
+    from urlsum.task import Task
 
 
 def checked(client: Client, task: Task, status: int) -> dict[str, Any]:
@@ -102,12 +77,6 @@ def test_a_done_task_answers_its_digest_and_whether_it_is_the_expected_one(
         "created_at": "2026-11-05T10:00:00Z",
         "finished_at": "2026-11-05T10:00:07Z",
     }
-
-
-def failed(world: World, failure: Failure) -> Task:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
-    return changed(world, claimed, claimed.failed(failure, NOW + 7))
 
 
 def test_a_failed_task_says_why(client: Client, world: World) -> None:

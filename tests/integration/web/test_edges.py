@@ -32,6 +32,7 @@ URL = "http://site.com/file.txt"
         ("POST", "/check", "GET, HEAD, OPTIONS"),
         ("DELETE", "/check", "GET, HEAD, OPTIONS"),
         ("BREW", "/check", "GET, HEAD, OPTIONS"),
+        ("POST", "/", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_another_method_is_refused_with_the_ones_to_use(client: Client, method: str, path: str, allow: str) -> None:
@@ -48,7 +49,7 @@ def test_options_names_the_methods(client: Client, path: str, allow: str) -> Non
     assert (answer.status, answer.headers["allow"], answer.body) == (204, allow, b"")
 
 
-@pytest.mark.parametrize("path", ["/", "/submit/", "/check/", "/redoc", "/favicon.ico", "//submit", "/check%2F"])
+@pytest.mark.parametrize("path", ["//", "/submit/", "/check/", "/redoc", "/favicon.ico", "//submit", "/check%2F"])
 def test_no_other_path_is_served_nor_redirected(client: Client, path: str) -> None:
     refused(client.request("GET", path), 404, "not-found")
 

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from urlsum.public import one_line
 from urlsum.text import human_bytes
+from urlsum.web.negotiation import VARY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +92,7 @@ def _policy() -> dict[str, str]:
         # Who knows the address of a task's page can read the page.
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store",
+        **VARY,
     }
 
 

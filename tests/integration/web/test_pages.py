@@ -1,0 +1,388 @@
+"""What a browser gets, read as a browser reads it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration.web.conftest import MD5, NOW, SIZE, URL, World, changed, failed, stored
+from tests.support.web import FORM, GatewayClient, served
+from urlsum.errors import FailureCode
+from urlsum.settings import Settings
+from urlsum.task import Checkpoint, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.web import Answer, Client
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
+LOST = "/check?id=0e4fac17-f367-4807-8c28-8a059a2f82ac"
+VOID = frozenset({"meta", "link", "input", "br"})
+
+
+class Page(HTMLParser):
+    """The elements of a page and its text; a page whose tags do not nest is no page."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        self.feed(answer.body.decode())
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names))
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self._open:
+            self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def field(self, name: str) -> dict[str, str | None]:
+        [found] = [attributes for attributes in self.all("input") if attributes["name"] == name]
+        return found
+
+
+def opened(client: Client, target: str, status: int = 200) -> Page:
+    answer = client.request("GET", target, headers=BROWSER)
+    assert answer.status == status, answer.body
+    return Page(answer)
+
+
+def sent(client: Client, body: bytes | str, content_type: str = FORM, **headers: str) -> Answer:
+    return client.post(body, content_type, **BROWSER, **headers)
+
+
+def running(world: World, *, size: int | None = SIZE) -> str:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    point = Checkpoint(offset=SIZE // 2, md5_state=b"\0" * 29, validator="")
+    changed(world, claimed, claimed.checkpointed(point, size=size, rate=104857600.4, now=NOW + 4, lease_seconds=90))
+    return task.id
+
+
+def done(world: World, **fields: Any) -> str:
+    task = stored(world, **fields)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    return changed(world, claimed, claimed.done(MD5, SIZE, NOW + 7)).id
+
+
+def test_the_form_sends_the_fields_of_the_contract(client: Client) -> None:
+    page = opened(client, "/")
+    [form] = page.all("form")
+    assert (form["method"], form["action"]) == ("post", "/submit")
+    assert [field["name"] for field in page.all("input")] == ["url", "email", "md5"]
+    assert {label["for"] for label in page.all("label")} == {field["id"] for field in page.all("input")}
+    assert "required" in page.field("url")
+    assert not any(field["value"] for field in page.all("input"))
+
+
+def test_a_browser_is_led_from_the_form_to_the_page_of_its_task(client: Client, world: World) -> None:
+    answer = sent(client, f"url={URL}&email=&md5=")
+    assert (answer.status, answer.body, answer.headers["cache-control"]) == (303, b"", "no-store")
+    [(task_id, _)] = world.queue.sent
+    assert answer.headers["location"] == f"/check?id={task_id}"
+    assert URL in opened(client, answer.headers["location"], 202).text
+
+
+def test_a_queued_task_is_asked_for_again_by_the_page_itself_after_retry_after(client: Client, world: World) -> None:
+    task = stored(world)
+    world.clock.now = NOW + 60
+    answer = client.request("GET", f"/check?id={task.id}", headers=BROWSER)
+    page = Page(answer)
+    assert (answer.status, answer.headers["retry-after"]) == (202, "6")
+    assert {"http-equiv": "refresh", "content": "6"} in page.all("meta")
+    assert page.all("progress") == []
+    assert b"example@abc.ru" not in answer.body
+
+
+def test_the_refreshing_can_be_stopped_and_goes_on_when_asked(client: Client, world: World) -> None:
+    task = stored(world)
+    [_, stop] = opened(client, f"/check?id={task.id}", 202).all("a")
+    assert stop["href"] == f"?id={task.id}&refresh=no"
+    still = opened(client, f"/check{stop['href']}", 202)
+    assert not any("http-equiv" in meta for meta in still.all("meta"))
+    [_, start] = still.all("a")
+    assert start["href"] == f"?id={task.id}"
+
+
+def test_a_running_task_shows_bytes_percent_rate_and_time_left(client: Client, world: World) -> None:
+    page = opened(client, f"/check?id={running(world)}", 202)
+    [bar] = page.all("progress")
+    assert (bar["value"], bar["max"]) == ("50.0", "100")
+    for shown in ("50.0 %", "350.0 MiB of 700.0 MiB", "100.0 MiB/s", "about 4 s"):
+        assert shown in page.text
+
+
+def test_of_a_file_of_unknown_length_only_what_is_known_is_shown(client: Client, world: World) -> None:
+    page = opened(client, f"/check?id={running(world, size=None)}", 202)
+    [bar] = page.all("progress")
+    assert "value" not in bar
+    assert "350.0 MiB" in page.text
+    assert " of " not in page.text
+    assert "%" not in page.text
+    assert "None" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("expected", "verdict"), [(None, None), (MD5, "Match: the file has"), ("0" * 32, "No match: the file does not")]
+)
+def test_a_done_task_shows_digest_size_and_verdict(
+    client: Client, world: World, expected: str | None, verdict: str | None
+) -> None:
+    page = opened(client, f"/check?id={done(world, expected_md5=expected)}")
+    assert MD5 in page.text
+    assert "700.0 MiB (734,003,200 bytes)" in page.text
+    assert ("atch" in page.text) is (verdict is not None)
+    assert verdict is None or verdict in page.text
+    assert not any("http-equiv" in meta for meta in page.all("meta"))
+
+
+def test_a_failed_task_shows_the_public_reason_only(client: Client, world: World) -> None:
+    task = failed(world, Failure(FailureCode.BLOCKED, "intranet.example is 10.0.0.7"))
+    page = opened(client, f"/check?id={task.id}", 424)
+    assert "could not connect" in page.text
+    assert "10.0.0.7" not in page.text
+
+
+@pytest.mark.parametrize("query", ["", "?id=1", LOST.removeprefix("/check"), "?id=%ff"])
+def test_no_task_is_one_and_the_same_page(client: Client, query: str) -> None:
+    answer = client.request("GET", f"/check{query}", headers=BROWSER)
+    assert answer.status == 404
+    assert "no task with this id" in Page(answer).text
+    assert answer.body == client.request("GET", LOST, headers=BROWSER).body
+
+
+BAD = {
+    "url": (FORM, b"url=ftp%3A%2F%2Fexample.org%2Ff&email=a%40example.org&md5=" + b"a" * 32, "url"),
+    "blocked": (FORM, b"url=http%3A%2F%2F127.0.0.1%2F&email=a%40example.org&md5=", "url"),
+    "email": (FORM, b"url=http%3A%2F%2Fa.org%2F&email=nobody&md5=", "email"),
+    "md5": (FORM, b"url=http%3A%2F%2Fa.org%2F&email=&md5=abc", "md5"),
+    "json": ("application/json", b'{"url": "nowhere"}', "url"),
+}
+
+
+@pytest.mark.parametrize(("content_type", "body", "field"), BAD.values(), ids=BAD)
+def test_an_error_comes_with_the_form_next_to_its_field_and_what_was_typed_is_kept(
+    client: Client, world: World, content_type: str, body: bytes, field: str
+) -> None:
+    answer = sent(client, body, content_type)
+    problem = client.post(body, content_type).json()
+    page = Page(answer)
+    assert (answer.status, problem["field"]) == (422, field)
+    [error] = [attributes for attributes in page.all("p") if attributes.get("id") == f"{field}-error"]
+    assert problem["detail"] in page.text
+    assert f"{field}-error" in (page.field(field)["aria-describedby"] or "").split()
+    assert [name for name in ("url", "email", "md5") if "aria-invalid" in page.field(name)] == [field]
+    if content_type == FORM:
+        kept = "&".join(f"{name}={page.field(name)['value']}" for name in ("url", "email", "md5"))
+        assert kept == body.decode().replace("%3A", ":").replace("%2F", "/").replace("%40", "@")
+    # Relative to /submit, where the browser now is: whatever the prefix of both.
+    assert page.all("form")[0]["action"] == "./submit"
+    assert error["class"] == "error"
+    assert world.queue.sent == []
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        (FORM, b"url=http://a.org/&other=1", 422),
+        (FORM, b"url=http://a.org/\xff", 422),
+        (FORM, b"url=" + b"a" * 9000, 413),
+        ("text/plain", b"url=http://a.org/", 415),
+    ],
+)
+def test_an_error_of_no_field_stands_above_the_form(
+    client: Client, content_type: str, body: bytes, status: int
+) -> None:
+    answer = sent(client, body, content_type)
+    page = Page(answer)
+    assert answer.status == status
+    assert len(page.all("form")) == 1
+    if b"\xff" not in body:
+        assert [paragraph["class"] for paragraph in page.all("p") if paragraph.get("role") == "alert"]
+
+
+def test_without_a_queue_what_was_typed_is_kept_for_the_next_try(client: Client, world: World) -> None:
+    world.queue.down = True
+    answer = sent(client, f"url={URL}&email=a@example.org")
+    page = Page(answer)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert (page.field("url")["value"], page.field("email")["value"]) == (URL, "a@example.org")
+
+
+HOSTILE = '"><script>alert(1)</script>&amp;{{7*7}}'
+
+
+def test_nothing_that_was_sent_becomes_markup(client: Client, world: World) -> None:
+    answers = [
+        sent(client, json.dumps({"url": HOSTILE}), "application/json"),
+        sent(client, json.dumps({"url": URL, "email": HOSTILE}), "application/json"),
+        sent(client, json.dumps({"url": URL, HOSTILE: "x"}), "application/json"),
+        client.request("GET", "/<script>", headers=BROWSER),
+        client.request("GET", "/", headers={**BROWSER, "Host": 'a"><script>.org'}),
+    ]
+    task = stored(world)
+    changed(world, task, replace(task, url=f"http://a.org/{HOSTILE}"))
+    answers.append(client.request("GET", f"/check?id={task.id}", headers=BROWSER))
+    for answer in answers:
+        page = Page(answer)
+        assert page.all("script") == []
+        assert "49" not in page.text
+    assert Page(answers[0]).field("url")["value"] == HOSTILE
+    assert f"http://a.org/{HOSTILE}" in Page(answers[-1]).text
+
+
+@pytest.mark.parametrize("typed", ["\\ud800", "\\u0000", "\\r\\nx"])
+def test_what_no_page_can_hold_does_not_break_it(client: Client, typed: str) -> None:
+    answer = sent(client, f'{{"email": "ok", "url": "http://a.org/{typed}"}}', "application/json")
+    assert answer.status == 422
+    assert Page(answer).field("email")["value"] == "ok"
+
+
+def pages(client: Client, world: World) -> Iterator[Answer]:
+    for target in (
+        "/",
+        f"/check?id={stored(world).id}",
+        f"/check?id={running(world)}",
+        f"/check?id={done(world)}",
+        f"/check?id={failed(world, Failure(FailureCode.HTTP, '404')).id}",
+        LOST,
+        "/nowhere",
+        "/submit",
+    ):
+        yield client.request("GET", target, headers=BROWSER)
+    yield sent(client, "url=")
+
+
+def test_every_page_keeps_the_strict_policy_that_it_states(client: Client, world: World) -> None:
+    for answer in pages(client, world):
+        page = Page(answer)
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["vary"] == "Accept"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        style = re.search(rb"<style>(.*?)</style>", answer.body, re.DOTALL)
+        assert style
+        digest = base64.b64encode(hashlib.sha256(style[1]).digest()).decode()
+        assert answer.headers["content-security-policy"].split("; ") == [
+            "default-src 'none'",
+            f"style-src 'sha256-{digest}'",
+            "img-src data:",
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+        ]
+        # Nothing that the policy would block: neither scripts nor styles in attributes, nor anything from elsewhere.
+        for tag, attributes in page.elements:
+            assert tag not in {"script", "img", "iframe", "object"}
+            assert not any(name == "style" or name.startswith("on") for name in attributes)
+            assert tag != "link" or (attributes["href"] or "").startswith("data:")
+
+
+def test_every_page_has_what_a_screen_reader_and_a_phone_need(client: Client, world: World) -> None:
+    for answer in pages(client, world):
+        page = Page(answer)
+        assert page.all("html") == [{"lang": "en"}]
+        assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
+        assert [len(page.all(tag)) for tag in ("title", "main", "h1")] == [1, 1, 1]
+        ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+        assert len(ids) == len(set(ids))
+        for _, attributes in page.elements:
+            assert set((attributes.get("aria-describedby") or "").split()) <= set(ids)
+
+
+def test_a_terminal_gets_json_from_each_path_that_has_a_page(client: Client, world: World) -> None:
+    for target in ("/", f"/check?id={stored(world).id}", LOST, "/nowhere"):
+        for headers in ({}, {"Accept": "*/*"}, {"Accept": "application/json, text/html"}):
+            answer = client.request("GET", target, headers=headers)
+            assert "json" in answer.headers["content-type"]
+            assert answer.headers["vary"] == "Accept"
+
+
+def test_the_json_of_the_root_says_how_to_use_it(client: Client, world: World) -> None:
+    world.settings = Settings(public_url="https://example.org/sums/")
+    answer = client.request("GET", "/")
+    assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
+    about = answer.json()
+    assert (about["name"], list(about)) == ("urlsum", ["name", "version", "description", "submit", "check"])
+    assert about["submit"].endswith(" https://example.org/sums/submit")
+    assert about["check"] == "curl 'https://example.org/sums/check?id=…'"
+
+
+def test_without_a_public_url_the_commands_name_the_host_that_was_asked(client: Client) -> None:
+    answer = client.request("GET", "/", headers={"Host": "files.example.org:5000"})
+    assert "://files.example.org:5000/submit" in answer.json()["submit"]
+
+
+@pytest.mark.parametrize("host", ["[", "a b", "a/b?c#d", "\xff", "x:99999", ""])
+def test_a_host_header_that_is_none_does_no_harm(client: Client, host: str) -> None:
+    # A server may refuse it by itself.
+    assert client.request("GET", "/", headers={**BROWSER, "Host": host}).status in (200, 400)
+
+
+def test_head_of_the_form_has_no_body(world: World) -> None:
+    with served(world.app()) as server:
+        answer = server.request("HEAD", "/", headers=BROWSER)
+    assert (answer.status, answer.body, answer.headers["content-type"]) == (200, b"", "text/html; charset=utf-8")
+
+
+@pytest.mark.parametrize(("path", "home"), [("/nowhere", "./"), ("/a/b/c", "../../"), ("/submit", "./")])
+def test_links_of_errors_are_relative_to_their_path(client: Client, path: str, home: str) -> None:
+    page = opened(client, path, 405 if path == "/submit" else 404)
+    assert {link["href"] for link in page.all("a")} == {home}
+
+
+@pytest.mark.parametrize("root", ["", "/"])
+def test_under_a_stage_links_stay_within_it(world: World, root: str) -> None:
+    gateway = GatewayClient(world.app(), stage="beta")
+    try:
+        assert opened(gateway, root).all("form")[0]["action"] == "/beta/submit"
+        answer = sent(gateway, f"url={URL}")
+        assert answer.headers["location"].startswith("/beta/check?id=")
+        assert opened(gateway, f"/check?id={done(world)}").all("a")[-1]["href"] == "/beta/"
+    finally:
+        gateway.close()
+
+
+@pytest.mark.parametrize("root", ["/sums", "/sums/"])
+def test_behind_a_mapped_domain_links_carry_its_path(world: World, root: str) -> None:
+    world.settings = Settings(public_url="https://files.example.org/sums")
+    gateway = GatewayClient(world.app(), public_url=world.settings.public_url)
+    try:
+        page = opened(gateway, root)
+        assert page.all("form")[0]["action"] == "/sums/submit"
+        assert "https://files.example.org/sums/submit" in page.text
+        assert opened(gateway, f"/sums/check?id={done(world)}").all("a")[-1]["href"] == "/sums/"
+    finally:
+        gateway.close()
+
+
+def test_pages_reach_the_gateway_as_text(world: World) -> None:
+    gateway = GatewayClient(world.app())
+    try:
+        raw = gateway.raw("GET", "/", None, BROWSER)
+        assert raw["isBase64Encoded"] is False
+        assert raw["body"].startswith("<!doctype html>")
+    finally:
+        gateway.close()
