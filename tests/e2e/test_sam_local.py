@@ -182,3 +182,10 @@ def test_an_unknown_id_is_not_found(running: Running) -> None:
     answer = httpx.get(f"{running.api}/check?id=0e4fac17-7b63-4b0c-9f36-2a7cb0c4a2b1", timeout=DONE_SECONDS)
     assert answer.status_code == HTTPStatus.NOT_FOUND, answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_browser_gets_the_form_whose_template_the_layer_brings(running: Running) -> None:
+    answer = httpx.get(f"{running.api}/", headers={"Accept": "text/html"}, timeout=DONE_SECONDS)
+    assert (answer.status_code, answer.headers["content-type"]) == (HTTPStatus.OK, "text/html; charset=utf-8")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert '<form method="post" action="/submit"' in answer.text

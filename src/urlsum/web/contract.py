@@ -6,8 +6,10 @@ responses, so their descriptions are written here, by hand, and tests hold both 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from pydantic.json_schema import models_json_schema
 
 from urlsum import __version__
@@ -32,6 +34,9 @@ _EMAIL = "example@abc.ru"
 _MD5 = "f4af8a0e1d1e8d3b5f4a9f6f2f3cbd9e"
 _CREATED, _FINISHED = "2026-11-05T10:00:00Z", "2026-11-05T10:00:07Z"
 
+# Names that lead to nobody on the internet (RFC 6761): an address there is refused.
+_UNMAILED = f"[@.]({'|'.join(map(re.escape, SPECIAL_USE_DOMAIN_NAMES))})$"
+
 _SUBMISSION: dict[str, Any] = {
     "title": "Submission",
     "type": "object",
@@ -47,7 +52,7 @@ _SUBMISSION: dict[str, Any] = {
         "email": {
             "type": "string",
             "description": "Where to mail the result; one address. Empty or left out: no mail.",
-            "anyOf": [{"format": "email", "maxLength": 254}, {"maxLength": 0}],
+            "anyOf": [{"format": "email", "maxLength": 254, "not": {"pattern": _UNMAILED}}, {"maxLength": 0}],
         },
         "md5": {
             "type": "string",

@@ -41,7 +41,8 @@ def task(
 ) -> Response:
     """The page of ``/check``; unless ``still``, that of an unfinished task loads itself again after Retry-After."""
     refresh = headers.get("Retry-After")
-    return _page(f"{_template(answer)}.html", status, headers, home=home, task=answer, refresh=refresh, still=still)
+    template = "waiting.html" if refresh else f"{answer.status}.html"
+    return _page(template, status, headers, home=home, task=answer, refresh=refresh, still=still)
 
 
 def problem(
@@ -53,10 +54,6 @@ def problem(
     # What was sent may hold what no page can: control characters, halves of surrogate pairs.
     kept = {name: one_line(typed[name], len(typed[name])) for name in FORM_FIELDS if typed.get(name)}
     return _page("form.html", trouble.status, headers, home=home, base=None, typed=kept, problem=trouble)
-
-
-def _template(answer: Waiting | Done | Failed) -> str:
-    return answer.status if answer.status in ("done", "failed") else "waiting"
 
 
 def _page(template: str, status: int, headers: Mapping[str, str] | None = None, **context: object) -> Response:
