@@ -36,8 +36,15 @@ _PRINTABLE_ASCII = re.compile(r"[ -~]+")
 async def submission(request: Request) -> Submission:
     """What the request asks for, its fields unjudged. A FastAPI dependency.
 
-    Raises InvalidRequest, and HTTPException with 413 or 415.
+    Raises InvalidRequest, and HTTPException with 403, 413 or 415.
     """
+    # A form on another site could make a visitor's browser reach a urlsum that only the visitor can reach, and mail
+    # what it finds to a stranger. Only browsers send this header, and no page can change it.
+    # https://www.w3.org/TR/fetch-metadata/
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise HTTPException(
+            HTTPStatus.FORBIDDEN, "This came from a page of another site; submit the URL here, or by curl"
+        )
     # For the form that is shown again when something is wrong.
     fields: dict[str, str] = {}
     request.state.typed = fields

@@ -223,6 +223,11 @@ _SUBMIT = {
             "description": "The same for who prefers a page: that of the task.",
             "headers": {"Location": _LOCATION} | _ALWAYS,
         },
+        "403": _problem(
+            problems.CROSS_SITE,
+            "Sent by a browser from a page of another site (`Sec-Fetch-Site: cross-site`).",
+            "This came from a page of another site; submit the URL here, or by curl",
+        ),
         "413": _problem(
             problems.BODY_TOO_LARGE,
             f"The body has more than {body.BODY_LIMIT} bytes.",

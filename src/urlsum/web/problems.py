@@ -70,6 +70,7 @@ TASK_NOT_FOUND = Kind("task-not-found", "No such task", HTTPStatus.NOT_FOUND, fi
 UNAVAILABLE = Kind("unavailable", "Try again later", HTTPStatus.SERVICE_UNAVAILABLE)
 INTERNAL_ERROR = Kind("internal-error", "urlsum failed", HTTPStatus.INTERNAL_SERVER_ERROR)
 INCOMPLETE_BODY = Kind("incomplete-body", "The request ended too early", HTTPStatus.BAD_REQUEST)
+CROSS_SITE = Kind("cross-site", "Other sites cannot submit here", HTTPStatus.FORBIDDEN)
 NOT_FOUND = Kind("not-found", "Nothing is served at this path", HTTPStatus.NOT_FOUND)
 METHOD_NOT_ALLOWED = Kind("method-not-allowed", "This path takes other methods", HTTPStatus.METHOD_NOT_ALLOWED)
 BODY_TOO_LARGE = Kind("body-too-large", "The body is too large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, field="body")
@@ -78,7 +79,7 @@ UNSUPPORTED_MEDIA_TYPE = Kind(
 )
 _OF_STATUS = {
     kind.status: kind
-    for kind in (INCOMPLETE_BODY, NOT_FOUND, METHOD_NOT_ALLOWED, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
+    for kind in (INCOMPLETE_BODY, CROSS_SITE, NOT_FOUND, METHOD_NOT_ALLOWED, BODY_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.web.conftest import MD5, NOW, SIZE, URL, World, changed, failed, stored
+from tests.support.problems import refused
 from tests.support.web import FORM, GatewayClient, served
 from urlsum.errors import FailureCode
 from urlsum.settings import Settings
@@ -229,6 +230,22 @@ def test_without_a_queue_what_was_typed_is_kept_for_the_next_try(client: Client,
     page = Page(answer)
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert (page.field("url")["value"], page.field("email")["value"]) == (URL, "a@example.org")
+
+
+@pytest.mark.parametrize("headers", [{}, BROWSER])
+def test_a_form_on_another_site_submits_nothing(client: Client, world: World, headers: dict[str, str]) -> None:
+    answer = client.post(f"url={URL}", **headers, Sec_Fetch_Site="cross-site")
+    assert answer.status == 403
+    if headers:
+        assert "another site" in Page(answer).text
+    else:
+        refused(answer, 403, "cross-site")
+    assert world.queue.sent == []
+
+
+@pytest.mark.parametrize("site", ["same-origin", "same-site", "none"])
+def test_the_own_form_does(client: Client, site: str) -> None:
+    assert client.post(f"url={URL}", **BROWSER, Sec_Fetch_Site=site).status == 303
 
 
 HOSTILE = '"><script>alert(1)</script>&amp;{{7*7}}'

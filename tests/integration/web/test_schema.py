@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from scripts import openapi
+from tests.integration.web.conftest import MD5, NOW, SIZE, changed
 from tests.support.web import served
+from urlsum.web import answers, contract, problems
 
 if TYPE_CHECKING:
     from tests.integration.web.conftest import World
@@ -26,6 +29,50 @@ def test_the_committed_description_is_the_one_that_is_served(world: World) -> No
     assert committed == openapi.document(), "run `make openapi` and commit the result"
     with served(world.app()) as server:
         assert server.request("GET", "/openapi.json").json() == json.loads(committed)
+        docs = server.request("GET", "/docs")
+    assert (docs.status, b"/openapi.json" in docs.body) == (200, True)
+
+
+def test_on_lambda_nothing_describes_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    # API Gateway routes neither path, so what would answer there costs a cold start for nothing.
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "submit")
+    with served(world.app()) as server:
+        assert [server.request("GET", path).status for path in ("/docs", "/openapi.json")] == [404, 404]
+
+
+def test_every_answer_has_an_example_that_could_be_given() -> None:
+    operations: dict[tuple[str, str], Any] = contract.OPERATIONS
+    seen = set()
+    for operation in operations.values():
+        for status, response in operation["responses"].items():
+            for content in response.get("content", {}).values():
+                if "example" in content:
+                    model = content["schema"]["$ref"].rpartition("/")[2]
+                    kind = problems.Problem if model == "Problem" else getattr(answers, model)
+                    kind.model_validate(content["example"])
+                    assert model != "Problem" or str(content["example"]["status"]) == status
+                    seen.add(model)
+    assert seen == contract.components().keys() - {"Submission", "Progress", "Reason"}
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on PATH")
+def test_the_two_curl_lines_of_the_readme_to_the_letter(world: World) -> None:
+    with served(world.app()) as server:
+
+        def run(line: str) -> str:
+            line = line.replace("localhost:5000", f"127.0.0.1:{server.port}")
+            return subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+
+        answer = run('curl -X POST -d "url=http://site.com/file.txt&email=example@abc.ru" http://localhost:5000/submit')
+        task_id = json.loads(answer)["id"]
+        assert answer == f'{{"id":"{task_id}"}}'
+        shown = run(f"curl -X GET http://localhost:5000/check?id={task_id}")
+        assert shown.startswith(f'{{"id":"{task_id}","status":"queued",')
+        task = world.table.get(task_id)
+        claimed = changed(world, task, task.claimed(NOW, 90))
+        changed(world, claimed, claimed.done(MD5, SIZE, NOW + 7))
+        done = json.loads(run(f"curl -X GET http://localhost:5000/check?id={task_id}"))
+    assert (done["md5"], done["status"], done["url"]) == (MD5, "done", "http://site.com/file.txt")
 
 
 def fuzzed(world: World, folder: Path, *options: str) -> int:

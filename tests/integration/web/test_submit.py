@@ -86,8 +86,12 @@ BAD_FIELDS = {
     "nothing": (FORM, b"", "url"),
     "no url": (FORM, b"email=a@example.org", "url"),
     "empty url": (FORM, b"url=", "url"),
+    "blank url": (FORM, b"url=+", "url"),
     "ftp": (FORM, b"url=ftp://example.org/f", "url"),
     "relative": (FORM, b"url=/file.txt", "url"),
+    "without scheme": (FORM, b"url=example.org/file.txt", "url"),
+    "without host": (FORM, b"url=http:///file.txt", "url"),
+    "line break": (FORM, b"url=http://a.org/%0D%0AHost:%20b.org", "url"),
     "blocked": (FORM, b"url=http://169.254.169.254/latest/meta-data/", "url"),
     "two urls": (FORM, b"url=http://a.org/&url=http://b.org/", "url"),
     "unknown": (FORM, b"url=http://a.org/&X-Amz-Date=1", "X-Amz-Date"),
@@ -170,17 +174,37 @@ def test_fields_in_the_query_string_are_refused_not_ignored(client: Client, worl
         "multipart/mixed; boundary=XX",
     ],
 )
-def test_another_content_type_is_refused_with_the_ones_to_use(client: Client, content_type: str) -> None:
+def test_another_content_type_is_refused_with_the_ones_to_use(client: Client, world: World, content_type: str) -> None:
     answer = client.post(f"url={URL}", content_type)
     detail = refused(answer, 415, "unsupported-media-type", "body")
     assert FORM in detail
     assert answer.headers["accept-post"] == f"{FORM}, multipart/form-data, application/json"
+    assert world.queue.sent == []
 
 
 def test_a_compressed_body_is_refused(client: Client) -> None:
     answer = client.post(b"\x1f\x8b", FORM, Content_Encoding="gzip")
     refused(answer, 415, "unsupported-media-type", "body")
     assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        (FORM, b"url=http://a.org/" + b"a" * 10240),
+        (JSON, b'{"url": "http://a.org/' + b"a" * 10240 + b'"}'),
+        (MULTIPART, part("url", b"http://a.org/" + b"a" * 10240) + b"--XX--"),
+    ],
+    ids=["form", "json", "multipart"],
+)
+def test_ten_kilobytes_of_url_are_refused_and_nothing_is_stored(
+    client: Client, world: World, content_type: str, body: bytes
+) -> None:
+    before = world.table.due(NOW + 1, 1000)
+    detail = refused(client.post(body, content_type), 413, "body-too-large", "body")
+    assert "shorten" in detail
+    assert world.queue.sent == []
+    assert world.table.due(NOW + 1, 1000) == before
 
 
 def test_the_body_may_have_exactly_eight_kib(client: Client) -> None:
