@@ -87,9 +87,11 @@ lock: ## Pin every dependency of the .in files anew
 	@$(LOCK) --constraint requirements.txt --no-annotate src/requirements.in --output-file src/requirements.txt
 	@$(LOCK) requirements-sam.in --output-file requirements-sam.txt
 
-# Containers on this machine run its own architecture; the template's default is what is deployed.
-sam-build: install-dev ## Build the functions and the layer into .aws-sam/
-	@$(SAM) build --parameter-overrides Architecture=$$(uname -m | sed s/aarch64/arm64/)
+# Containers on this machine run its own architecture; what is deployed is built with ARCHITECTURE=arm64. Not `sam build`
+# alone: it leaves sources only, and every cold start would compile them anew.
+ARCHITECTURE ?= $$(uname -m | sed s/aarch64/arm64/)
+sam-build: install-dev ## Build the functions and the layer into .aws-sam/ (ARCHITECTURE=arm64 to deploy)
+	@SAM_VENV=$(SAM_VENV) $(BIN)/python -m scripts.sam_build --architecture $(ARCHITECTURE)
 
 sam-local: sam-build ## Serve the built functions in containers against a local AWS
 	@$(BIN)/python -m scripts.sam_local

@@ -99,10 +99,10 @@ def fuzzed(world: World, folder: Path, *options: str) -> int:
 
 
 def test_some_hundred_cases_break_nothing(world: World, tmp_path: Path) -> None:
-    assert fuzzed(world, tmp_path, "--max-examples", "10") > 100
+    assert fuzzed(world, tmp_path, "--max-examples", "10", "--seed", "1") > 100
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_thousands_of_cases_break_nothing(world: World, tmp_path: Path) -> None:
-    assert fuzzed(world, tmp_path, "--max-examples", "500") >= 1000
+    assert fuzzed(world, tmp_path, "--max-examples", "250") >= 1000
