@@ -22,11 +22,11 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The document behind /openapi.json and docs/openapi.json."""
         if self.openapi_schema is None:
-            from urlsum.web import contract  # noqa: PLC0415 - only who asks for the description pays for it
+            from urlsum.web import contract, schemas  # noqa: PLC0415 - only who asks for the description pays for it
 
             document = super().openapi()
             document["info"]["description"] = contract.DESCRIPTION.strip()
-            document["components"] = {"schemas": contract.components()}
+            document["components"] = {"schemas": schemas.components()}
             for (path, method), operation in contract.OPERATIONS.items():
                 if path in document["paths"]:
                     document["paths"][path][method] |= operation

@@ -7,14 +7,13 @@ import hashlib
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.integration.web.conftest import MD5, NOW, SIZE, URL, World, changed, failed, stored
-from tests.support.problems import refused
-from tests.support.web import FORM, GatewayClient, served
+from tests.support.page import BROWSER, Page, opened, sent
+from tests.support.web import GatewayClient, served
 from urlsum.errors import FailureCode
 from urlsum.settings import Settings
 from urlsum.task import Checkpoint, Failure
@@ -24,54 +23,7 @@ if TYPE_CHECKING:
 
     from tests.support.web import Answer, Client
 
-BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
 LOST = "/check?id=0e4fac17-f367-4807-8c28-8a059a2f82ac"
-VOID = frozenset({"meta", "link", "input", "br"})
-
-
-class Page(HTMLParser):
-    """The elements of a page and its text; a page whose tags do not nest is no page."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        assert answer.headers["content-type"] == "text/html; charset=utf-8"
-        self.feed(answer.body.decode())
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        names = [name for name, _ in attrs]
-        assert len(names) == len(set(names))
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self._open:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def field(self, name: str) -> dict[str, str | None]:
-        [found] = [attributes for attributes in self.all("input") if attributes["name"] == name]
-        return found
-
-
-def opened(client: Client, target: str, status: int = 200) -> Page:
-    answer = client.request("GET", target, headers=BROWSER)
-    assert answer.status == status, answer.body
-    return Page(answer)
-
-
-def sent(client: Client, body: bytes | str, content_type: str = FORM, **headers: str) -> Answer:
-    return client.post(body, content_type, **BROWSER, **headers)
 
 
 def running(world: World, *, size: int | None = SIZE) -> str:
@@ -86,24 +38,6 @@ def done(world: World, **fields: Any) -> str:
     task = stored(world, **fields)
     claimed = changed(world, task, task.claimed(NOW, 90))
     return changed(world, claimed, claimed.done(MD5, SIZE, NOW + 7)).id
-
-
-def test_the_form_sends_the_fields_of_the_contract(client: Client) -> None:
-    page = opened(client, "/")
-    [form] = page.all("form")
-    assert (form["method"], form["action"]) == ("post", "/submit")
-    assert [field["name"] for field in page.all("input")] == ["url", "email", "md5"]
-    assert {label["for"] for label in page.all("label")} == {field["id"] for field in page.all("input")}
-    assert "required" in page.field("url")
-    assert not any(field["value"] for field in page.all("input"))
-
-
-def test_a_browser_is_led_from_the_form_to_the_page_of_its_task(client: Client, world: World) -> None:
-    answer = sent(client, f"url={URL}&email=&md5=")
-    assert (answer.status, answer.body, answer.headers["cache-control"]) == (303, b"", "no-store")
-    [(task_id, _)] = world.queue.sent
-    assert answer.headers["location"] == f"/check?id={task_id}"
-    assert URL in opened(client, answer.headers["location"], 202).text
 
 
 def test_a_queued_task_is_asked_for_again_by_the_page_itself_after_retry_after(client: Client, world: World) -> None:
@@ -172,80 +106,6 @@ def test_no_task_is_one_and_the_same_page(client: Client, query: str) -> None:
     assert answer.status == 404
     assert "no task with this id" in Page(answer).text
     assert answer.body == client.request("GET", LOST, headers=BROWSER).body
-
-
-BAD = {
-    "url": (FORM, b"url=ftp%3A%2F%2Fexample.org%2Ff&email=a%40example.org&md5=" + b"a" * 32, "url"),
-    "blocked": (FORM, b"url=http%3A%2F%2F127.0.0.1%2F&email=a%40example.org&md5=", "url"),
-    "email": (FORM, b"url=http%3A%2F%2Fa.org%2F&email=nobody&md5=", "email"),
-    "md5": (FORM, b"url=http%3A%2F%2Fa.org%2F&email=&md5=abc", "md5"),
-    "json": ("application/json", b'{"url": "nowhere"}', "url"),
-}
-
-
-@pytest.mark.parametrize(("content_type", "body", "field"), BAD.values(), ids=BAD)
-def test_an_error_comes_with_the_form_next_to_its_field_and_what_was_typed_is_kept(
-    client: Client, world: World, content_type: str, body: bytes, field: str
-) -> None:
-    answer = sent(client, body, content_type)
-    problem = client.post(body, content_type).json()
-    page = Page(answer)
-    assert (answer.status, problem["field"]) == (422, field)
-    [error] = [attributes for attributes in page.all("p") if attributes.get("id") == f"{field}-error"]
-    assert problem["detail"] in page.text
-    assert f"{field}-error" in (page.field(field)["aria-describedby"] or "").split()
-    assert [name for name in ("url", "email", "md5") if "aria-invalid" in page.field(name)] == [field]
-    if content_type == FORM:
-        kept = "&".join(f"{name}={page.field(name)['value']}" for name in ("url", "email", "md5"))
-        assert kept == body.decode().replace("%3A", ":").replace("%2F", "/").replace("%40", "@")
-    # Relative to /submit, where the browser now is: whatever the prefix of both.
-    assert page.all("form")[0]["action"] == "./submit"
-    assert error["class"] == "error"
-    assert world.queue.sent == []
-
-
-@pytest.mark.parametrize(
-    ("content_type", "body", "status"),
-    [
-        (FORM, b"url=http://a.org/&other=1", 422),
-        (FORM, b"url=http://a.org/\xff", 422),
-        (FORM, b"url=" + b"a" * 9000, 413),
-        ("text/plain", b"url=http://a.org/", 415),
-    ],
-)
-def test_an_error_of_no_field_stands_above_the_form(
-    client: Client, content_type: str, body: bytes, status: int
-) -> None:
-    answer = sent(client, body, content_type)
-    page = Page(answer)
-    assert answer.status == status
-    assert len(page.all("form")) == 1
-    if b"\xff" not in body:
-        assert [paragraph["class"] for paragraph in page.all("p") if paragraph.get("role") == "alert"]
-
-
-def test_without_a_queue_what_was_typed_is_kept_for_the_next_try(client: Client, world: World) -> None:
-    world.queue.down = True
-    answer = sent(client, f"url={URL}&email=a@example.org")
-    page = Page(answer)
-    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
-    assert (page.field("url")["value"], page.field("email")["value"]) == (URL, "a@example.org")
-
-
-@pytest.mark.parametrize("headers", [{}, BROWSER])
-def test_a_form_on_another_site_submits_nothing(client: Client, world: World, headers: dict[str, str]) -> None:
-    answer = client.post(f"url={URL}", **headers, Sec_Fetch_Site="cross-site")
-    assert answer.status == 403
-    if headers:
-        assert "another site" in Page(answer).text
-    else:
-        refused(answer, 403, "cross-site")
-    assert world.queue.sent == []
-
-
-@pytest.mark.parametrize("site", ["same-origin", "same-site", "none"])
-def test_the_own_form_does(client: Client, site: str) -> None:
-    assert client.post(f"url={URL}", **BROWSER, Sec_Fetch_Site=site).status == 303
 
 
 HOSTILE = '"><script>alert(1)</script>&amp;{{7*7}}'

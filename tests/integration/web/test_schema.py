@@ -16,7 +16,7 @@ import pytest
 from scripts import openapi
 from tests.integration.web.conftest import MD5, NOW, SIZE, changed
 from tests.support.web import served
-from urlsum.web import answers, contract, problems
+from urlsum.web import answers, contract, problems, schemas
 
 if TYPE_CHECKING:
     from tests.integration.web.conftest import World
@@ -52,7 +52,7 @@ def test_every_answer_has_an_example_that_could_be_given() -> None:
                     kind.model_validate(content["example"])
                     assert model != "Problem" or str(content["example"]["status"]) == status
                     seen.add(model)
-    assert seen == contract.components().keys() - {"Submission", "Progress", "Reason"}
+    assert seen == schemas.components().keys() - {"Submission", "Progress", "Reason"}
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on PATH")
