@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
+from asyncio import CancelledError
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -17,11 +20,13 @@ from sqlalchemy.engine import make_url
 from functions.check.app import router as check
 from functions.submit.app import router as submit
 from selfhost.migrate import upgrade
-from urlsum import settings
-from urlsum.errors import SettingsError, Unavailable
+from urlsum import settings, wiring
+from urlsum.errors import SettingsError, TableUnavailable
 from urlsum.web.application import application
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from urlsum.settings import Settings
 
 log = logging.getLogger("urlsum.server")
@@ -29,7 +34,7 @@ log = logging.getLogger("urlsum.server")
 # Before a worker that died is started again: long enough not to spin, short against a lease.
 RESTART_SECONDS = 1.0
 # Beyond the worker's own grace of 1.5 s it is ended from outside; its leases lapse by themselves.
-WORKER_STOP_SECONDS = 1.9
+WORKER_STOP_SECONDS = 1.8
 # Requests take milliseconds; one that is still open after this is a client that does not read.
 DRAIN_SECONDS = 1
 
@@ -39,6 +44,7 @@ class EmbeddedWorker:
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
+        self._stop_by = 0.0
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._supervise, daemon=True)
 
@@ -46,27 +52,48 @@ class EmbeddedWorker:
         """Start the worker and keep it running."""
         self._thread.start()
 
+    def ask_to_stop(self) -> None:
+        """Tell the worker to end; what it was working on goes on at the next start."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            self._stop_by = time.monotonic() + WORKER_STOP_SECONDS
+        if self._process is not None:
+            self._process.terminate()
+
     def stop(self) -> None:
-        """End the worker; what it was working on goes on at the next start."""
-        self._stopping.set()
+        """Return when the worker has ended, WORKER_STOP_SECONDS after it was first asked to at the latest."""
+        self.ask_to_stop()
         process = self._process
         if process is None:
             return
-        process.terminate()
         try:
-            process.wait(WORKER_STOP_SECONDS)
+            process.wait(max(0.0, self._stop_by - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
 
     def _supervise(self) -> None:
+        command = [sys.executable, "-m", "selfhost.worker", "--embedded"]
         while not self._stopping.is_set():
-            # The pipe is never written to: when this process dies, however it dies, the worker reads its end.
-            command = [sys.executable, "-m", "selfhost.worker", "--embedded"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 (all of it is ours)
-            status = self._process.wait()
+            # The pipe is never written to: when this process dies, however it dies, the worker reads its end. In a
+            # session of its own a Ctrl-C reaches the worker through this process only, which then expects its end.
+            with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:  # noqa: S603 (all of it is ours)
+                self._process = process
+                status = process.wait()
             if not self._stopping.is_set():
                 log.warning("the worker ended with status %s and is started again", status)
                 self._stopping.wait(RESTART_SECONDS)
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which tells the worker of the signal at once: requests and tasks then end side by side."""
+
+    worker: EmbeddedWorker | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note the signal; uvicorn ends its loop within 0.1 s."""
+        if self.worker is not None:
+            self.worker.ask_to_stop()
+        super().handle_exit(sig, frame)
 
 
 def _banner(config: Settings, host: str) -> str:
@@ -87,27 +114,36 @@ def _banner(config: Settings, host: str) -> str:
     )
 
 
-def main() -> int:
-    """Migrate, then serve until SIGINT or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m selfhost.server", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    host: str = parser.parse_args().host
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    # uvicorn raises the signal that ended it once more when it is done; this keeps SIGTERM from skipping the clean-up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        config = settings.load()
-        listener = socket.create_server((host, config.port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-        if config.tasks_table is None:
+def _no_fault(record: logging.LogRecord) -> bool:
+    """Whether to log ``record``: a request that the stop cut off is no fault, and its traceback helps nobody."""
+    return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
+
+
+def _prepare(config: Settings, host: str) -> socket.socket:
+    """Do whatever can show now that a setting is wrong, and take the port. Raises SettingsError."""
+    wiring.ports()
+    if config.mail_backend == "outbox":
+        try:
+            config.outbox_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise SettingsError(f"OUTBOX_DIR: {config.outbox_dir}: {exc.strerror}") from exc
+    if config.tasks_table is None:
+        try:
             upgrade(config.database_uri)
-    except (SettingsError, Unavailable) as exc:
-        sys.stderr.write(f"urlsum: {exc}\n")
-        return 2
+        except TableUnavailable as exc:
+            raise SettingsError(f"DATABASE_URI: {exc}") from exc
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, config.port), family=family)
     except OSError as exc:
-        sys.stderr.write(f"urlsum: cannot listen on {host}:{config.port}: {exc.strerror}; set PORT to another one\n")
-        return 2
-    worker = EmbeddedWorker() if config.tasks_queue_url is None else None
-    server = uvicorn.Server(
+        raise SettingsError(f"PORT: cannot listen on {host}:{config.port}: {exc.strerror}; choose another one") from exc
+
+
+def serve(host: str) -> None:
+    """Serve until SIGINT or SIGTERM, which may also come out as KeyboardInterrupt. Raises SettingsError."""
+    config = settings.load()
+    listener = _prepare(config, host)
+    server = Server(
         uvicorn.Config(
             application(submit, check),
             log_config=None,
@@ -117,20 +153,43 @@ def main() -> int:
             server_header=False,
         )
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_no_fault)
     sys.stdout.write(_banner(config, host))
     sys.stdout.flush()
-    if worker is not None:
-        worker.start()
+    if config.tasks_queue_url is None:
+        server.worker = EmbeddedWorker()
+        server.worker.start()
     try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass  # uvicorn repeats the signal that ended it once it is done
+        server.run(sockets=[listener])  # repeats the signal that ended it once it is done
     finally:
-        if worker is not None:
-            worker.stop()
+        # A second Ctrl-C must not cut the clearing up; it is over within two seconds.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        if server.worker is not None:
+            server.worker.stop()
+
+
+def main() -> int:
+    """Migrate, then serve until SIGINT or SIGTERM; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m selfhost.server", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    host: str = parser.parse_args().host
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("urlsum").setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        serve(host)
+    except SettingsError as exc:
+        sys.stderr.write(f"urlsum: {exc}\n")
+        return 2
+    except KeyboardInterrupt:
+        pass  # how both signals end it
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    ended_with = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    # Not sys.exit: that would wait for threads in a request whose table is silent.
+    os._exit(ended_with)

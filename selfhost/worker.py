@@ -102,7 +102,8 @@ def _stop_with_parent(worker: Worker) -> None:
 
 def main() -> int:
     """Run one worker in the foreground until SIGTERM or SIGINT."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("urlsum").setLevel(logging.INFO)
     try:
         worker = Worker(settings.load())
     except SettingsError as exc:

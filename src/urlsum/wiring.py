@@ -1,7 +1,7 @@
 """Settings → table, queue, mailer, origin: the composition root.
 
 An adapter is imported only when its setting asks for it, so that a Lambda never pays for SQLAlchemy, nor a
-laptop for boto3. Nothing here opens a connection.
+laptop for boto3. Nothing here opens a connection; the one file that is read is SSL_CERT_FILE.
 """
 
 from __future__ import annotations
@@ -45,10 +45,14 @@ def ports() -> Ports:
 
 
 def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> Ports:
-    """The ports that ``settings`` ask for; ``monotonic`` is the clock of all deadlines."""
+    """The ports that ``settings`` ask for; ``monotonic`` is the clock of all deadlines. Raises SettingsError."""
     from urlsum.origin.guard import Guard
     from urlsum.origin.http import Origin
 
+    if settings.ssl_cert_file is not None:
+        from urlsum.origin import tls
+
+        tls.context(settings.ssl_cert_file)  # a file that is no certificate stops the process, not each task
     table = _table(settings)
     guard = Guard(settings)
     return Ports(

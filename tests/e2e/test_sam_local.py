@@ -21,6 +21,7 @@ import pytest
 
 from scripts.sam_build import PYTHON, ROOT, BuildError, host_architecture, sam
 from scripts.sam_local import BUILD, IMAGE, START_SECONDS, STOP_SECONDS, free_port
+from tests.support.smoke import smoke
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,11 +150,9 @@ def mails(running: Running) -> list[dict[str, Any]]:
 
 def test_a_submitted_file_ends_as_done_with_its_md5_and_one_mail(running: Running, origin: str) -> None:
     url = f"{origin}/file.bin"
-    accepted = submit(running, f"url={url}&email={RECIPIENT}")
-    assert accepted.status_code == HTTPStatus.ACCEPTED, accepted.text
-    answer = final(running, accepted.json()["id"])
-    assert answer.status_code == HTTPStatus.OK, answer.text
     md5 = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
+    answer = final(running, smoke(running.api, url, md5, RECIPIENT, seconds=DONE_SECONDS))
+    assert answer.status_code == HTTPStatus.OK, answer.text
     result = answer.json()
     assert (result["status"], result["url"], result["md5"], result["size"]) == ("done", url, md5, len(BODY))
     # The mail follows the result by a moment.

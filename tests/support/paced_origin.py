@@ -1,0 +1,90 @@
+"""An origin for whole processes: files of any size from one block, at a pace, with ranges; it counts what it sends."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+PIECE = 65_536
+
+
+@dataclass
+class PacedOrigin:
+    """Serves ``block`` over and over, ``size`` bytes in all, at ``rate`` bytes per second; None is as fast as it goes.
+
+    ``starts`` has the first byte of every answer, ``sent`` how many bytes went out in all. While ``held`` is set
+    nothing more is sent.
+    """
+
+    block: bytes
+    size: int
+    rate: float | None = None
+    starts: list[int] = field(default_factory=list)
+    sent: int = 0
+    held: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        origin = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                with suppress(OSError):  # the client may go away, or be killed
+                    origin._answer(self)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
+                pass
+
+        self._stopping = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stopping.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}/file.bin"
+
+    @property
+    def md5(self) -> str:
+        digest = hashlib.md5()
+        for _ in range(self.size // len(self.block)):
+            digest.update(self.block)
+        digest.update(self.block[: self.size % len(self.block)])
+        return digest.hexdigest()
+
+    def _answer(self, handler: BaseHTTPRequestHandler) -> None:
+        asked = re.fullmatch(r"bytes=([0-9]+)-", handler.headers.get("Range", ""))
+        at = int(asked[1]) if asked else 0
+        handler.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
+        if asked:
+            handler.send_header("Content-Range", f"bytes {at}-{self.size - 1}/{self.size}")
+        handler.send_header("ETag", '"one version"')
+        handler.send_header("Content-Length", str(self.size - at))
+        handler.end_headers()
+        self.starts.append(at)
+        block = memoryview(self.block)
+        while at < self.size and not self._stopping.is_set():
+            while self.held.is_set() and not self._stopping.wait(0.02):
+                pass
+            inside = at % len(block)
+            piece = block[inside : inside + min(PIECE if self.rate else len(block), self.size - at)]
+            handler.wfile.write(piece)
+            at += len(piece)
+            self.sent += len(piece)
+            if self.rate:
+                time.sleep(len(piece) / self.rate)

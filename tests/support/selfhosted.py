@@ -1,0 +1,167 @@
+"""The self-hosted service as its user starts, watches and ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from email import message_from_bytes, policy
+from typing import TYPE_CHECKING, Any, Self
+
+from scripts.sam_build import ROOT
+from scripts.sam_local import free_port
+from tests.support.web import Answer, ServerClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from email.message import EmailMessage
+    from pathlib import Path
+
+# Importing FastAPI takes a second; a machine that runs other things takes a few.
+START_SECONDS = 30.0
+# What `make run` opens, and a lease that a test can wait for: LEASE_SECONDS must outlast the other three.
+SETTINGS = {
+    "ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+    "CHECKPOINT_SECONDS": "0.25",
+    "CONNECT_TIMEOUT": "0.75",
+    "READ_TIMEOUT": "2",
+    "LEASE_SECONDS": "3.5",
+}
+
+
+class SelfHosted:
+    """``python -m selfhost.server`` in ``folder``, as the leader of a process group, like a job of a shell."""
+
+    def __init__(self, folder: Path, command: Sequence[str] = (), **settings: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.command = list(command) or [sys.executable, "-m", "selfhost.server"]
+        self.settings = {"PORT": str(self.port), **SETTINGS, **settings}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        worker = self.worker()
+        for pid in [self.process.pid, *([worker] if worker else [])]:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        self.process.wait()
+
+    def start(self, *, expect: str = "Ctrl-C") -> None:
+        """Start and wait for the banner."""
+        self._log = self.folder / f"output-{time.monotonic_ns()}.txt"
+        clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        with self._log.open("wb") as sink:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=self.folder,
+                env={**clean, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **self.settings},
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(lambda: expect in self.output or self.process.poll() is not None, START_SECONDS, lambda: self.output)
+        assert self.process.poll() is None, self.output
+
+    @property
+    def base(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def output(self) -> str:
+        """What a person saw on the terminal since the last start."""
+        return self._log.read_text()
+
+    def worker(self) -> int | None:
+        """The process id of the embedded worker, None when there is none."""
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+        for line in listed.stdout.splitlines():
+            pid, parent, arguments = line.split(None, 2)
+            if "selfhost.worker" in arguments and (
+                int(parent) == self.process.pid or _group(int(parent)) == self.process.pid
+            ):
+                return int(pid)
+        return None
+
+    def running_worker(self, *, other_than: int = 0) -> int:
+        """The process id of the embedded worker, once there is one."""
+        wait_until(lambda: self.worker() not in (None, other_than), START_SECONDS, lambda: self.output)
+        worker = self.worker()
+        assert worker is not None
+        return worker
+
+    def submit(self, url: str, email: str = "") -> str:
+        """Submit and return the id."""
+        answer = ServerClient(self.port).post(f"url={url}" + (f"&email={email}" if email else ""))
+        assert answer.status == 202, answer.body
+        task_id: str = answer.json()["id"]
+        return task_id
+
+    def check(self, task_id: str) -> Answer:
+        return ServerClient(self.port).request("GET", f"/check?id={task_id}")
+
+    def bytes_hashed(self, task_id: str) -> int:
+        """How far /check says the task is, its size once it is done."""
+        told = self.check(task_id).json()
+        count: int = told["size"] if told["complete"] else told["progress"]["bytes"]
+        return count
+
+    def finished(self, task_id: str, seconds: float = 30.0) -> dict[str, Any]:
+        """The final answer of /check."""
+        wait_until(lambda: self.check(task_id).status != 202, seconds, lambda: self.output)
+        told: dict[str, Any] = json.loads(self.check(task_id).body)
+        return told
+
+    def mails(self) -> list[EmailMessage]:
+        paths = sorted((self.folder / "outbox").glob("*.eml"))
+        return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in paths]  # type: ignore[misc]
+
+    def end(self, number: int = signal.SIGINT, *, group: bool = True, times: int = 1) -> float:
+        """Send the signal, wait for the end, return how many seconds it took."""
+        started = time.monotonic()
+        for again in range(times):
+            if again:
+                time.sleep(0.15)
+            with suppress(ProcessLookupError):
+                (os.killpg if group else os.kill)(self.process.pid, number)
+        self.process.wait(20)
+        return time.monotonic() - started
+
+
+def wait_until(true: Callable[[], bool], seconds: float, why: Callable[[], object]) -> None:
+    """Return when ``true``; fail with ``why`` after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, why()
+        time.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def peak_mebibytes(pid: int) -> float:
+    """The most memory that the process ever held, by Linux's own count (proc(5), VmHWM)."""
+    with open(f"/proc/{pid}/status") as status:  # noqa: PTH123 (no Path needed for what is no file)
+        found = re.search(r"VmHWM:\s+(\d+) kB", status.read())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
