@@ -69,10 +69,9 @@ def curl(line: str) -> tuple[int, str]:
     return int(status), body
 
 
-def half_way(service: SelfHosted, origin: PacedOrigin, task_id: str) -> int:
-    """Wait until a third is checkpointed; return how much."""
+def half_way(service: SelfHosted, origin: PacedOrigin, task_id: str) -> None:
+    """Wait until a third is checkpointed."""
     wait_until(lambda: service.bytes_hashed(task_id) > origin.size / 3, 30, lambda: service.output)
-    return service.bytes_hashed(task_id)
 
 
 def clean(output: str) -> bool:
@@ -134,7 +133,6 @@ def test_the_banner_tells_where_everything_is_and_what_to_type(service: SelfHost
     assert "outbox/" in shown
     assert (service.folder / "outbox").is_dir()
     [line] = [line.strip() for line in shown.splitlines() if line.strip().startswith("curl ")]
-    # Without the internet the line cannot be followed to its end, but it must be accepted or refused for the name alone.
     assert re.fullmatch(rf"curl -d url=https://\S+ http://127\.0\.0\.1:{service.port}/submit", line)
     # The banner, and nothing of the libraries.
     assert shown.strip().startswith("urlsum listens")
@@ -157,7 +155,7 @@ def test_a_stop_in_the_middle_is_quick_and_quiet_and_the_next_start_goes_on(
     assert not alive(worker)
     assert clean(service.output), service.output
     assert "started again" not in service.output
-    sent = slow.sent
+    sent, slow.rate = slow.sent, None
     service.start()
     told = service.finished(task_id)
     assert told["md5"] == slow.md5
@@ -181,6 +179,7 @@ def test_neither_a_silent_origin_nor_a_silent_client_delays_the_stop(service: Se
     assert not alive(worker)
     assert "Traceback" not in service.output, service.output
     slow.held.clear()
+    slow.rate = None
     service.start()
     assert service.finished(task_id)["md5"] == slow.md5
     assert slow.starts[1] > slow.size / 3
@@ -194,7 +193,7 @@ def test_a_killed_worker_is_started_again_and_rereads_at_most_one_interval(
         worker = service.running_worker()
         half_way(service, slow, task_id)
         os.kill(worker, signal.SIGKILL)
-        sent = slow.sent
+        sent, slow.rate = slow.sent, None
         service.running_worker(other_than=worker)
         assert service.finished(task_id)["md5"] == slow.md5
         assert "the worker ended with status -9 and is started again" in service.output
@@ -211,6 +210,7 @@ def test_a_killed_server_takes_its_worker_along_and_loses_nothing(service: SelfH
     half_way(service, slow, task_id)
     service.end(signal.SIGKILL, group=False)
     wait_until(lambda: not alive(worker), STOP_SECONDS, lambda: service.output)
+    slow.rate = None
     service.start()
     assert service.finished(task_id)["md5"] == slow.md5
     assert slow.starts[1] > slow.size / 3

@@ -122,7 +122,7 @@ class SelfHosted:
 
     def mails(self) -> list[EmailMessage]:
         paths = sorted((self.folder / "outbox").glob("*.eml"))
-        return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in paths]  # type: ignore[misc]
+        return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in paths]
 
     def end(self, number: int = signal.SIGINT, *, group: bool = True, times: int = 1) -> float:
         """Send the signal, wait for the end, return how many seconds it took."""
