@@ -8,7 +8,9 @@ SAM := $(SAM_VENV)/bin/sam
 PORT ?= 5000
 # Arguments for pytest: make test ARGS="tests/unit -k guard"
 ARGS ?=
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Errors are shown, progress and warnings about an index are not.
+PIP_OPTIONS := --quiet --quiet --disable-pip-version-check
+PIP := $(BIN)/python -m pip install $(PIP_OPTIONS)
 
 export SAM_CLI_TELEMETRY := 0
 
@@ -39,7 +41,7 @@ $(VENV)/.installed-dev: requirements.txt $(VENV)/.installed
 $(SAM): requirements-sam.txt
 	@echo "Creating $(SAM_VENV) for the SAM CLI …"
 	@$(PYTHON) -m venv $(SAM_VENV)
-	@$(SAM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-sam.txt
+	@$(SAM_VENV)/bin/python -m pip install $(PIP_OPTIONS) -r requirements-sam.txt
 	@touch $@
 
 install: $(VENV)/.installed ## Create .venv with the pinned requirements of the service

@@ -56,13 +56,14 @@ class Worker:
         while not self.stopping.is_set():
             free = SLOTS - len(self.running)
             try:
-                # A table queue offers a row until it is claimed, so those being worked on may come again.
-                deliveries = self.ports.queue.receive(SLOTS, wait=POLL_SECONDS) if free else []
+                # No more than can be begun: a message that is taken and left waits for its visibility time-out.
+                deliveries = self.ports.queue.receive(free, wait=POLL_SECONDS) if free else []
             except Unavailable as exc:
                 log.warning("%s; looking again in %g s", exc, PAUSE_SECONDS)
                 self.stopping.wait(PAUSE_SECONDS)
                 continue
-            fresh = [delivery for delivery in deliveries if delivery.body not in self.running][:free]
+            # A table queue offers a row until it is claimed, so those being worked on may come again.
+            fresh = [delivery for delivery in deliveries if delivery.body not in self.running]
             for delivery in fresh:
                 self.running[delivery.body] = self.pool.submit(self._work, delivery)
             if not fresh:
@@ -80,6 +81,8 @@ class Worker:
                 self.stopping.wait(PAUSE_SECONDS)
             else:
                 self.ports.queue.delete(delivery)
+        except Unavailable as exc:  # the queue, which was to delete it; it comes again, to no effect
+            log.warning("delivery %s: %s", delivery.message_id, exc)
         except Exception:
             log.exception("delivery %s", delivery.message_id)
             self.stopping.wait(PAUSE_SECONDS)

@@ -30,6 +30,8 @@ log = logging.getLogger("urlsum.hash_worker")
 # Kept free before the runtime's own time-out: for the last checkpoint, the message to the next invocation or the
 # result and its mail, each of which is bounded by the time-outs of its client.
 MARGIN_SECONDS = 30.0
+# How much of a message is logged; one of urlsum's own has 46 characters.
+MESSAGE_CHARACTERS = 100
 
 
 class Context(Protocol):
@@ -58,7 +60,9 @@ def process(event: dict[str, Any], context: Context, *, ports: Callable[[], Port
         except Exception as exc:
             # The processor turns this into "deliver it again" without a word of its own.
             expected = isinstance(exc, UrlsumError)
-            log.warning("%s: %s: %s", record.body, type(exc).__name__, exc, exc_info=None if expected else exc)
+            # A task's message is shorter; what else may lie in a queue must not fill the log.
+            said = record.body[:MESSAGE_CHARACTERS]
+            log.warning("%s: %s: %s", said, type(exc).__name__, exc, exc_info=None if expected else exc)
             raise
         if task is not None:
             log.info("task %s: %s at %d bytes", task.id, task.status, task.offset)

@@ -96,9 +96,19 @@ class MemoryQueue:
         self._check()
         self._given.pop(delivery.receipt, None)
 
+    @property
+    def given(self) -> int:
+        """How many deliveries are out and not deleted."""
+        return len(self._given)
+
+    @property
+    def waiting(self) -> int:
+        """How many messages nobody has received."""
+        return len(self._messages)
+
     def redeliver(self) -> None:
         """What was received and not deleted comes again, as after a visibility time-out."""
-        for given in self._given.values():
+        for given in list(self._given.values()):
             self._messages.append(Delivery(given.message_id, given.receipt, given.body, given.receive_count + 1))
         self._given.clear()
 

@@ -1,0 +1,118 @@
+"""The worker's code with ports in memory, and Lambda's events as AWS documents them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions.hash_worker.app import process
+from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.synthetic import Clock, SyntheticSource
+from tests.support.tables import new_task
+from urlsum import wiring
+from urlsum.errors import TableUnavailable
+from urlsum.queues import encode
+from urlsum.settings import Settings
+from urlsum.task import Mail, Task
+
+if TYPE_CHECKING:
+    from urlsum.wiring import Ports
+
+# The example of https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, whole.
+DOCUMENTED = {
+    "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",
+    "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...",
+    "body": "Test message.",
+    "attributes": {
+        "ApproximateReceiveCount": "1",
+        "SentTimestamp": "1545082649183",
+        "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+        "ApproximateFirstReceiveTimestamp": "1545082649185",
+    },
+    "messageAttributes": {},
+    "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+    "eventSource": "aws:sqs",
+    "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:my-queue",
+    "awsRegion": "us-east-2",
+}
+EMAIL = "secret.person@abc.ru"
+SIGNATURE = "X-Amz-Signature=5ec2e7"
+URL = f"https://o.example/a.bam?{SIGNATURE}"
+
+
+def record(body: str, message_id: str) -> dict[str, Any]:
+    """One record as Lambda delivers it."""
+    return {**DOCUMENTED, "messageId": message_id, "body": body}
+
+
+class FlakyTaskTable(MemoryTaskTable):
+    """Does not answer when it is asked for one of ``silent``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent: set[str] = set()
+
+    def get(self, task_id: str) -> Task:
+        if task_id in self.silent:
+            raise TableUnavailable("the table does not answer")
+        return super().get(task_id)
+
+
+@dataclass
+class Context:
+    """Lambda's context, with so many seconds left."""
+
+    seconds: float = 300.0
+
+    def get_remaining_time_in_millis(self) -> int:
+        return round(self.seconds * 1000)
+
+
+class Bay:
+    """A worker's ports; every piece of ``source`` takes a second."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.table = FlakyTaskTable()
+        self.queue = MemoryQueue()
+        self.mailer = MemoryMailer()
+        self.source = SyntheticSource(b"x" * 100_000, self.clock)
+        self.settings = Settings()
+
+    def ports(self) -> Ports:
+        wired = wiring.wire(self.settings)
+        return replace(
+            wired,
+            table=self.table,
+            queue=self.queue,
+            mailer=self.mailer,
+            origin=self.source,  # type: ignore[arg-type] # a Source is all that is asked of it
+            clock=self.clock,
+            monotonic=self.clock,
+        )
+
+    def add(self, **changes: Any) -> Task:
+        now = self.clock()
+        given = {"url": URL, "email": EMAIL, "mail": Mail.PENDING, "created_at": now, "updated_at": now, "due_at": now}
+        task = new_task(**{**given, **changes})
+        self.table.add(task)
+        return task
+
+    def process(self, *bodies: str, seconds: float = 300.0) -> list[str]:
+        """Hand a batch over; return the ids of what must come again. Messages are called 0, 1, and so on."""
+        records = [record(body, str(number)) for number, body in enumerate(bodies)]
+        response = process({"Records": records}, Context(seconds), ports=self.ports)
+        assert response.keys() == {"batchItemFailures"}
+        assert all(failure.keys() == {"itemIdentifier"} for failure in response["batchItemFailures"])
+        return [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
+
+    def work_on(self, task: Task, seconds: float = 300.0) -> Task:
+        assert self.process(encode(task.id), seconds=seconds) == []
+        return self.table.get(task.id)
+
+
+@pytest.fixture
+def bay() -> Bay:
+    return Bay()

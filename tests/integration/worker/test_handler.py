@@ -1,0 +1,208 @@
+"""The hash_worker function: what it gives back, when it stops, and what it lets be read."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions.hash_worker.app import MARGIN_SECONDS
+from scripts.sam_build import ROOT
+from tests.integration.worker.conftest import DOCUMENTED, EMAIL, SIGNATURE, Bay
+from urlsum.errors import Incomplete, MailRefused, MailUnavailable, QueueUnavailable
+from urlsum.queues import Delivery, encode, lambda_record
+from urlsum.task import Mail, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_only_what_must_come_again_is_given_back(bay: Bay) -> None:
+    good, held, silent, settled = bay.add(), bay.add(), bay.add(), bay.add(status=Status.DONE, mail=Mail.SENT)
+    bay.table.save(held.claimed(bay.clock(), 90), over=held)
+    bay.table.silent = {silent.id}
+    poison = ["no JSON", json.dumps({"task": good.id}), "[]"]
+    bodies = [*poison, encode(held.id), encode(good.id), encode(silent.id), encode(settled.id), encode("unknown")]
+    assert bay.process(*bodies) == ["0", "1", "2", "3", "5"]
+    assert bay.table.get(good.id).md5 == bay.source.md5
+    assert len(bay.mailer.letters) == 1
+
+
+def test_a_batch_that_fails_whole_is_given_back_and_does_not_raise(bay: Bay) -> None:
+    # An exception would be an error of the function, and an alarm; the records come again either way.
+    bay.table.down = True
+    assert bay.process(encode("one"), encode("two")) == ["0", "1"]
+
+
+def test_a_next_slice_that_could_not_be_asked_for_brings_the_message_again(bay: Bay) -> None:
+    task = bay.add()
+    bay.queue.down = True
+    assert bay.process(encode(task.id), seconds=MARGIN_SECONDS + 20) == ["0"]
+    assert bay.table.get(task.id).offset > 0
+    with pytest.raises(QueueUnavailable):
+        bay.queue.receive(1, wait=0)
+
+
+@pytest.mark.parametrize(
+    ("remaining", "slice_seconds", "worked"),
+    [
+        (300, 240, 240),  # as deployed: the slice is what ends it
+        (250, 240, 250 - MARGIN_SECONDS),  # a late start: what is left does
+        (300, 60, 60),
+        (MARGIN_SECONDS, 240, 0),
+        (1, 240, 0),
+    ],
+)
+def test_a_slice_ends_a_margin_before_lambda_does(
+    bay: Bay, remaining: float, slice_seconds: float, worked: float
+) -> None:
+    bay.source.content *= 10
+    bay.settings = bay.settings.model_copy(update={"slice_seconds": slice_seconds})
+    started = bay.clock()
+    task = bay.work_on(bay.add(), remaining)
+    assert bay.clock() - started == worked
+    assert (task.status, task.lease_until) == (Status.RUNNING, 0.0)
+    assert task.offset == int(worked) * bay.source.piece // 64 * 64
+    assert bay.queue.sent == [(task.id, 0.0)]
+
+
+def test_slices_add_up_to_the_one_digest(bay: Bay) -> None:
+    task = bay.add()
+    for _ in range(20):
+        if bay.work_on(task, MARGIN_SECONDS + 7).complete:
+            break
+    stored = bay.table.get(task.id)
+    assert (stored.status, stored.md5) == (Status.DONE, bay.source.md5)
+    assert len(bay.source.opened) == 15  # 100 pieces, 7 at a time
+    assert len(bay.mailer.letters) == 1
+
+
+def test_self_hosted_records_are_lambdas_in_shape() -> None:
+    made = lambda_record(Delivery(message_id="m", receipt="r", body=encode("x"), receive_count=3))
+    assert made.keys() <= DOCUMENTED.keys()
+    for name, value in made.items():
+        assert type(value) is type(DOCUMENTED[name])
+    assert made["attributes"].keys() <= DOCUMENTED["attributes"].keys()  # type: ignore[attr-defined]
+    assert all(isinstance(value, str) for value in made["attributes"].values())
+    assert made["eventSource"] == DOCUMENTED["eventSource"]
+
+
+def done(bay: Bay) -> None:
+    bay.work_on(bay.add())
+
+
+def cut(bay: Bay) -> None:
+    def fault(offset: int) -> None:
+        raise Incomplete("https://o.example/a.bam?…: cut")
+
+    bay.source.fault = fault
+    bay.work_on(bay.add())
+
+
+def bug(bay: Bay) -> None:
+    def fault(offset: int) -> None:
+        raise ZeroDivisionError
+
+    bay.source.fault = fault
+    bay.work_on(bay.add())
+
+
+def refused_mail(bay: Bay) -> None:
+    bay.mailer.refuse_with = MailRefused("the mail server said to the recipient: 550 unknown")
+    bay.work_on(bay.add())
+
+
+def late_mail(bay: Bay) -> None:
+    bay.mailer.refuse_with = MailUnavailable("the mail server does not answer")
+    bay.work_on(bay.add())
+
+
+def silent_table(bay: Bay) -> None:
+    task = bay.add()
+    bay.table.silent = {task.id}
+    assert bay.process(encode(task.id)) == ["0"]
+
+
+def poison(bay: Bay) -> None:
+    # Nobody but an operator can put this there; whatever it is, it must not fill the log.
+    assert bay.process("x" * 150 + EMAIL + SIGNATURE) == ["0"]
+
+
+@pytest.mark.parametrize("happens", [done, cut, bug, refused_mail, late_mail, silent_table, poison])
+def test_logs_name_the_task_and_nothing_that_is_private(
+    bay: Bay, caplog: pytest.LogCaptureFixture, happens: Callable[[Bay], None]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    happens(bay)
+    assert caplog.text
+    assert EMAIL not in caplog.text
+    assert SIGNATURE not in caplog.text
+    if bay.table.tasks:
+        assert all(task_id in caplog.text for task_id in bay.table.tasks)
+
+
+# Settings are read when the module is imported, as on Lambda; hence a process of its own.
+ON_LAMBDA = """
+from types import SimpleNamespace
+from functions.hash_worker.app import handler
+from tests.integration.worker.conftest import Bay, record
+from urlsum.errors import Incomplete
+from urlsum.queues import encode
+bay = Bay()
+def cut(offset):
+    if len(bay.source.opened) > 1:
+        raise Incomplete("cut")
+bay.source.fault = cut
+bodies = [encode(bay.add().id), encode(bay.add().id), "poison"]
+context = SimpleNamespace(
+    function_name="hash_worker", memory_limit_in_mb=1769, aws_request_id="request-1",
+    invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:hash_worker",
+    get_remaining_time_in_millis=lambda: 300_000,
+)
+event = {"Records": [record(body, str(number)) for number, body in enumerate(bodies)]}
+print(handler(event, context, ports=bay.ports) == {"batchItemFailures": [{"itemIdentifier": "2"}]})
+"""
+
+
+def run_on_lambda(**environment: str) -> list[str]:
+    variables = {"AWS_LAMBDA_FUNCTION_NAME": "hash_worker", "POWERTOOLS_SERVICE_NAME": "hash_worker", **environment}
+    ran = subprocess.run(
+        [sys.executable, "-c", ON_LAMBDA],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "TASKS_TABLE": "tasks", "AWS_DEFAULT_REGION": "eu-central-1", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    return ran.stdout.splitlines()
+
+
+def test_on_lambda_logs_and_metrics_are_json_lines() -> None:
+    *lines, answered = run_on_lambda()
+    assert answered == "True"
+    told: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    [metrics] = [line for line in told if "_aws" in line]
+    [definition] = metrics["_aws"]["CloudWatchMetrics"]
+    assert (definition["Namespace"], definition["Dimensions"]) == ("urlsum", [["service"]])
+    units = {metric["Name"]: metric["Unit"] for metric in definition["Metrics"]}
+    assert units == {"SliceSeconds": "Seconds", "Done": "Count", "BytesHashed": "Bytes"}
+    assert (metrics["service"], metrics["Done"], metrics["BytesHashed"]) == ("hash_worker", [1.0], [100_000.0])
+    assert len(metrics["SliceSeconds"]) == 2
+    logs = [line for line in told if "_aws" not in line]
+    # Each says which invocation it belongs to.
+    assert {line["function_request_id"] for line in logs} == {"request-1"}
+    levels = [line["level"] for line in logs]
+    assert levels.count("WARNING") == 1  # the poison
+    assert any("done at 100000 bytes" in line["message"] for line in logs)
+
+
+def test_off_lambda_there_are_no_metrics(bay: Bay, capsys: pytest.CaptureFixture[str]) -> None:
+    bay.work_on(bay.add())
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,208 @@
+"""The self-hosted worker's loop: several tasks at once, outages survived, a quick stop that loses nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from selfhost import worker as selfhost_worker
+from selfhost.worker import GRACE_SECONDS, SLOTS, Worker
+from tests.support.synthetic import SyntheticSource
+from urlsum.errors import QueueUnavailable
+from urlsum.settings import Settings
+from urlsum.task import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.integration.worker.conftest import Bay
+    from urlsum.queues import Delivery
+
+SECONDS = 10.0
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selfhost_worker, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(selfhost_worker, "POLL_SECONDS", 0.02)
+
+
+class WorkerClock:
+    """The worker's own clock, which a source may try to move."""
+
+    now = 0.0
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def __call__(self) -> float:
+        return self._worker.monotonic()
+
+
+class Shop:
+    """A worker on ports in memory; ``gate`` holds every piece of every file back until it is set."""
+
+    def __init__(self, bay: Bay) -> None:
+        self.bay = bay
+        self.bay.clock.now = time.time()
+        self.gate = threading.Event()
+        self.at_once = 0
+        self.most_at_once = 0
+        self.worker = Worker(Settings())
+        self.source = SyntheticSource(b"x" * 100_000, WorkerClock(self.worker), fault=self._piece)  # type: ignore[arg-type] # a clock, too
+        wired = bay.ports()
+        self.worker.ports = replace(wired, origin=self.source, clock=time.time, monotonic=self.worker.monotonic)  # type: ignore[arg-type]
+        self._lock = threading.Lock()
+
+    def submit(self) -> str:
+        task = self.bay.add()
+        self.bay.queue.send(task.id)
+        return task.id
+
+    def status(self, task_id: str) -> Status:
+        return self.bay.table.get(task_id).status
+
+    @contextmanager
+    def open(self) -> Iterator[threading.Thread]:
+        thread = threading.Thread(target=self.worker.run)
+        thread.start()
+        try:
+            yield thread
+        finally:
+            self.worker.stop()
+            self.gate.set()
+            thread.join()
+            self.worker.pool.shutdown()
+
+    def _piece(self, offset: int) -> None:
+        with self._lock:
+            self.at_once += 1
+            self.most_at_once = max(self.at_once, self.most_at_once)
+        self.gate.wait()
+        with self._lock:
+            self.at_once -= 1
+
+
+@pytest.fixture
+def shop(bay: Bay) -> Shop:
+    return Shop(bay)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_as_many_tasks_as_there_are_slots_run_at_once_and_no_more(shop: Shop) -> None:
+    tasks = [shop.submit() for _ in range(SLOTS + 3)]
+    with shop.open():
+        until(lambda: shop.at_once == SLOTS)
+        time.sleep(0.2)
+        assert shop.most_at_once == SLOTS
+        shop.gate.set()
+        until(lambda: all(shop.status(task_id) is Status.DONE for task_id in tasks))
+    assert len(shop.bay.mailer.letters) == len(tasks)
+    assert shop.most_at_once <= SLOTS
+    shop.bay.queue.redeliver()
+    assert shop.bay.queue.receive(10, wait=0) == []  # each was deleted
+
+
+def test_a_long_file_does_not_hold_up_short_ones(shop: Shop) -> None:
+    long_one = shop.submit()
+    with shop.open():
+        until(lambda: shop.at_once == 1)
+        shop.source.fault = lambda offset: None
+        short_one = shop.submit()
+        until(lambda: shop.status(short_one) is Status.DONE)
+        assert shop.status(long_one) is Status.RUNNING
+
+
+def test_an_outage_is_survived_and_said(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "urlsum")
+    shop.gate.set()
+    task_id = shop.submit()
+    shop.bay.queue.down = True
+    with shop.open() as thread:
+        until(lambda: "the queue does not answer; looking again" in caplog.text)
+        assert thread.is_alive()
+        shop.bay.queue.down = False
+        until(lambda: shop.status(task_id) is Status.DONE)
+
+
+def test_a_delivery_that_must_come_again_is_not_deleted(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.gate.set()
+    task_id = shop.submit()
+    shop.bay.table.silent = {task_id}
+    with shop.open():
+        until(lambda: "TableUnavailable" in caplog.text)
+        time.sleep(0.2)
+        assert shop.bay.queue.given == 1
+        shop.bay.table.silent = set()
+        until(lambda: settled(shop, task_id))
+
+
+def test_a_queue_that_fails_at_the_delete_costs_a_second_delivery_and_no_second_mail(
+    shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.gate.set()
+    task_id = shop.submit()
+    delete = shop.bay.queue.delete
+    failures = [QueueUnavailable("the queue does not answer")]
+
+    def failing(delivery: Delivery) -> None:
+        if failures:
+            raise failures.pop()
+        delete(delivery)
+
+    monkeypatch.setattr(shop.bay.queue, "delete", failing)
+    with shop.open():
+        until(lambda: "the queue does not answer" in caplog.text)
+        until(lambda: settled(shop, task_id))
+    assert len(shop.bay.mailer.letters) == 1
+
+
+def settled(shop: Shop, task_id: str) -> bool:
+    """Whether the task is done and its message deleted; if not, the message's visibility time-out ends."""
+    queue = shop.bay.queue
+    if shop.status(task_id) is Status.DONE and queue.given == 0 and queue.waiting == 0:
+        return True
+    time.sleep(0.2)
+    queue.redeliver()
+    return False
+
+
+def test_stopping_checkpoints_and_gives_every_lease_back(shop: Shop) -> None:
+    tasks = [shop.submit() for _ in range(SLOTS)]
+    shop.source.fault = lambda offset: time.sleep(0.02)  # two seconds for the whole file
+    with shop.open() as thread:
+        until(lambda: len(shop.source.opened) == SLOTS)
+        time.sleep(0.3)
+        shop.worker.stop()
+        started = time.monotonic()
+        thread.join(GRACE_SECONDS)
+        assert time.monotonic() - started < GRACE_SECONDS
+    for task_id in tasks:
+        task = shop.bay.table.get(task_id)
+        assert (task.status, task.lease_until) == (Status.RUNNING, 0.0)
+        assert 0 < task.offset < 100_000
+        assert task.due_at is not None
+        assert task.due_at <= time.time()
+
+
+def test_what_does_not_stop_is_left_to_its_lease(shop: Shop) -> None:
+    task_id = shop.submit()
+    with shop.open() as thread:
+        until(lambda: shop.at_once == 1)
+        shop.worker.stop()
+        started = time.monotonic()
+        thread.join(SECONDS)
+        assert GRACE_SECONDS <= time.monotonic() - started < GRACE_SECONDS + 0.4
+        assert shop.bay.table.get(task_id).lease_until > time.time()
