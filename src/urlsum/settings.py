@@ -17,6 +17,8 @@ Network = IPv4Network | IPv6Network
 Seconds = Annotated[float, Field(gt=0)]
 HIGHEST_PORT = 65535
 Port = Annotated[int, Field(ge=1, le=HIGHEST_PORT)]
+# What holds a password, and so is neither quoted in errors nor shown by repr().
+SECRET = frozenset({"MAIL_PASSWORD", "DATABASE_URI", "REDIS_URL"})
 
 
 class Settings(BaseSettings):
@@ -28,13 +30,13 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
     # Tables
-    database_uri: str = "sqlite:///data/urlsum.db"
+    database_uri: Annotated[str, Field(repr=False)] = "sqlite:///data/urlsum.db"
     tasks_table: str | None = None
     task_ttl_days: Annotated[int, Field(ge=1)] = 30
 
     # Queues
     tasks_queue_url: str | None = None
-    redis_url: str | None = None
+    redis_url: Annotated[str | None, Field(repr=False)] = None
 
     # Mail
     mail_backend: Literal["ses", "smtp", "outbox"] = "outbox"
@@ -123,6 +125,5 @@ def load() -> Settings:
         error = exc.errors()[0]
         name = str(error["loc"][0]).upper() if error["loc"] else ""
         reason = error["msg"].removeprefix("Value error, ")
-        # The value of a secret is not shown; pydantic masks it only once it is parsed.
-        shown = "" if not name or "PASSWORD" in name else f" (it is {error['input']!r})"
+        shown = "" if not name or name in SECRET else f" (it is {error['input']!r})"
         raise SettingsError(f"{name}: {reason}{shown}" if name else reason) from None
