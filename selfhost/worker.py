@@ -56,19 +56,19 @@ class Worker:
         while not self.stopping.is_set():
             free = SLOTS - len(self.running)
             try:
-                # No more than can be begun: a message that is taken and left waits for its visibility time-out.
+                # No more than there is room for: what is received and not worked on is hidden from the others.
                 deliveries = self.ports.queue.receive(free, wait=POLL_SECONDS) if free else []
             except Unavailable as exc:
                 log.warning("%s; looking again in %g s", exc, PAUSE_SECONDS)
                 self.stopping.wait(PAUSE_SECONDS)
                 continue
-            # A table queue offers a row until it is claimed, so those being worked on may come again.
-            fresh = [delivery for delivery in deliveries if delivery.body not in self.running]
+            # A table queue offers a row until it is claimed, so one that is being worked on may come again.
+            fresh = [delivery for delivery in deliveries if delivery.receipt not in self.running]
             for delivery in fresh:
-                self.running[delivery.body] = self.pool.submit(self._work, delivery)
+                self.running[delivery.receipt] = self.pool.submit(self._work, delivery)
             if not fresh:
                 self.stopping.wait(POLL_SECONDS)
-            self.running = {body: future for body, future in self.running.items() if not future.done()}
+            self.running = {receipt: future for receipt, future in self.running.items() if not future.done()}
         until = time.monotonic() + GRACE_SECONDS
         while any(not future.done() for future in self.running.values()) and time.monotonic() < until:
             time.sleep(0.02)
