@@ -166,6 +166,14 @@ def test_a_stop_in_the_middle_is_quick_and_quiet_and_the_next_start_goes_on(
     wait_until(lambda: len(service.mails()) == 1, 10, lambda: service.output)
 
 
+def test_a_stop_while_the_worker_still_starts_is_as_quiet(service: SelfHosted) -> None:
+    worker = service.running_worker()
+    assert service.end() < STOP_SECONDS
+    assert service.process.returncode == 0
+    assert not alive(worker)
+    assert clean(service.output), service.output
+
+
 def test_neither_a_silent_origin_nor_a_silent_client_delays_the_stop(service: SelfHosted, slow: PacedOrigin) -> None:
     task_id = service.submit(slow.url)
     worker = service.running_worker()
