@@ -63,13 +63,9 @@ class EmbeddedWorker:
     def stop(self) -> None:
         """Return when the worker has ended, WORKER_STOP_SECONDS after it was first asked to at the latest."""
         self.ask_to_stop()
-        process = self._process
-        if process is None:
-            return
-        try:
-            process.wait(max(0.0, self._stop_by - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
+        self._thread.join(max(0.0, self._stop_by - time.monotonic()))
+        if self._thread.is_alive() and self._process is not None:
+            self._process.kill()
 
     def _supervise(self) -> None:
         command = [sys.executable, "-m", "selfhost.worker", "--embedded"]
@@ -78,6 +74,8 @@ class EmbeddedWorker:
             # session of its own a Ctrl-C reaches the worker through this process only, which then expects its end.
             with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:  # noqa: S603 (all of it is ours)
                 self._process = process
+                if self._stopping.is_set():  # asked while the process was being made
+                    process.terminate()
                 status = process.wait()
             if not self._stopping.is_set():
                 log.warning("the worker ended with status %s and is started again", status)
