@@ -108,10 +108,10 @@ def test_never_delivers_again_what_was_worked_on_and_deleted(rig: QueueRig) -> N
 
 def test_delivers_a_delayed_message_when_its_time_has_come(rig: QueueRig) -> None:
     begin = time.monotonic()
-    rig.submit(delay=1)
+    rig.submit(delay=2)  # a busy machine may take a second over the next line
     assert list(rig.queue.receive(1, wait=0)) == []
     assert len(rig.queue.receive(1, wait=10)) == 1
-    assert 0.9 <= time.monotonic() - begin < 5
+    assert 1.9 <= time.monotonic() - begin < 6
 
 
 def test_takes_a_delay_of_days(rig: QueueRig) -> None:

@@ -14,7 +14,7 @@ import pytest
 from selfhost import worker as selfhost_worker
 from selfhost.worker import GRACE_SECONDS, SLOTS, Worker
 from tests.support.synthetic import SyntheticSource
-from urlsum.errors import QueueUnavailable
+from urlsum.errors import QueueUnavailable, TimedOut
 from urlsum.settings import Settings
 from urlsum.task import Status
 
@@ -195,6 +195,24 @@ def test_stopping_checkpoints_and_gives_every_lease_back(shop: Shop) -> None:
         assert 0 < task.offset < 100_000
         assert task.due_at is not None
         assert task.due_at <= time.time()
+
+
+def test_a_stop_is_not_held_against_the_origin(shop: Shop) -> None:
+    # A read that ends after the clock has leaped seems to have taken for ever.
+    def leap(offset: int) -> None:
+        if offset and not shop.gate.is_set():
+            shop.gate.set()
+            shop.worker.stopping.wait()
+            raise TimedOut("less than 1024 bytes per second came")
+
+    shop.source.fault = leap
+    task_id = shop.submit()
+    with shop.open():
+        until(shop.gate.is_set)
+    task = shop.bay.table.get(task_id)
+    assert (task.status, task.error, task.lease_until) == (Status.RUNNING, None, 0.0)
+    assert task.due_at is not None
+    assert task.due_at <= time.time()
 
 
 def test_what_does_not_stop_is_left_to_its_lease(shop: Shop) -> None:

@@ -68,6 +68,22 @@ def test_the_deadline_hands_over_and_the_next_slice_goes_on() -> None:
     assert desk.source.opened == [0, first.offset, second.offset]
 
 
+def test_a_failure_as_the_time_ends_is_the_next_slices_to_judge() -> None:
+    desk = Desk()
+
+    def stopped(offset: int) -> None:
+        if offset == 20_000:
+            desk.clock.now += 10_000
+            raise errors.TimedOut("nothing came for ever so long")
+
+    desk.source.fault = stopped
+    first = desk.slice(seconds=1000)
+    assert (first.status, first.error, first.lease_until) == (Status.RUNNING, None, 0.0)
+    assert (first.offset, first.due_at) == (20_000 // 64 * 64, desk.clock())
+    desk.source.fault = lambda offset: None
+    assert desk.slice().md5 == desk.source.md5
+
+
 def test_checkpoints_are_written_on_the_way_and_renew_the_lease() -> None:
     desk = Desk()
     writes: list[Task] = []
