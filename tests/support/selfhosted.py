@@ -41,7 +41,7 @@ class SelfHosted:
         self.folder = folder
         self.port = free_port()
         self.command = list(command) or [sys.executable, "-m", "selfhost.server"]
-        self.settings = {"PORT": str(self.port), **SETTINGS, **settings}
+        self.settings = {"PORT": str(self.port), "PYTHONWARNINGS": "error", **SETTINGS, **settings}
 
     def __enter__(self) -> Self:
         self.start()
@@ -62,7 +62,7 @@ class SelfHosted:
             self.process = subprocess.Popen(
                 self.command,
                 cwd=self.folder,
-                env={**clean, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **self.settings},
+                env={**clean, "PYTHONPATH": str(ROOT), **self.settings},
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
