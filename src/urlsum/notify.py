@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.mail import Mailer
-    from urlsum.tables import TaskTable
+    from urlsum.tables import TaskStore
     from urlsum.task import Task
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def mail_delay(attempts: int) -> float:
 def deliver(
     task: Task,
     *,
-    table: TaskTable,
+    table: TaskStore,
     mailer: Mailer,
     public_url: str | None,
     now: Callable[[], float],
@@ -78,7 +78,7 @@ def deliver(
     return _mark(task.mailed(Mail.SENT, now()), task, table, sleep)
 
 
-def _hold(task: Task, table: TaskTable, now: float) -> Task:
+def _hold(task: Task, table: TaskStore, now: float) -> Task:
     """``task`` with a lease that outlasts the sending, or else a second worker would send the mail too."""
     if task.lease_until >= now + LEASE_SECONDS:
         return task
@@ -97,7 +97,7 @@ def _put_off(task: Task, unavailable: MailUnavailable, now: float) -> Task:
     return task.released(now, delay=delay)
 
 
-def _mark(after: Task, before: Task, table: TaskTable, sleep: Callable[[float], None]) -> Task:
+def _mark(after: Task, before: Task, table: TaskStore, sleep: Callable[[float], None]) -> Task:
     # Should a write have been applied although its answer was lost, the next one finds the same fence and status, and
     # writes the same again.
     for pause in MARK_PAUSES_SECONDS:

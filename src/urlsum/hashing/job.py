@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.settings import Settings
-    from urlsum.tables import TaskTable
+    from urlsum.tables import TaskStore
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Source(Protocol):
 class Bench:
     """What a slice works with; ``now`` is the wall clock, ``monotonic`` the one that ``deadline`` is on."""
 
-    table: TaskTable
+    table: TaskStore
     origin: Source
     settings: Settings
     now: Callable[[], float]

@@ -8,15 +8,11 @@ if TYPE_CHECKING:
     from urlsum.task import Task
 
 
-class TaskTable(Protocol):
-    """Keeps tasks, and refuses writes that come too late.
+class TaskStore(Protocol):
+    """What hashing needs of a table: to read a task, and to write it unless somebody else was faster.
 
     Every method raises TableUnavailable when the store does not answer; then nothing is known to have changed.
     """
-
-    def add(self, task: Task) -> None:
-        """Insert a new task. Raises TaskExists when the id is taken."""
-        ...
 
     def get(self, task_id: str) -> Task:
         """The task as last written (a strongly consistent read). Raises TaskNotFound."""
@@ -30,6 +26,14 @@ class TaskTable(Protocol):
         Raises LeaseLost otherwise. Attributes that this version does not know are left as they are, so that
         a newer version may write beside it.
         """
+        ...
+
+
+class TaskTable(TaskStore, Protocol):
+    """Keeps the tasks of a service, and refuses writes that come too late."""
+
+    def add(self, task: Task) -> None:
+        """Insert a new task. Raises TaskExists when the id is taken."""
         ...
 
     def remove(self, task: Task) -> None:

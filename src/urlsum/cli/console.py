@@ -1,0 +1,63 @@
+"""What is written where: results to standard output, everything else to standard error as ``urlsum: …`` lines."""
+
+from __future__ import annotations
+
+import sys
+
+from urlsum.errors import FailureCode
+from urlsum.origin.target import MAX_URL_CHARACTERS
+from urlsum.public import one_line
+
+# What a person can do about a failure, where the origin room's own words do not say it already.
+ADVICE: dict[str, str] = {
+    FailureCode.DNS: "check the spelling of the host, and your network",
+    FailureCode.CONNECT: "check the URL, and whether the host is up",
+    FailureCode.TLS: "for a private certificate authority, set SSL_CERT_FILE to its certificate",
+    FailureCode.HTTP: "check that the URL opens in a browser without signing in; if it does, try again later",
+    FailureCode.PROTOCOL: "take another mirror, or tell the operators of this one",
+    FailureCode.INCOMPLETE: "try again later, or take another mirror",
+    FailureCode.CHANGED: "try again when the file is no longer being written",
+    FailureCode.TIMEOUT: "try again later; READ_TIMEOUT and MIN_BYTES_PER_SECOND set the patience",
+    FailureCode.TOO_LARGE: "raise MAX_BYTES if that is really wanted",
+    FailureCode.REDIRECTS: "use the URL that the file finally has",
+    FailureCode.UNVERIFIABLE: "take another mirror: here the end of the file cannot be told from a cut",
+    FailureCode.INTERNAL: "please report it, with the lines above",
+}
+
+
+class OutputLost(Exception):
+    """Standard output takes no more; ``unread`` when that is because its reader has enough."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"standard output: {error.strerror}")
+        self.unread = isinstance(error, BrokenPipeError)
+
+
+def out(line: str) -> None:
+    """Write a result. Flushed, because the next one may be hours away. Raises OutputLost."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except OSError as exc:
+        raise OutputLost(exc) from exc
+
+
+def tell(text: str) -> None:
+    """Write a message for the person at the terminal, or the log."""
+    sys.stderr.write(f"urlsum: {text}\n")
+    sys.stderr.flush()
+
+
+def failure(url: str, code: str, message: str) -> None:
+    """Say which URL failed, the stable code of why, what happened, and what to do."""
+    tell(f"{printable(url)}: {code}: {one_line(message)}")
+
+
+def printable(url: str) -> str:
+    """``url`` as it may go to a terminal: a list of strangers must not move the cursor."""
+    return url if url.isprintable() else one_line(url, MAX_URL_CHARACTERS)
+
+
+def with_advice(code: FailureCode, message: str) -> str:
+    """``message``, and what to do about it."""
+    return f"{message}; {ADVICE[code]}" if code in ADVICE else message

@@ -1,0 +1,201 @@
+"""Hashing here and now: a worker's slices, one after the other, with a task that lives in this process."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Self
+
+from urlsum.cli import console
+from urlsum.cli.outcome import Outcome
+from urlsum.cli.state import StateFile
+from urlsum.errors import Blocked, FailureCode, InvalidUrl
+from urlsum.hashing.job import Bench, run_slice
+from urlsum.origin.guard import Guard
+from urlsum.origin.http import Origin
+from urlsum.task import Task
+from urlsum.text import human_bytes, shown_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from urlsum.cli.interrupt import Stop
+    from urlsum.cli.outcome import Wanted
+    from urlsum.cli.progress import Meter
+    from urlsum.hashing.job import Source, Stream
+    from urlsum.settings import Settings
+    from urlsum.task import Checkpoint
+
+# Nothing ends this process but its user, so its one slice needs no deadline; threads cannot wait for infinity.
+FOREVER_SECONDS = 10 * 365 * 86_400.0
+# The code of a URL that cannot be read at all, beside those of urlsum.errors.FailureCode.
+INVALID_URL = "invalid_url"
+
+
+class LocalHasher:
+    """Hashes one URL after the other in this process; with ``state``, the one URL that it is given."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        stop: Stop,
+        meter: Meter,
+        state: Path | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._settings = settings
+        self._stop = stop
+        self._meter = meter
+        self._state = state
+        self._sleep = sleep
+        self._guard = Guard(settings)
+        self._origin = Metered(Origin(settings, self._guard, clock=stop.clock), meter)
+        self._table: OneTask | None = None
+
+    def digests(self, wanted: Sequence[Wanted]) -> Iterator[Outcome]:
+        """One outcome for each, in order. Raises Interrupted, and StateError for a state that cannot be used."""
+        for each in wanted:
+            yield self._digest(each.url)
+
+    def how_to_go_on(self) -> str:
+        """What of the interrupted work is kept."""
+        if self._state is None:
+            return "nothing is kept; with --state FILE the next run would go on from here"
+        if self._table is None or not self._table.kept:
+            return "nothing was read yet"
+        return f"{human_bytes(self._table.kept)} are kept in {self._state}: run the same command again to go on"
+
+    def _digest(self, url: str) -> Outcome:
+        self._stop.check()
+        try:
+            self._guard.inspect(url)
+        except InvalidUrl as exc:
+            return Outcome(url, code=INVALID_URL, message=str(exc))
+        except Blocked as exc:
+            return Outcome(url, code=exc.code, message=self._explained(url, exc.code, str(exc)))
+        state = StateFile(self._state, url) if self._state is not None else None
+        self._table = OneTask(_task(url, state.load() if state else None), state)
+        task = self._worked_off(self._table)
+        if task.md5 is not None:
+            self._table.forget()
+            return Outcome(url, task.md5)
+        if task.error is None:
+            raise ValueError(f"{url} failed without a reason")
+        return Outcome(url, code=task.error.code, message=self._explained(url, task.error.code, task.error.message))
+
+    def _worked_off(self, table: OneTask) -> Task:
+        bench = Bench(table, self._origin, self._settings, time.monotonic, self._stop.clock)
+        while True:
+            with self._stop.gracefully():
+                task = run_slice(table.task.id, bench, deadline=time.monotonic() + FOREVER_SECONDS)
+            if task.complete:
+                return task
+            self._stop.check()
+            wait = max((task.due_at or 0.0) - time.monotonic(), 0.0)
+            if task.error is not None:
+                reason = self._without_url(task.url, task.error.message)
+                console.failure(task.url, task.error.code, f"{reason}; trying again in {wait:.0f} s")
+            self._sleep(wait)
+
+    def _explained(self, url: str, code: FailureCode, message: str) -> str:
+        text = console.with_advice(code, self._without_url(url, message))
+        if self._state is not None and self._table is not None and self._table.kept:
+            text += f"; {human_bytes(self._table.kept)} are kept in {self._state} for the next run"
+        return text
+
+    def _without_url(self, url: str, message: str) -> str:
+        """The message of an origin error begins with its URL; on these lines it stands already."""
+        return message.removeprefix(f"{shown_url(url)}: ")
+
+
+class OneTask:
+    """The TaskStore of one task, in memory; its checkpoints go into the state file too, if there is one.
+
+    ``kept`` is the offset in bytes up to which that file keeps it.
+    """
+
+    def __init__(self, task: Task, state: StateFile | None) -> None:
+        self.task = task
+        self.kept = task.offset
+        self._state = state
+
+    def get(self, task_id: str) -> Task:  # noqa: ARG002 - there is but one
+        """The task."""
+        return self.task
+
+    def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:  # noqa: ARG002 - the port's
+        """Take the new state of the task; nobody else can have changed it meanwhile."""
+        before, self.task = self.task, task
+        if task.restarts > before.restarts:
+            console.tell(f"{console.printable(task.url)}: the file changed; it is read from the start again")
+            self.forget()
+        elif task.checkpoint is not None and task.checkpoint != before.checkpoint:
+            self._keep(task.checkpoint)
+
+    def forget(self) -> None:
+        """Remove the state file."""
+        if self._state is not None:
+            self._try(self._state.remove, 0)
+
+    def _keep(self, checkpoint: Checkpoint) -> None:
+        state = self._state
+        if state is not None:
+            self._try(lambda: state.save(checkpoint), checkpoint.offset)
+
+    def _try(self, write: Callable[[], None], offset: int) -> None:
+        try:
+            write()
+        except OSError as exc:
+            # A full disk must not end hours of hashing that needs no disk.
+            console.tell(f"cannot write the state: {exc}")
+        else:
+            self.kept = offset
+
+
+class Metered:
+    """A Source that shows on a meter what is read from its streams."""
+
+    def __init__(self, source: Source, meter: Meter) -> None:
+        self._source = source
+        self._meter = meter
+
+    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> Stream:
+        """Open the file. Raises what the source does."""
+        return _MeteredStream(self._source.open(url, deadline=deadline, resume=resume), url, self._meter)
+
+
+class _MeteredStream:
+    def __init__(self, stream: Stream, url: str, meter: Meter) -> None:
+        self.offset = stream.offset
+        self.size = stream.size
+        self._stream = stream
+        self._meter = meter
+        self._at = stream.offset
+        meter.begin(url, self._at, self.size)
+
+    @property
+    def validator(self) -> str:
+        return self._stream.validator
+
+    def read(self) -> memoryview:
+        piece = self._stream.read()
+        self.size = self._stream.size
+        self._at += len(piece)
+        self._meter.move(self._at, self.size)
+        return piece
+
+    def close(self) -> None:
+        self._meter.end()
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _task(url: str, checkpoint: Checkpoint | None) -> Task:
+    # Times mean nothing to a task that no table keeps; only its claims and waits are on the clock of this process.
+    return Task(id=url, url=url, created_at=0.0, updated_at=0.0, expires_at=0, checkpoint=checkpoint)

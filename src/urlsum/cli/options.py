@@ -1,0 +1,123 @@
+"""The arguments of the command."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from urlsum import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# As the setting CONNECTIONS_PER_ORIGIN allows.
+MOST_CONNECTIONS = 64
+
+DESCRIPTION = """\
+Print the MD5 of files on the internet, without storing them: each is streamed into MD5, over several connections
+where that is faster. A broken connection is taken up again where it broke."""
+
+EPILOG = """\
+examples:
+  urlsum https://example.org/a.bam                  print "<md5>  https://example.org/a.bam", as md5sum does
+  urlsum https://example.org/a https://example.org/b > MD5SUMS
+  urlsum -c MD5SUMS                                 verify each line of that file
+  urlsum --state a.state https://example.org/a.bam  may be interrupted; the same command goes on
+  urlsum --server https://urlsum.example.net URL    let a urlsum service do the reading
+
+exit status:
+  0    every file was hashed and, with -c, is as its line says
+  1    some file could not be hashed, or is another one
+  2    the arguments, a setting or the state file cannot be used; nothing was read
+  130  interrupted (143 by SIGTERM)
+
+settings (environment, or a .env file here):
+  ALLOWED_NETWORKS   networks beside the public internet, like 127.0.0.0/8,::1/128; closed by default
+  ALLOWED_PORTS      ports on the public internet; 80,443,8080,8443 by default
+  SSL_CERT_FILE      a private certificate authority
+  MAX_ATTEMPTS       tries without progress; 1 gives up at once
+  CONNECT_TIMEOUT, READ_TIMEOUT, MIN_BYTES_PER_SECOND, MAX_BYTES, …: the README has them all
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user asked for. ``names`` are URLs or, with ``check``, files of digests."""
+
+    names: Sequence[str]
+    check: bool
+    quiet: bool
+    status: bool
+    strict: bool
+    connections: int | None
+    state: Path | None
+    server: str | None
+
+
+def parse(arguments: Sequence[str] | None = None) -> Options:
+    """Read the command line. Ends the process with status 2 and a message when it makes no sense."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if not given.check:
+        if not given.names:
+            parser.error("name at least one URL, or -c and a file of digests (urlsum --help shows examples)")
+        for name in ("quiet", "status", "strict"):
+            if getattr(given, name):
+                parser.error(f"--{name} is of use only with -c")
+    if given.state is not None and (given.check or len(given.names) != 1):
+        parser.error("--state keeps the place in one file: give exactly one URL with it, and no -c")
+    if given.server is not None and (given.state is not None or given.connections is not None):
+        parser.error("--state and --connections are about hashing here; a service has settings of its own")
+    return Options(**vars(given))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="urlsum",
+        usage="urlsum [options] URL...\n       urlsum [options] -c [FILE...]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # an abbreviation in a script breaks when an option is added
+    )
+    parser.add_argument("names", nargs="*", metavar="URL", help="what to hash; http and https")
+    parser.add_argument(
+        "-c",
+        "--check",
+        action="store_true",
+        help="verify the FILEs, whose lines are as urlsum and md5sum print them; - or no FILE: standard input",
+    )
+    parser.add_argument("--quiet", action="store_true", help="with -c, print no OK lines")
+    parser.add_argument("--status", action="store_true", help="with -c, print no verdicts: the exit status says it")
+    parser.add_argument("--strict", action="store_true", help="with -c, fail for malformed lines too")
+    parser.add_argument(
+        "--connections",
+        type=_connections,
+        metavar="N",
+        help="at most N connections at once (default: the setting CONNECTIONS_PER_ORIGIN, 8)",
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="keep the place in FILE, and go on from there after an interruption; removed at the end",
+    )
+    parser.add_argument(
+        "--server", type=_server, metavar="URL", help="submit to the urlsum service at URL and wait for its answer"
+    )
+    parser.add_argument("--version", action="version", version=f"urlsum {__version__}")
+    return parser
+
+
+def _connections(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_CONNECTIONS:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {MOST_CONNECTIONS} is needed, not {text!r}")
+    return int(text)
+
+
+def _server(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"the address of a service is needed, like https://host, not {text!r}")
+    return text.rstrip("/")

@@ -1,0 +1,88 @@
+"""The checkpoint file of ``--state``: how far one URL is hashed, kept across runs of the command."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from urlsum.errors import StateError
+from urlsum.hashing.md5 import MD5
+from urlsum.task import Checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = 1
+# A state is below 1 KB beside its URL; whatever is longer is another file, named by mistake.
+MOST_BYTES = 65_536
+# Signed URLs are passwords of a kind.
+MODE = 0o600
+
+
+class StateFile:
+    """Keeps the checkpoint of ``url`` at ``path``. JSON, so that a person can see what it is."""
+
+    def __init__(self, path: Path, url: str) -> None:
+        self.path = path
+        self._url = url
+
+    def load(self) -> Checkpoint | None:
+        """The checkpoint to go on from, None when there is none yet.
+
+        Raises StateError when the file is damaged, is about another URL, is something else, or could not be written.
+        """
+        try:
+            with self.path.open("rb") as file:
+                raw = file.read(MOST_BYTES + 1)
+        except FileNotFoundError:
+            # Better now than after the first hour.
+            if not os.access(self.path.parent, os.W_OK):
+                raise StateError(f"{self.path}: its folder does not exist or cannot be written to") from None
+            return None
+        except OSError as exc:
+            raise StateError(f"{self.path}: {exc.strerror}") from exc
+        # What mktemp makes is empty.
+        return self._parsed(raw) if raw else None
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the file in one step: a crash leaves the old one or the new one. Raises OSError."""
+        text = json.dumps(
+            {
+                "urlsum": FORMAT,
+                "url": self._url,
+                "offset": checkpoint.offset,
+                "md5_state": checkpoint.md5_state.hex(),
+                "validator": checkpoint.validator,
+            },
+            indent=1,
+        )
+        new = self.path.with_name(self.path.name + ".new")
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor has no path
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.path)
+
+    def remove(self) -> None:
+        """Forget: there is nothing to go on with. Raises OSError."""
+        self.path.unlink(missing_ok=True)
+
+    def _parsed(self, raw: bytes) -> Checkpoint:
+        try:
+            value: dict[str, Any] = json.loads(raw)
+            version, url = value["urlsum"], value["url"]
+            checkpoint = Checkpoint(value["offset"], bytes.fromhex(value["md5_state"]), str(value["validator"]))
+        except (ValueError, KeyError, TypeError) as exc:
+            raise StateError(f"{self.path}: this is no state of urlsum; name another file, or remove it") from exc
+        if version != FORMAT:
+            raise StateError(f"{self.path}: written by another version of urlsum; remove it to begin anew")
+        try:
+            at = MD5.restore(checkpoint.md5_state).count
+        except StateError as exc:
+            raise StateError(f"{self.path}: {exc}; remove it to begin anew") from exc
+        if at != checkpoint.offset:
+            raise StateError(f"{self.path}: damaged: its parts do not fit together; remove it to begin anew")
+        if url != self._url:
+            raise StateError(f"{self.path}: the state of another URL, {url}; name another file, or remove it")
+        return checkpoint
