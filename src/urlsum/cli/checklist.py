@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 STDIN = "-"
 # Two characters between digest and name: a space, and a space (text) or an asterisk (binary), which mean the same.
 # With only the space it is the form of BSD's md5 -r, which md5sum takes too.
-_LINE = re.compile(r"[ \t]*(?P<md5>[0-9A-Fa-f]{32})[ \t][ *]?(?P<url>.+)")
+_LINE = re.compile(r"[ \t]*(?P<md5>[0-9A-Fa-f]{32})[ \t][ *]?(?P<url>.*\S.*)")
 
 
 def parse(lines: Iterable[str]) -> tuple[list[Wanted], int]:

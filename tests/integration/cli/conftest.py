@@ -1,0 +1,80 @@
+"""The installed command, as a process of its own, against origins on loopback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.origin_server import OriginServer, Script
+
+Serve = Callable[..., OriginServer]
+
+COMMAND = str(Path(sys.executable).with_name("urlsum"))
+# Loopback opened, and no patience: what is tried again is tried at once.
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+    "RETRY_BASE_SECONDS": "0.01",
+    "CONNECT_TIMEOUT": "5",
+    "READ_TIMEOUT": "5",
+    "LEASE_SECONDS": "90",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a scripted origin that stops with the test."""
+    with ExitStack() as stack:
+
+        def start(script: Script, **options: object) -> OriginServer:
+            return stack.enter_context(OriginServer(script, **options))  # type: ignore[arg-type]
+
+        yield start
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``urlsum`` in an empty folder; keyword arguments are settings."""
+
+    def command(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [COMMAND, *arguments],
+            input=stdin,
+            cwd=tmp_path,
+            env=ENVIRONMENT | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return command
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start ``urlsum``; what still runs at the end of the test is killed."""
+    with ExitStack() as stack:
+
+        def begin(*arguments: str, **settings: str) -> subprocess.Popen[str]:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [COMMAND, *arguments],
+                    cwd=tmp_path,
+                    env=ENVIRONMENT | settings,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            stack.callback(process.kill)
+            return process
+
+        yield begin

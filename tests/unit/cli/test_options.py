@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from urlsum import __version__
+from urlsum.cli import options
+
+URL = "https://example.org/a"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "at least one URL"),
+        (["--nonsense", URL], "unrecognized"),
+        (["--conn", "4", URL], "unrecognized"),
+        (["--connections", "0", URL], "from 1 to 64"),
+        (["--connections", "65", URL], "from 1 to 64"),
+        (["--connections", "many", URL], "from 1 to 64"),
+        (["--state", "s", URL, URL], "exactly one URL"),
+        (["--state", "s", "-c", "list"], "exactly one URL"),
+        (["--server", "example.org", URL], "https://host"),
+        (["--server", "http://h", "--state", "s", URL], "of its own"),
+        (["--server", "http://h", "--connections", "2", URL], "of its own"),
+        (["--quiet", URL], "only with -c"),
+        (["--status", URL], "only with -c"),
+        (["--strict", URL], "only with -c"),
+    ],
+)
+def test_what_makes_no_sense_ends_with_status_2_and_says_why(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        options.parse(arguments)
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_what_makes_sense() -> None:
+    asked = options.parse(["--connections", "4", "--state", "s", URL])
+    assert (asked.names, asked.connections, asked.state) == ([URL], 4, Path("s"))
+    asked = options.parse(["-c", "--quiet", "--server", "https://host/prefix/", "list", "-"])
+    assert (asked.check, asked.quiet, asked.names, asked.server) == (True, True, ["list", "-"], "https://host/prefix")
+    assert options.parse(["-c"]).names == []
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        options.parse(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"urlsum {__version__}\n"
+    with pytest.raises(SystemExit) as caught:
+        options.parse(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for word in ("-c", "--server", "--state", "--connections", "exit status", "ALLOWED_NETWORKS"):
+        assert word in text

@@ -1,0 +1,35 @@
+"""How little the command loads: a person waits for it to start."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+LOADED = """
+import sys
+from urlsum.cli.main import main
+try:
+    main({arguments!r})
+finally:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    code = LOADED.format(arguments=list(arguments))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["--nonsense"]])
+def test_help_waits_for_nothing(arguments: list[str]) -> None:
+    assert loaded_by(*arguments).isdisjoint({"pydantic", "ssl", "h11", "ctypes", "requests", "tqdm"})
+
+
+def test_hashing_loads_no_service_and_no_watcher() -> None:
+    loaded = loaded_by("http://127.0.0.1/")  # refused by the guard, after everything is loaded
+    assert "h11" in loaded
+    unwanted = {"fastapi", "starlette", "sqlalchemy", "boto3", "botocore", "pynamodb", "redis", "jinja2", "requests"}
+    assert loaded.isdisjoint(unwanted | {"tqdm", "aws_lambda_powertools", "email_validator"})
