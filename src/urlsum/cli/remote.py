@@ -28,6 +28,8 @@ SERVICE = "service"
 PROBLEM_PREFIX = "urn:urlsum:problem:"
 # Every unfinished answer has a Retry-After; a proxy may have dropped it.
 POLL_SECONDS = 5.0
+# As the service itself has it: one that says 0 is not asked in a busy loop.
+LEAST_POLL_SECONDS = 1.0
 
 
 class Refused(Exception):
@@ -97,7 +99,8 @@ class RemoteHasher:
                 self._meter.begin(url, at, total)
                 shown = True
             self._meter.move(at, total)
-            self._sleep(_asked_wait(answer) or POLL_SECONDS)
+            asked = _asked_wait(answer)
+            self._sleep(POLL_SECONDS if asked is None else max(asked, LEAST_POLL_SECONDS))
         if answer.status_code == OK:
             return str(self._member(answer, self._json(answer), "md5", str))
         if answer.status_code == FAILED_DEPENDENCY:

@@ -48,7 +48,7 @@ class Stalling:
         return [*self.file(request)[:1], CONTENT[:HALF], self.rest]
 
 
-REST = {"silent": HANG, "slow": Trickle(CONTENT[HALF:], every=0.05, size=64)}
+REST: dict[str, Step] = {"silent": HANG, "slow": Trickle(CONTENT[HALF:], every=0.05, size=64)}
 
 
 def begun(origin: OriginServer, script: Stalling) -> None:

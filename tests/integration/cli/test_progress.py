@@ -8,6 +8,7 @@ import random
 import re
 import select
 import subprocess
+import termios
 import time
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,8 @@ def slowly(request: Request) -> Steps:
 def shown(url: str) -> tuple[str, str]:
     """What a terminal on standard error shows, and what standard output got."""
     controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [COMMAND, url], env=ENVIRONMENT | {"COLUMNS": "100"}, stdout=subprocess.PIPE, stderr=terminal, text=True
-    )
+    termios.tcsetwinsize(terminal, (24, 100))
+    process = subprocess.Popen([COMMAND, url], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=terminal, text=True)
     os.close(terminal)
     seen = b""
     until = time.monotonic() + 30

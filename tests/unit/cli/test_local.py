@@ -51,7 +51,7 @@ class Slept:
 def hasher(source: Source, sleep: Slept | None = None, state: Path | None = None, **settings: object) -> LocalHasher:
     given: dict[str, object] = {"retry_base_seconds": 0.02, **settings}
     made = LocalHasher(
-        Settings(_env_file=None, **given),  # type: ignore[arg-type,call-arg]
+        Settings(_env_file=None, **given),  # type: ignore[arg-type]
         stop=Stop(),
         meter=NoMeter(),
         state=state,
