@@ -61,7 +61,7 @@ class LocalHasher:
     def how_to_go_on(self) -> str:
         """What of the interrupted work is kept."""
         if self._state is None:
-            return "nothing is kept; with --state FILE the next run would go on from here"
+            return "what was read is lost; --state FILE would keep it, for a single URL"
         if self._table is None or not self._table.kept:
             return "nothing was read yet"
         return f"{human_bytes(self._table.kept)} are kept in {self._state}: run the same command again to go on"

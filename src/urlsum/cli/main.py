@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with interrupt.Stop() as stop:
             return _run(asked, stop)
+    except interrupt.Interrupted as exc:
+        return SIGNALLED + exc.signum  # before there was anything to keep
     except (SettingsError, StateError, InvalidUrl) as exc:
         console.tell(str(exc))
         return MISUSED

@@ -97,7 +97,7 @@ def test_without_a_state_file_the_message_says_what_would_have_helped(start: Sta
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err == "urlsum: interrupted; nothing is kept; with --state FILE the next run would go on from here\n"
+    assert err == "urlsum: interrupted; what was read is lost; --state FILE would keep it, for a single URL\n"
 
 
 def test_a_wait_between_tries_is_interrupted_at_once(start: Start, run: Run) -> None:
