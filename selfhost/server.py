@@ -35,6 +35,8 @@ log = logging.getLogger("urlsum.server")
 RESTART_SECONDS = 1.0
 # Beyond the worker's own grace of 1.5 s it is ended from outside; its leases lapse by themselves.
 WORKER_STOP_SECONDS = 1.8
+# A process that was killed is gone as soon as the kernel comes to it; not waiting at all would leave it to others.
+WORKER_REAP_SECONDS = 0.1
 # Requests take milliseconds; one that is still open after this is a client that does not read.
 DRAIN_SECONDS = 1
 
@@ -66,6 +68,7 @@ class EmbeddedWorker:
         self._thread.join(max(0.0, self._stop_by - time.monotonic()))
         if self._thread.is_alive() and self._process is not None:
             self._process.kill()
+            self._thread.join(WORKER_REAP_SECONDS)
 
     def _supervise(self) -> None:
         command = [sys.executable, "-m", "selfhost.worker", "--embedded"]

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import suppress
 from email import message_from_bytes, policy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from scripts.sam_build import ROOT
@@ -20,7 +21,7 @@ from tests.support.web import Answer, ServerClient
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from email.message import EmailMessage
-    from pathlib import Path
+
 
 # Importing FastAPI takes a second; a machine that runs other things takes a few.
 START_SECONDS = 30.0
@@ -146,10 +147,12 @@ def wait_until(true: Callable[[], bool], seconds: float, why: Callable[[], objec
 
 def alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return True
+    # proc(5): the state stands behind the name, which may hold anything but is in parentheses. A zombie does nothing
+    # any more; it only waits for whoever inherited it to ask how it ended.
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def peak_mebibytes(pid: int) -> float:
