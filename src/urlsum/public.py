@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from urlsum.errors import FailureCode
 from urlsum.task import Failure
@@ -26,15 +27,24 @@ _ADDRESS_LIKE = re.compile(
 )
 
 
-def public_failure(failure: Failure) -> Failure:
-    """``failure`` as its task's owner, or anybody who knows the id, may read it.
+def public_failure(failure: Failure, url: str) -> Failure:
+    """``failure`` of the task for ``url`` as its owner, or anybody who knows the id, may read it.
 
     One wording covers whatever would tell a port scanner more; no message names an address that a host resolved
-    to; every message is one line of at most ``MESSAGE_LIMIT`` characters.
+    to, only one that is the host of ``url`` itself; every message is one line of at most ``MESSAGE_LIMIT`` characters.
     """
     if failure.code in _ONE_AND_THE_SAME:
         return _UNREACHABLE
-    return Failure(failure.code, one_line(_ADDRESS_LIKE.sub(_hide, failure.message)))
+    told = urlsplit(url).hostname
+
+    def hide(match: re.Match[str]) -> str:
+        # A sentence may end right after the address.
+        candidate = match[1].rstrip(".")
+        if candidate == told or not _is_address(candidate):
+            return match[0]
+        return "(address)" + match[1][len(candidate) :]
+
+    return Failure(failure.code, one_line(_ADDRESS_LIKE.sub(hide, failure.message)))
 
 
 def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -47,11 +57,9 @@ def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def _hide(match: re.Match[str]) -> str:
-    # A sentence may end right after the address.
-    candidate = match[1].rstrip(".")
+def _is_address(text: str) -> bool:
     try:
-        ip_address(candidate)
+        ip_address(text)
     except ValueError:
-        return match[0]
-    return "(address)" + match[1][len(candidate) :]
+        return False
+    return True

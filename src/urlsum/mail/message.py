@@ -94,7 +94,7 @@ def compose(task: Task, *, public_url: str | None) -> Letter:
     if task.email is None or task.finished_at is None:
         raise ValueError(f"task {task.id} is not finished, or has nobody to write to")
     if task.error is not None:
-        outcome, body = _failure(task, public_failure(task.error))
+        outcome, body = _failure(task, public_failure(task.error, task.url))
     else:
         outcome, body = _success(task, task.size or 0)
     facts = [f"Finished:  {_when(task.finished_at)}", f"Task:      {task.id}"]

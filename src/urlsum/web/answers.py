@@ -236,7 +236,7 @@ def _done(task: Task) -> Done:
 def _failed(task: Task) -> Failed:
     if task.error is None:
         raise ValueError(f"task {task.id} failed without a reason")
-    failure = public_failure(task.error)
+    failure = public_failure(task.error, task.url)
     return Failed(
         id=task.id,
         status="failed",
