@@ -57,8 +57,9 @@ class Task:
     """One URL to hash.
 
     ``fence`` rises with every claim; a write that carries an older one is refused. ``lease_until`` is when the
-    holder's claim lapses. ``due_at`` is when a worker should next look at the task, None when nothing is owed
-    any more: the sparse index of the tables. ``attempts`` counts claims since the last progress, ``restarts``
+    holder's claim lapses. ``due_at`` is when somebody should next look at the task, None when nothing is owed
+    any more: the sparse index of the tables. ``not_before`` is when a worker may take it, which is the same time
+    unless the sweeper has put off its own next look. ``attempts`` counts claims since the last progress, ``restarts``
     how often the work began again from the first byte. ``rate`` is the smoothed speed in bytes per second.
     """
 
@@ -77,6 +78,7 @@ class Task:
     fence: int = 0
     lease_until: float = 0.0
     due_at: float | None = None
+    not_before: float = 0.0
     attempts: int = 0
     slices: int = 0
     restarts: int = 0
@@ -112,8 +114,8 @@ class Task:
             raise NothingToDo(self.id)
         if self.lease_until >= now:
             raise LeaseHeld(self.id)
-        if self.due_at is not None and self.due_at > now:
-            raise NotDue(self.due_at)
+        if self.not_before > now:
+            raise NotDue(self.not_before)
         return replace(
             self,
             status=self.status if self.complete else Status.RUNNING,
@@ -148,7 +150,7 @@ class Task:
 
     def released(self, now: float, *, delay: float = 0.0) -> Task:
         """Give the lease back; the next worker may take over after ``delay`` seconds."""
-        return replace(self, lease_until=0.0, due_at=now + delay, updated_at=now)
+        return replace(self, lease_until=0.0, due_at=now + delay, not_before=now + delay, updated_at=now)
 
     def retried(self, failure: Failure, now: float, *, delay: float) -> Task:
         """Give the lease back after a failure that another try may cure."""
@@ -176,6 +178,20 @@ class Task:
             finished_at=now,
             updated_at=now,
         )
+
+    def resent(self, now: float, *, wait: float) -> Task:
+        """Note that a worker is called again, over a lease that lapsed, and look again after ``wait`` seconds.
+
+        The fence rises: of two who would call one does, and a holder that slept past its lease is shut out.
+        ``updated_at`` stays, because nothing was worked on.
+        """
+        status = self.status if self.complete else Status.QUEUED
+        return replace(self, status=status, fence=self.fence + 1, lease_until=0.0, due_at=now + wait)
+
+    def given_up(self, failure: Failure, now: float) -> Task:
+        """Fail the task over a lease that lapsed; a mail that is owed is for the next claim. Final."""
+        owed = self.mail is Mail.PENDING
+        return replace(self.failed(failure, now), fence=self.fence + 1, lease_until=0.0, due_at=now if owed else None)
 
     def mailed(self, mail: Mail, now: float) -> Task:
         """Settle the mail, as sent or as given up."""

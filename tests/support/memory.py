@@ -59,7 +59,7 @@ class MemoryTaskTable:
 
     def purge(self, now: float, limit: int) -> int:
         with self._open():
-            expired = [task.id for task in self.tasks.values() if task.expires_at < now][:limit]
+            expired = [task.id for task in self.tasks.values() if task.expires_at <= now][:limit]
             for task_id in expired:
                 del self.tasks[task_id]
             return len(expired)
@@ -72,6 +72,8 @@ class MemoryTaskTable:
 
 class MemoryQueue:
     """A ``TaskQueue`` that keeps messages until they are deleted; ``sent`` records ids and delays."""
+
+    reads_table = False
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, float]] = []

@@ -48,6 +48,7 @@ def full_task(**changes: Any) -> Task:
         "rate": 123456789.98765433,
         "fence": 41,
         "lease_until": NOW + 90.1,
+        "not_before": NOW - 0.1,
         "attempts": 2,
         "slices": 1234,
         "restarts": 1,

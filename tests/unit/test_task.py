@@ -37,6 +37,13 @@ def test_a_task_that_waits_is_not_due() -> None:
     assert waiting.claimed(NOW + 301, 90).fence == 2
 
 
+def test_a_task_that_is_sent_again_can_be_taken_before_the_next_look_at_it() -> None:
+    waiting = QUEUED.claimed(NOW, 90).retried(FAILURE, NOW + 1, delay=300)
+    again = waiting.resent(NOW + 400, wait=200)
+    assert (again.due_at, again.fence, again.updated_at) == (NOW + 600, 2, waiting.updated_at)
+    assert again.claimed(NOW + 400, 90).fence == 3
+
+
 def test_progress_clears_attempts_and_error_and_renews_the_lease() -> None:
     claimed = replace(QUEUED.claimed(NOW, 90), attempts=3, error=FAILURE)
     task = claimed.checkpointed(Checkpoint(640, b"s", "v"), size=1000, rate=5.0, now=NOW + 10, lease_seconds=90)

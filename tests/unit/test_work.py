@@ -91,7 +91,7 @@ def test_a_failure_that_may_pass_delays_the_next_delivery() -> None:
 
 def test_a_delivery_that_comes_too_early_is_sent_on() -> None:
     desk = Desk()
-    desk.table.save(replace(desk.stored, due_at=desk.clock() + 3600), over=desk.stored)
+    desk.table.save(replace(desk.stored, not_before=desk.clock() + 3600), over=desk.stored)
     assert desk.work() is None
     assert desk.queue.sent == [(ID, 3600.0)]
     assert desk.source.opened == []

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 from urlsum.errors import (
     Changed,
     DeadlineReached,
-    FailureCode,
     Incomplete,
     OriginError,
     StateError,
@@ -36,8 +35,6 @@ log = logging.getLogger(__name__)
 # A kill costs at most one checkpoint interval; on a 25 Gbit/s line 10 s would be 30 GiB of the origin's
 # traffic, so bytes bound it too.
 CHECKPOINT_BYTES = 4 * 2**30
-# Slices of SLICE_SECONDS = 240 are four weeks of work, about as long as a task is kept.
-MAX_SLICES = 10_000
 # The reported rate forgets within about this time: long enough to be steady, short enough to be current.
 RATE_MEMORY_SECONDS = 30.0
 
@@ -120,7 +117,9 @@ class _Slice:
         self.rate_count = 0
 
     def run(self) -> Task:
-        if spent := self._spent():
+        # The claim has counted this very try already.
+        used = self.task.attempts - 1
+        if spent := retry.spent(self.task, attempts=used, max_attempts=self.bench.settings.max_attempts):
             return self._write(self.task.failed(spent, self.bench.now()))
         try:
             return self._stream()
@@ -137,16 +136,6 @@ class _Slice:
         except Exception:
             log.exception("task %s: unexpected error", self.task.id)
             return self._settle(OriginError("an unexpected error inside urlsum; its operators find it in the log"))
-
-    def _spent(self) -> Failure | None:
-        limit = self.bench.settings.max_attempts
-        if self.task.attempts > limit:
-            # Only workers that died count up to here: a failure that was caught is settled below.
-            died = Failure(FailureCode.INTERNAL, f"the work stopped {limit} times without getting any further")
-            return self.task.error or died
-        if self.task.slices > MAX_SLICES:
-            return Failure(FailureCode.TIMEOUT, f"not finished after {MAX_SLICES} slices of work")
-        return None
 
     def _stream(self) -> Task:
         with self._open() as body:

@@ -7,9 +7,12 @@ from random import random as random_fraction
 from typing import TYPE_CHECKING
 
 from urlsum.errors import FailureCode, HttpFailed, OriginError
+from urlsum.task import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from urlsum.task import Task
 
 # Statuses that a later try may cure: RFC 9110 15.5.9 (408), RFC 8470 (425), RFC 6585 (429), and the 5xx that
 # RFC 9110 15.6 describes as passing. Any other status is the origin's final word.
@@ -21,6 +24,8 @@ LONGEST_RETRY_AFTER_SECONDS = 6 * 3600.0
 # How often a task may begin again because its file changed. Two are for the release that was being uploaded
 # just then; a file that changes faster than it can be read has no digest to report.
 MAX_RESTARTS = 3
+# Slices of SLICE_SECONDS = 240 are four weeks of work, about as long as a task is kept.
+MAX_SLICES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +81,14 @@ def delay(
     if error.retry_after is None:
         return wait
     return max(wait, min(error.retry_after, LONGEST_RETRY_AFTER_SECONDS))
+
+
+def spent(task: Task, *, attempts: int, max_attempts: int) -> Failure | None:
+    """Why the unfinished ``task`` is not to be tried again after ``attempts`` tries without progress, if it is not."""
+    if attempts >= max_attempts:
+        # Only tries that nobody lived to settle count up to here, see ``delay``.
+        died = f"the work stopped {max_attempts} times without getting any further"
+        return task.error or Failure(FailureCode.INTERNAL, died)
+    if task.slices > MAX_SLICES:
+        return Failure(FailureCode.TIMEOUT, f"not finished after {MAX_SLICES} slices of work")
+    return None

@@ -26,6 +26,11 @@ class TaskQueue(Protocol):
     Every method raises QueueUnavailable when the queue does not answer.
     """
 
+    @property
+    def reads_table(self) -> bool:
+        """Whether the queue itself delivers whatever is due in the table, so that no message can be missing."""
+        ...
+
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
         """Ask for a worker after ``delay`` seconds, or as near to it as the queue can wait."""
         ...

@@ -40,6 +40,8 @@ class SqsQueue:
     A message that SQS took although its answer was lost is sent twice by a retry; the table makes that harmless.
     """
 
+    reads_table = False
+
     def __init__(self, queue_url: str) -> None:
         self._queue_url = queue_url
 

@@ -42,6 +42,8 @@ class TableQueue:
     Safe for many threads. ``monotonic`` measures the waiting, so that a clock that is set does not stretch it.
     """
 
+    reads_table = True
+
     def __init__(
         self,
         table: TaskTable,

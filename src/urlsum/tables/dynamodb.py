@@ -76,6 +76,7 @@ class _Item(Model):
     fence = NumberAttribute()
     lease_until = NumberAttribute()
     due_at = NumberAttribute(null=True)
+    not_before = NumberAttribute(null=True)
     attempts = NumberAttribute()
     slices = NumberAttribute()
     restarts = NumberAttribute()

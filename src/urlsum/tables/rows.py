@@ -32,6 +32,7 @@ def to_row(task: Task) -> dict[str, Value]:
         "fence": task.fence,
         "lease_until": task.lease_until,
         "due_at": task.due_at,
+        "not_before": task.not_before,
         "attempts": task.attempts,
         "slices": task.slices,
         "restarts": task.restarts,
@@ -60,6 +61,7 @@ def from_row(row: Mapping[str, Any]) -> Task:
         fence=row["fence"],
         lease_until=float(row["lease_until"]),
         due_at=_float(row["due_at"]),
+        not_before=float(row["not_before"] or 0.0),  # older versions write none
         attempts=row["attempts"],
         slices=row["slices"],
         restarts=row["restarts"],

@@ -69,6 +69,7 @@ tasks = sa.Table(
     sa.Column("fence", sa.Integer(), nullable=False),
     sa.Column("lease_until", _Float, nullable=False),
     sa.Column("due_at", _Float, index=True),
+    sa.Column("not_before", _Float),
     sa.Column("attempts", sa.Integer(), nullable=False),
     sa.Column("slices", sa.Integer(), nullable=False),
     sa.Column("restarts", sa.Integer(), nullable=False),

@@ -21,7 +21,7 @@ from urlsum.tables.sql import SqlTaskTable, metadata
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAD = "0001"
+HEAD = "0002"
 
 
 @pytest.fixture(params=["sqlite", "mysql"])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class ListQueue:
     """Gives what it was made with, once, and remembers what was deleted."""
 
+    reads_table = False
+
     def __init__(self, deliveries: list[Delivery], stop: threading.Event) -> None:
         self._deliveries = deliveries
         self._stop = stop
