@@ -1,4 +1,4 @@
-"""The self-hosted worker: hands each delivery of the queue to the very code that Lambda runs."""
+"""The self-hosted worker: hands each delivery of the queue, and the sweep's turn, to the very code that Lambda runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from functions.hash_worker.app import process
+from functions.sweeper.app import process as sweep
 from urlsum import queues, settings, wiring
 from urlsum.errors import SettingsError, Unavailable
 
@@ -42,6 +43,7 @@ class Worker:
         self.ports: Ports = wiring.wire(config, monotonic=self.monotonic)
         self.running: dict[str, Future[None]] = {}
         self.pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="slot")
+        self.sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
 
     def monotonic(self) -> float:
         """The clock of all deadlines; once the worker is stopping, every deadline has passed."""
@@ -53,6 +55,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until ``stop``."""
+        self.sweeper.start()
         while not self.stopping.is_set():
             free = SLOTS - len(self.running)
             try:
@@ -86,6 +89,17 @@ class Worker:
         except Exception:
             log.exception("delivery %s", delivery.message_id)
             self.stopping.wait(PAUSE_SECONDS)
+
+    def _sweep(self) -> None:
+        # At once, too: after a restart there may be what the last process left behind.
+        while not self.stopping.is_set():
+            try:
+                sweep({}, self, ports=lambda: self.ports)
+            except Unavailable as exc:
+                log.warning("the sweep: %s", exc)
+            except Exception:
+                log.exception("the sweep")
+            self.stopping.wait(self.ports.settings.sweep_seconds)
 
     def get_remaining_time_in_millis(self) -> int:
         """Nothing outside ends this process; SLICE_SECONDS alone bounds a slice."""

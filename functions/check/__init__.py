@@ -1,1 +1,1 @@
-"""GET /check."""
+"""GET and DELETE /check."""

@@ -1,4 +1,4 @@
-"""GET /check: tell how far a task is and, at the end, the digest."""
+"""GET /check: tell how far a task is and, at the end, the digest. DELETE /check: cancel it."""
 
 from typing import Annotated
 
@@ -24,6 +24,19 @@ def check(
     """
     now = use.clock()
     return answers.respond(service.check(asked, table=use.table, now=now), now, request, use.settings)
+
+
+@router.delete("/check", operation_id="cancel", summary="Cancel a task")
+def cancel(
+    request: Request, asked: Annotated[str, Depends(answers.asked_id)], use: Annotated[Ports, Depends(ports)]
+) -> Response:
+    """End the task if it has not ended: there will be no digest and no mail.
+
+    Whoever knows the id may do it, once or again with the same answer. A worker that is reading the file stops at its
+    next checkpoint.
+    """
+    task = service.cancel(asked, table=use.table, now=use.clock())
+    return answers.cancelled(task, request, use.settings)
 
 
 app = application(router)

@@ -14,7 +14,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from urlsum import queues, settings, wiring
 from urlsum.errors import UrlsumError
 from urlsum.hashing.job import Bench
-from urlsum.task import Status
+from urlsum.task import Mail, Status
 from urlsum.work import work
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ def _measure(metrics: Metrics, task: Task, seconds: float) -> None:
         metrics.add_metric(name="BytesHashed", unit=MetricUnit.Bytes, value=task.size or 0)
     elif task.status is Status.FAILED:
         metrics.add_metric(name="Failed", unit=MetricUnit.Count, value=1)
+    if task.mail is Mail.FAILED:
+        metrics.add_metric(name="MailFailed", unit=MetricUnit.Count, value=1)
 
 
 # The library logs to children of the logger "urlsum"; on Lambda they come out as JSON lines with the request's id.

@@ -13,7 +13,8 @@ UrlsumError
 │   ├── LeaseHeld            another worker holds the lease
 │   ├── LeaseLost            this worker's fence is no longer the stored one
 │   ├── NotDue               the task waits for a later time (back-off)
-│   └── NothingToDo          the task is final and its mail is settled
+│   ├── NothingToDo          the task is final and its mail is settled
+│   └── TaskFinished         the task has ended, so it cannot be cancelled any more
 ├── DeadlineReached          the slice's time is over: not a failure, the next one goes on
 ├── StateError               a saved MD5 state is corrupt or foreign
 ├── MailError
@@ -123,6 +124,10 @@ class NotDue(Conflict):
 
 class NothingToDo(Conflict):
     """The task is final and no mail is owed."""
+
+
+class TaskFinished(Conflict):
+    """The task has its result, or has failed: there is nothing left to cancel."""
 
 
 class DeadlineReached(UrlsumError):

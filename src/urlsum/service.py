@@ -1,4 +1,4 @@
-"""What the service does for its callers: submit a URL, check a task."""
+"""What the service does for its callers: submit a URL, check a task, cancel it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING
 
 from email_validator import EmailNotValidError, validate_email
 
-from urlsum.errors import Blocked, Conflict, InvalidRequest, InvalidUrl, QueueUnavailable, TaskExists, TaskNotFound
-from urlsum.task import Mail, Task
+from urlsum.errors import (
+    Blocked,
+    InvalidRequest,
+    InvalidUrl,
+    LeaseLost,
+    QueueUnavailable,
+    TableUnavailable,
+    TaskExists,
+    TaskNotFound,
+)
+from urlsum.task import Mail, Status, Task
 
 if TYPE_CHECKING:
     from urlsum.origin.guard import Guard
@@ -20,9 +29,9 @@ if TYPE_CHECKING:
     from urlsum.tables import TaskTable
 
 DAY = 24 * 3600
-# How often a submission that met its own Idempotency-Key looks again: the row can move between the two steps
-# only when a worker claims it, and a claimed row needs no second look.
-IDEMPOTENT_TRIES = 3
+# How often a submission or a cancellation that was overtaken looks again. A row moves between the two steps only when
+# a worker claims or settles it, or another caller asks for the same at this very moment.
+TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +52,13 @@ def submit(
     Raises InvalidRequest, and TableUnavailable or QueueUnavailable when nothing was accepted.
     """
     task = _task(submission, guard, now, ttl_days)
-    try:
-        table.add(task)
-    except TaskExists:
-        if submission.idempotency_key is None:
-            raise
-        _adopt(task, table)
-        queue.send(task.id)
-        return task.id
+    added = _added(task, table, now, repeatable=submission.idempotency_key is not None)
     try:
         queue.send(task.id)
     except QueueUnavailable:
         # Conditional on the fence: a submission with the same key that got through meanwhile keeps the row.
-        table.remove(task)
+        if added:
+            table.remove(task)
         raise
     return task.id
 
@@ -72,6 +75,23 @@ def check(task_id: str, *, table: TaskTable, now: float) -> Task:
     if task.expires_at <= now:  # DynamoDB deletes expired items within days, not at once
         raise TaskNotFound(task_id)
     return task
+
+
+def cancel(task_id: str, *, table: TaskTable, now: float) -> Task:
+    """End the task of this id if it has not ended, and return it; one that was cancelled before as it is.
+
+    A worker that is at it finds out at its next checkpoint, which is refused. Raises TaskNotFound like ``check``,
+    TaskFinished when there is a result or a failure, TableUnavailable.
+    """
+    for _ in range(TRIES):
+        task = check(task_id, table=table, now=now)
+        if task.status is Status.CANCELLED:
+            return task
+        cancelled = task.cancelled(now)
+        with suppress(LeaseLost):
+            table.save(cancelled, over=task)
+            return cancelled
+    raise TableUnavailable("the task changes hands faster than it can be cancelled")
 
 
 def _task(submission: Submission, guard: Guard, now: float, ttl_days: int) -> Task:
@@ -106,20 +126,36 @@ def _id(idempotency_key: str | None) -> str:
     return str(uuid.UUID(bytes=bytes(digest)))
 
 
-def _adopt(task: Task, table: TaskTable) -> None:
+def _added(task: Task, table: TaskTable, now: float, *, repeatable: bool) -> bool:
+    """Store ``task``, or find that it was stored under the same Idempotency-Key; whether it was the former."""
+    for _ in range(TRIES):
+        try:
+            table.add(task)
+        except TaskExists:
+            if not repeatable:
+                raise
+            # The row may be gone again: its sender took it back, because the queue refused, or it was purged.
+            with suppress(TaskNotFound, LeaseLost):
+                if _adopted(task, table, now):
+                    return False
+        else:
+            return True
+    raise TableUnavailable("the same Idempotency-Key is being used by many requests at once")
+
+
+def _adopted(task: Task, table: TaskTable, now: float) -> bool:
     """Check that the stored task is this one, and mark it so that its first sender can no longer take it back."""
-    for _ in range(IDEMPOTENT_TRIES):
-        stored = table.get(task.id)
-        if (stored.url, stored.email, stored.expected_md5) != (task.url, task.email, task.expected_md5):
-            raise InvalidRequest(
-                "Idempotency-Key", "this key was used for another request; take a new key for a new request"
-            )
-        if stored.fence > 0:
-            return
-        with suppress(Conflict):
-            table.save(replace(stored, fence=1), over=stored)
-            return
-    raise QueueUnavailable("the same Idempotency-Key is being used by many requests at once")
+    stored = table.get(task.id)
+    if stored.expires_at <= now:
+        table.remove(stored)  # nobody can ask for it any more, so the key is free
+        return False
+    if (stored.url, stored.email, stored.expected_md5) != (task.url, task.email, task.expected_md5):
+        raise InvalidRequest(
+            "Idempotency-Key", "this key was used for another request; take a new key for a new request"
+        )
+    if stored.fence == 0:
+        table.save(replace(stored, fence=1), over=stored)
+    return True
 
 
 def _email(email: str | None) -> str | None:

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     slice_seconds: Seconds = 240.0
     checkpoint_seconds: Seconds = 10.0
     lease_seconds: Seconds = 90.0
+    # How often a self-hosted worker sweeps; on AWS the schedule of template.yaml says it. A sweep that finds nothing is
+    # one look into an index, and a task whose worker died waits for two leases anyway.
+    sweep_seconds: Seconds = 60.0
 
     # Set by the Lambda runtime, never by people.
     aws_lambda_function_name: str | None = None

@@ -10,16 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo
+from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo, TaskFinished
 
 
 class Status(StrEnum):
-    """Where a task stands; ``done`` and ``failed`` are final."""
+    """Where a task stands; ``done``, ``failed`` and ``cancelled`` are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Mail(StrEnum):
@@ -89,7 +90,7 @@ class Task:
     @property
     def complete(self) -> bool:
         """Whether the result is final."""
-        return self.status in (Status.DONE, Status.FAILED)
+        return self.status in (Status.DONE, Status.FAILED, Status.CANCELLED)
 
     @property
     def offset(self) -> int:
@@ -163,6 +164,23 @@ class Task:
     def failed(self, failure: Failure, now: float) -> Task:
         """Record why there will be no digest. Final."""
         return replace(self._finished(now), status=Status.FAILED, error=failure)
+
+    def cancelled(self, now: float) -> Task:
+        """End the task without a result and without a mail, whoever is at work on it. Final.
+
+        Raises TaskFinished when it has ended already.
+        """
+        if self.complete:
+            raise TaskFinished(self.id)
+        return replace(
+            self._finished(now),
+            status=Status.CANCELLED,
+            fence=self.fence + 1,
+            lease_until=0.0,
+            due_at=None,
+            mail=Mail.NONE,
+            error=None,
+        )
 
     def _finished(self, now: float) -> Task:
         # With a mail owed the lease is kept, so that the holder sends it under the same fence and, should it

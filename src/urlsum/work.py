@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from urlsum.errors import LeaseLost, NotDue, NothingToDo, TaskNotFound
+from urlsum.errors import LeaseHeld, LeaseLost, NotDue, NothingToDo, TaskNotFound
 from urlsum.hashing.job import run_slice
 from urlsum.notify import deliver
 from urlsum.task import Mail
@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 def work(task_id: str, bench: Bench, *, queue: TaskQueue, mailer: Mailer, deadline: float) -> Task | None:
     """Do what the task needs now; return it as it was last written, None when there was nothing to do.
 
-    Raises LeaseHeld, TableUnavailable, QueueUnavailable: the message must come again.
+    A message that meets another holder of the lease is done with: the holder sends the next one, and if it dies the
+    sweeper does. Kept, it would come again for as long as a long task runs, and end as a dead letter.
+
+    Raises TableUnavailable, QueueUnavailable: the message must come again.
     """
     try:
         task = run_slice(task_id, bench, deadline=deadline)
@@ -33,7 +36,7 @@ def work(task_id: str, bench: Bench, *, queue: TaskQueue, mailer: Mailer, deadli
         # Queues cannot delay a message for as long as an origin may ask to be left alone.
         queue.send(task_id, delay=max(0.0, early.due_at - bench.now()))
         return None
-    except (NothingToDo, TaskNotFound, LeaseLost) as nothing:
+    except (NothingToDo, TaskNotFound, LeaseHeld, LeaseLost) as nothing:
         log.info("task %s: %s", task_id, type(nothing).__name__)
         return None
     if task.due_at is not None:

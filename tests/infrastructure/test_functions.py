@@ -8,7 +8,12 @@ from tests.support import template
 from tests.support.deployment import deploy
 from urlsum.settings import Settings
 
-FUNCTIONS = {"SubmitFunction": "submit", "CheckFunction": "check", "HashWorkerFunction": "hash_worker"}
+FUNCTIONS = {
+    "SubmitFunction": "submit",
+    "CheckFunction": "check",
+    "HashWorkerFunction": "hash_worker",
+    "SweeperFunction": "sweeper",
+}
 # https://docs.aws.amazon.com/powertools/python/latest/environment_variables/
 POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
 
@@ -73,7 +78,13 @@ def test_logs_and_metrics_carry_the_function_and_one_namespace(function: str, se
 def test_who_sends_messages_knows_the_queue_and_who_only_reads_does_not() -> None:
     assert environment("SubmitFunction")["TASKS_QUEUE_URL"] == "TasksQueue"
     assert environment("HashWorkerFunction")["TASKS_QUEUE_URL"] == "TasksQueue"
+    assert environment("SweeperFunction")["TASKS_QUEUE_URL"] == "TasksQueue"
     assert "TASKS_QUEUE_URL" not in environment("CheckFunction")
+
+
+def test_worker_and_sweeper_agree_about_leases_and_attempts() -> None:
+    for name in ("LEASE_SECONDS", "MAX_ATTEMPTS"):
+        assert environment("HashWorkerFunction").get(name) == environment("SweeperFunction").get(name)
 
 
 def test_the_worker_mails_through_ses_as_the_chosen_sender() -> None:

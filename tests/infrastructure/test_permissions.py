@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.deployment import Deployment, deploy
 
-FUNCTIONS = ("SubmitFunction", "CheckFunction", "HashWorkerFunction")
+FUNCTIONS = ("SubmitFunction", "CheckFunction", "HashWorkerFunction", "SweeperFunction")
 IDENTITY = "arn:aws:ses:us-east-1:123456789012:identity/"
 MAIL_FROM = "urlsum@example.org"
 
@@ -45,10 +45,19 @@ def test_submit_stores_and_sends() -> None:
     ]
 
 
-def test_check_reads() -> None:
+def test_check_reads_and_cancels() -> None:
     assert statements(deploy(), "CheckFunction") == [
         logs("CheckLogs"),
-        {"Action": ["dynamodb:GetItem"], "Resource": "TasksTable.Arn"},
+        {"Action": ["dynamodb:GetItem", "dynamodb:UpdateItem"], "Resource": "TasksTable.Arn"},
+    ]
+
+
+def test_the_sweeper_reads_the_index_and_single_tasks_and_sends() -> None:
+    assert statements(deploy(), "SweeperFunction") == [
+        logs("SweeperLogs"),
+        {"Action": ["dynamodb:GetItem", "dynamodb:UpdateItem"], "Resource": "TasksTable.Arn"},
+        {"Action": ["dynamodb:Query"], "Resource": "TasksTable.Arn/index/due"},
+        {"Action": ["sqs:SendMessage"], "Resource": "TasksQueue.Arn"},
     ]
 
 

@@ -39,7 +39,9 @@ def test_only_prod_protects_its_table_from_deletion(stage: str, protected: bool)
 
 @pytest.mark.parametrize(("stage", "days"), [("dev", 14), ("prod", 90)])
 def test_every_log_is_kept_for_the_days_of_its_stage(stage: str, days: int) -> None:
-    assert retention(Stage=stage) == dict.fromkeys(("ApiLogs", "SubmitLogs", "CheckLogs", "HashWorkerLogs"), days)
+    assert retention(Stage=stage) == dict.fromkeys(
+        ("ApiLogs", "SubmitLogs", "CheckLogs", "HashWorkerLogs", "SweeperLogs"), days
+    )
 
 
 def test_every_stage_that_may_be_chosen_has_a_mapping_and_a_section() -> None:
@@ -76,12 +78,13 @@ def test_an_identity_is_created_unless_one_is_named() -> None:
     assert "MailSender" not in deploy(MailIdentity="example.org").resources
 
 
-def test_the_alarm_tells_somebody_only_if_there_is_somebody() -> None:
+@pytest.mark.parametrize("alarm", ["DeadLetterAlarm", "SweeperAlarm"])
+def test_an_alarm_tells_somebody_only_if_there_is_somebody(alarm: str) -> None:
     told = deploy(AlarmEmail="ops@example.org")
-    assert told["DeadLetterAlarm"]["AlarmActions"] == ["AlarmTopic"]
+    assert told[alarm]["AlarmActions"] == told[alarm]["OKActions"] == ["AlarmTopic"]
     assert told["AlarmTopic"]["Subscription"] == [{"Protocol": "email", "Endpoint": "ops@example.org"}]
     assert "AlarmTopic" not in deploy().resources
-    assert "AlarmActions" not in deploy()["DeadLetterAlarm"]
+    assert "AlarmActions" not in deploy()[alarm]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_no_other_function_may_loop() -> None:
 
 
 def test_an_alarm_rings_at_the_first_dead_letter() -> None:
-    [alarm] = deploy().of_type("AWS::CloudWatch::Alarm").values()
+    alarm = deploy()["DeadLetterAlarm"]
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "DeadLetterQueue.QueueName"}]
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from urlsum.errors import InvalidRequest, QueueUnavailable, TableUnavailable, Ta
 from urlsum.origin.guard import Guard
 from urlsum.service import Submission
 from urlsum.settings import Settings
-from urlsum.task import Mail, Status
+from urlsum.task import Mail, Status, Task
 
 NOW = 1_000_000.0
 URL = "https://example.org/file.txt"
@@ -23,6 +24,7 @@ class Counter:
         self.table = MemoryTaskTable()
         self.queue = MemoryQueue()
         self.guard = Guard(Settings())
+        self.now = NOW
 
     def submit(self, url: str = URL, **fields: str | None) -> str:
         return service.submit(
@@ -30,7 +32,7 @@ class Counter:
             table=self.table,
             queue=self.queue,
             guard=self.guard,
-            now=NOW,
+            now=self.now,
             ttl_days=30,
         )
 
@@ -135,6 +137,54 @@ def test_a_second_sender_that_fails_takes_nothing_back() -> None:
     with pytest.raises(QueueUnavailable):
         counter.submit(idempotency_key="k")
     assert task_id in counter.table.tasks
+
+
+def test_a_second_sender_whose_row_the_first_took_back_stores_it_anew() -> None:
+    counter = Counter()
+    get = counter.table.get
+
+    def taken_back(task_id: str) -> Task:
+        counter.table.get = get  # type: ignore[method-assign]
+        counter.table.remove(get(task_id))  # the queue refused the first sender
+        return get(task_id)
+
+    counter.submit(idempotency_key="k")
+    counter.table.get = taken_back  # type: ignore[method-assign]
+    task_id = counter.submit(idempotency_key="k")
+    assert counter.table.get(task_id).status is Status.QUEUED
+    assert counter.queue.sent[-1] == (task_id, 0.0)
+
+
+def test_a_key_whose_task_has_expired_is_free_again() -> None:
+    counter = Counter()
+    task_id = counter.submit(idempotency_key="k")
+    counter.now += 31 * 86400
+    assert counter.submit(idempotency_key="k", url=URL + "2") == task_id
+    assert service.check(task_id, table=counter.table, now=counter.now).url == URL + "2"
+
+
+def test_a_cancelled_task_keeps_its_key() -> None:
+    counter = Counter()
+    task_id = counter.submit(idempotency_key="k")
+    service.cancel(task_id, table=counter.table, now=NOW)
+    assert counter.submit(idempotency_key="k") == task_id
+    assert counter.table.get(task_id).status is Status.CANCELLED
+
+
+def test_a_task_that_changes_hands_all_the_time_is_not_cancelled_by_half() -> None:
+    counter = Counter()
+    task_id = counter.submit()
+    get = counter.table.get
+
+    def overtaken(task_id: str) -> Task:
+        found = get(task_id)
+        counter.table.save(replace(found, fence=found.fence + 1), over=found)
+        return found
+
+    counter.table.get = overtaken  # type: ignore[method-assign]
+    with pytest.raises(TableUnavailable):
+        service.cancel(task_id, table=counter.table, now=NOW)
+    assert get(task_id).status is Status.QUEUED
 
 
 def test_check_finds_a_task_in_either_case() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo
+from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo, TaskFinished
 from urlsum.task import Checkpoint, Failure, Mail, Status, Task
 
 NOW = 1_000_000.0
@@ -81,6 +81,23 @@ def test_a_failed_task_is_final() -> None:
     assert (task.status, task.complete, task.error) == (Status.FAILED, True, FAILURE)
     with pytest.raises(NothingToDo):
         task.claimed(NOW + 1000, 90)
+
+
+def test_a_cancelled_task_owes_nobody_anything_and_shuts_its_worker_out() -> None:
+    running = replace(QUEUED, mail=Mail.PENDING).claimed(NOW, 90)
+    task = running.cancelled(NOW + 5)
+    assert (task.status, task.complete, task.finished_at) == (Status.CANCELLED, True, NOW + 5)
+    assert (task.mail, task.due_at, task.lease_until, task.fence) == (Mail.NONE, None, 0.0, running.fence + 1)
+    with pytest.raises(NothingToDo):
+        task.claimed(NOW + 1000, 90)
+
+
+@pytest.mark.parametrize("mail", [Mail.NONE, Mail.PENDING])
+def test_a_finished_task_cannot_be_cancelled(mail: Mail) -> None:
+    running = replace(QUEUED, mail=mail).claimed(NOW, 90)
+    for finished in (running.done("0" * 32, 7, NOW), running.failed(FAILURE, NOW), running.cancelled(NOW)):
+        with pytest.raises(TaskFinished):
+            finished.cancelled(NOW + 1)
 
 
 @pytest.mark.parametrize(

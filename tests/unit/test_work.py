@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from tests.support.synthetic import Clock, SyntheticSource
-from urlsum.errors import Incomplete, LeaseHeld, MailUnavailable, QueueUnavailable, TableUnavailable
+from urlsum.errors import Incomplete, MailUnavailable, QueueUnavailable, TableUnavailable
 from urlsum.hashing.job import Bench
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status, Task
@@ -97,12 +97,30 @@ def test_a_delivery_that_comes_too_early_is_sent_on() -> None:
     assert desk.source.opened == []
 
 
-def test_a_held_lease_leaves_the_message_to_come_again() -> None:
+def test_a_message_that_meets_another_holder_is_done_with_and_changes_nothing() -> None:
     desk = Desk()
-    stored = desk.stored
-    desk.table.save(stored.claimed(desk.clock(), 90), over=stored)
-    with pytest.raises(LeaseHeld):
-        desk.work()
+    held = desk.stored.claimed(desk.clock(), 90)
+    desk.table.save(held, over=desk.stored)
+    assert desk.work() is None
+    assert desk.stored == held
+    assert (desk.source.opened, desk.queue.sent) == ([], [])
+
+
+def test_a_task_that_is_cancelled_is_left_at_the_next_checkpoint_without_a_word() -> None:
+    desk = Desk()
+
+    def cancel(offset: int) -> None:
+        if offset == 30_000:
+            stored = desk.stored
+            desk.table.save(stored.cancelled(desk.clock()), over=stored)
+
+    desk.source.fault = cancel
+    began = desk.clock()
+    assert desk.work() is None
+    assert desk.clock() - began <= 30 + desk.bench.settings.checkpoint_seconds  # a kilobyte a second
+    assert (desk.stored.status, desk.stored.md5, desk.stored.due_at) == (Status.CANCELLED, None, None)
+    assert (desk.mailer.letters, desk.queue.sent) == ([], [])
+    assert desk.work() is None
 
 
 def test_a_mail_that_is_put_off_is_tried_again_without_hashing_again() -> None:

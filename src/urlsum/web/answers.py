@@ -1,4 +1,4 @@
-"""GET /, GET /check and POST /submit: what a caller is told about the service and about a task.
+"""GET /, POST /submit, GET and DELETE /check: what a caller is told about the service and about a task.
 
 Users see what concerns their file. E-mail address, leases, attempts and resolved addresses stay inside.
 """
@@ -19,6 +19,8 @@ from urlsum.task import Status, Task
 from urlsum.web.negotiation import VARY, wants_page
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from urlsum.settings import Settings
 
 # How soon to ask again: a tenth of what was waited already, so that a poller is at most a tenth late and a short
@@ -115,6 +117,17 @@ class Failed(_Answer):
     finished_at: Time
 
 
+class Cancelled(_Answer):
+    """The task was cancelled: there is no digest, and no mail was or will be sent."""
+
+    id: Id
+    status: Literal["cancelled"]
+    complete: Literal[True]
+    url: Url
+    created_at: Time
+    finished_at: Time
+
+
 def about(request: Request, settings: "Settings") -> Response:
     """The answer to GET /."""
     base = (settings.public_url or str(request.base_url)).rstrip("/")
@@ -162,15 +175,32 @@ def asked_id(request: Request) -> str:
 def respond(task: Task, now: float, request: Request, settings: "Settings") -> Response:
     """The answer to GET /check."""
     headers = dict(HEADERS)
-    answer: Waiting | Done | Failed
+    answer: Waiting | Done | Failed | Cancelled
     match task.status:
         case Status.DONE:
             status, answer = HTTPStatus.OK, _done(task)
         case Status.FAILED:
             status, answer = HTTPStatus.FAILED_DEPENDENCY, _failed(task)
+        case Status.CANCELLED:
+            status, answer = HTTPStatus.GONE, _cancelled(task)
         case Status.QUEUED | Status.RUNNING:
             status, answer = HTTPStatus.ACCEPTED, _waiting(task)
             headers["Retry-After"] = str(poll_after(task, now))
+    return _sent(answer, status, headers, request, settings)
+
+
+def cancelled(task: Task, request: Request, settings: "Settings") -> Response:
+    """The answer to DELETE /check."""
+    return _sent(_cancelled(task), HTTPStatus.OK, HEADERS, request, settings)
+
+
+def _sent(
+    answer: Waiting | Done | Failed | Cancelled,
+    status: HTTPStatus,
+    headers: "Mapping[str, str]",
+    request: Request,
+    settings: "Settings",
+) -> Response:
     if wants_page(request):
         from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
 
@@ -243,6 +273,17 @@ def _failed(task: Task) -> Failed:
         complete=True,
         url=task.url,
         error=Reason(code=failure.code, message=failure.message),
+        created_at=_time(task.created_at),
+        finished_at=_time(task.finished_at),
+    )
+
+
+def _cancelled(task: Task) -> Cancelled:
+    return Cancelled(
+        id=task.id,
+        status="cancelled",
+        complete=True,
+        url=task.url,
         created_at=_time(task.created_at),
         finished_at=_time(task.finished_at),
     )

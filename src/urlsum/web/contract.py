@@ -17,9 +17,11 @@ The MD5 of a file on the internet, of any size, without downloading it yourself.
 1. `POST /submit` with the URL answers the id of a task.
 2. A worker reads the file and hashes its bytes exactly as they are sent.
 3. `GET /check?id=…` tells how far it is and, at the end, the digest. With an e-mail address the result is mailed too.
+   `DELETE /check?id=…` cancels it.
 
 Every error is a problem of RFC 9457 (`application/problem+json`): compare its `type`, read its `detail`; `field` names
-what to change. The one exception is `424`, which is the ordinary answer of `/check` for a task that failed.
+what to change. The exceptions are `424` and `410`, the ordinary answers of `/check` for a task that failed or was
+cancelled.
 
 Who prefers `text/html` to JSON in `Accept`, as browsers do, gets the same answers as pages.
 """
@@ -188,17 +190,24 @@ _SUBMIT = {
     },
 }
 
+_WHICH = {
+    "name": "id",
+    "in": "query",
+    "required": True,
+    "description": "The id that POST /submit answered. Other parameters are ignored.",
+    "schema": {"type": "string", "format": "uuid"},
+    "example": _ID,
+}
+_NO_TASK = _problem(
+    problems.TASK_NOT_FOUND,
+    "No such task: unknown, expired or malformed, all in the same words.",
+    "There is no task with this id: it was mistyped, or it has expired; submit again",
+)
+_END = {"url": _URL, "created_at": _CREATED, "finished_at": _FINISHED}
+_CANCELLED = {"id": _ID, "status": "cancelled", "complete": True, **_END}
+
 _CHECK = {
-    "parameters": [
-        {
-            "name": "id",
-            "in": "query",
-            "required": True,
-            "description": "The id that POST /submit answered. Other parameters are ignored.",
-            "schema": {"type": "string", "format": "uuid"},
-            "example": _ID,
-        }
-    ],
+    "parameters": [_WHICH],
     "responses": {
         "200": _answer(
             "Done",
@@ -234,11 +243,8 @@ _CHECK = {
             },
             Retry_After=_header("Seconds after which it is worth to ask again.", _SECONDS),
         ),
-        "404": _problem(
-            problems.TASK_NOT_FOUND,
-            "No such task: unknown, expired or malformed, all in the same words.",
-            "There is no task with this id: it was mistyped, or it has expired; submit again",
-        ),
+        "404": _NO_TASK,
+        "410": _answer("Cancelled", "Cancelled by DELETE /check: there will be no digest.", _CANCELLED),
         "424": _answer(
             "Failed",
             "Failed: there will be no digest, and `error` says why.",
@@ -257,4 +263,24 @@ _CHECK = {
     },
 }
 
-OPERATIONS = {("/", "get"): _ABOUT, ("/submit", "post"): _SUBMIT, ("/check", "get"): _CHECK}
+_CANCEL = {
+    "parameters": [_WHICH],
+    "responses": {
+        "200": _answer("Cancelled", "Cancelled, by this request or by one before.", _CANCELLED),
+        "404": _NO_TASK,
+        "409": _problem(
+            problems.TASK_FINISHED,
+            "The task has a result or has failed, so there is nothing to cancel. Nothing was changed.",
+            "The task has ended, so it cannot be cancelled; GET /check tells how",
+        ),
+        "500": _INTERNAL_ERROR,
+        "503": _UNAVAILABLE,
+    },
+}
+
+OPERATIONS = {
+    ("/", "get"): _ABOUT,
+    ("/submit", "post"): _SUBMIT,
+    ("/check", "get"): _CHECK,
+    ("/check", "delete"): _CANCEL,
+}

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from urlsum.errors import InvalidRequest, TaskNotFound, Unavailable
+from urlsum.errors import InvalidRequest, TaskFinished, TaskNotFound, Unavailable
 from urlsum.public import one_line
 from urlsum.web.negotiation import VARY, wants_page
 
@@ -67,6 +67,7 @@ class Kind:
 
 INVALID_REQUEST = Kind("invalid-request", "The request is not valid", HTTPStatus.UNPROCESSABLE_ENTITY)
 TASK_NOT_FOUND = Kind("task-not-found", "No such task", HTTPStatus.NOT_FOUND, field="id")
+TASK_FINISHED = Kind("task-finished", "The task has ended already", HTTPStatus.CONFLICT, field="id")
 UNAVAILABLE = Kind("unavailable", "Try again later", HTTPStatus.SERVICE_UNAVAILABLE)
 INTERNAL_ERROR = Kind("internal-error", "urlsum failed", HTTPStatus.INTERNAL_SERVER_ERROR)
 INCOMPLETE_BODY = Kind("incomplete-body", "The request ended too early", HTTPStatus.BAD_REQUEST)
@@ -127,6 +128,10 @@ async def _task_not_found(request: Request, _exc: TaskNotFound) -> Response:
     )
 
 
+async def _task_finished(request: Request, _exc: TaskFinished) -> Response:
+    return respond(request, TASK_FINISHED, "The task has ended, so it cannot be cancelled; GET /check tells how")
+
+
 async def _unavailable(request: Request, exc: Unavailable) -> Response:
     logger.warning("%s: %s", type(exc).__name__, exc, exc_info=exc)
     return respond(
@@ -175,6 +180,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     InvalidRequest: _invalid_request,
     RequestValidationError: _not_validated,
     TaskNotFound: _task_not_found,
+    TaskFinished: _task_finished,
     Unavailable: _unavailable,
     HTTPException: _http,
     ClientDisconnect: _disconnected,

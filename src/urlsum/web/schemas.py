@@ -49,6 +49,7 @@ def components() -> dict[str, Any]:
         answers.Waiting,
         answers.Done,
         answers.Failed,
+        answers.Cancelled,
         problems.Problem,
     )
     _, schema = models_json_schema(

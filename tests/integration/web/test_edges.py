@@ -29,9 +29,9 @@ URL = "http://site.com/file.txt"
         ("HEAD", "/submit", "OPTIONS, POST"),
         ("PUT", "/submit", "OPTIONS, POST"),
         ("TRACE", "/submit", "OPTIONS, POST"),
-        ("POST", "/check", "GET, HEAD, OPTIONS"),
-        ("DELETE", "/check", "GET, HEAD, OPTIONS"),
-        ("BREW", "/check", "GET, HEAD, OPTIONS"),
+        ("POST", "/check", "DELETE, GET, HEAD, OPTIONS"),
+        ("PATCH", "/check", "DELETE, GET, HEAD, OPTIONS"),
+        ("BREW", "/check", "DELETE, GET, HEAD, OPTIONS"),
         ("POST", "/", "GET, HEAD, OPTIONS"),
     ],
 )
@@ -43,7 +43,7 @@ def test_another_method_is_refused_with_the_ones_to_use(client: Client, method: 
     assert answer.status == 405
 
 
-@pytest.mark.parametrize(("path", "allow"), [("/submit", "OPTIONS, POST"), ("/check", "GET, HEAD, OPTIONS")])
+@pytest.mark.parametrize(("path", "allow"), [("/submit", "OPTIONS, POST"), ("/check", "DELETE, GET, HEAD, OPTIONS")])
 def test_options_names_the_methods(client: Client, path: str, allow: str) -> None:
     answer = client.request("OPTIONS", path)
     assert (answer.status, answer.headers["allow"], answer.body) == (204, allow, b"")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from urlsum.web.answers import Done, Failed, Waiting
+    from urlsum.web.answers import Cancelled, Done, Failed, Waiting
     from urlsum.web.problems import Problem
 
 FORM_FIELDS = ("url", "email", "md5")
@@ -37,7 +37,7 @@ def form(base: str, home: str) -> Response:
 
 
 def task(
-    answer: Waiting | Done | Failed, status: int, headers: Mapping[str, str], *, home: str, still: bool
+    answer: Waiting | Done | Failed | Cancelled, status: int, headers: Mapping[str, str], *, home: str, still: bool
 ) -> Response:
     """The page of ``/check``; unless ``still``, that of an unfinished task loads itself again after Retry-After."""
     refresh = headers.get("Retry-After")

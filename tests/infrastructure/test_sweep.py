@@ -1,0 +1,92 @@
+"""The sweeper: its schedule, its time-out, and the alarm that tells when it stands still."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from functions.sweeper import app as sweeper
+from tests.support.deployment import deploy
+from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from urlsum import wiring
+from urlsum.queues import sqs
+from urlsum.settings import Settings
+from urlsum.sweep import LIMIT
+from urlsum.tables import dynamodb
+from urlsum.wiring import Ports
+
+if TYPE_CHECKING:
+    import pytest
+
+INTERVAL_SECONDS = 300
+# botocore waits up to 1, then 2 s between three tries (standard mode).
+BACKOFF_SECONDS = 3
+TASK_SECONDS = 0.03  # about 10 ms for each of its three requests
+
+
+class Context:
+    def get_remaining_time_in_millis(self) -> int:
+        return 150_000
+
+
+def ports(settings: Settings) -> Ports:
+    wired = wiring.wire(settings)
+    return Ports(settings, MemoryTaskTable(), MemoryQueue(), MemoryMailer(), wired.guard, wired.origin)
+
+
+def test_it_runs_every_few_minutes_and_is_the_only_thing_that_does() -> None:
+    [rule] = deploy().of_type("AWS::Events::Rule").values()
+    assert rule["ScheduleExpression"] == "rate(5 minutes)"
+    [target] = rule["Targets"]
+    assert target["Arn"] == "SweeperFunction.Arn"
+    assert rule.get("State", "ENABLED") == "ENABLED"
+
+
+def test_only_its_rule_may_invoke_it() -> None:
+    [permission] = [
+        permission
+        for permission in deploy().of_type("AWS::Lambda::Permission").values()
+        if permission["FunctionName"] == "SweeperFunction"
+    ]
+    assert permission["Principal"] == "events.amazonaws.com"
+    assert permission["SourceArn"].removesuffix(".Arn") in deploy().of_type("AWS::Events::Rule")
+
+
+def test_a_run_that_failed_is_left_to_the_next_one() -> None:
+    [config] = deploy().of_type("AWS::Lambda::EventInvokeConfig").values()
+    assert config["FunctionName"] == "SweeperFunction"
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, INTERVAL_SECONDS)
+
+
+def test_no_concurrency_is_reserved_because_a_new_account_has_none_to_spare() -> None:
+    assert "ReservedConcurrentExecutions" not in deploy()["SweeperFunction"]
+
+
+def test_a_full_run_ends_before_the_next_one_begins_and_before_it_is_cut_off() -> None:
+    timeout = deploy()["SweeperFunction"]["Timeout"]
+    table = (dynamodb.CONNECT_SECONDS + dynamodb.READ_SECONDS) * (1 + dynamodb.RETRIES) + BACKOFF_SECONDS
+    queue = (sqs.CONNECT_SECONDS + sqs.ANSWER_SECONDS) * sqs.TRIES + BACKOFF_SECONDS
+    assert 2 * table + queue <= sweeper.MARGIN_SECONDS
+    assert LIMIT * TASK_SECONDS + sweeper.MARGIN_SECONDS < timeout < INTERVAL_SECONDS
+
+
+def test_an_alarm_rings_when_no_sweep_comes_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    alarm = deploy()["SweeperAlarm"]
+    settings = Settings(aws_lambda_function_name="sweeper")
+    sweeper.process({}, Context(), ports=lambda: ports(settings))
+    emitted = json.loads(capsys.readouterr().out)
+    [metric] = emitted["_aws"]["CloudWatchMetrics"]
+    # What the function reports is what the alarm waits for.
+    assert metric["Namespace"] == alarm["Namespace"] == "urlsum"
+    assert metric["Dimensions"] == [[dimension["Name"] for dimension in alarm["Dimensions"]]]
+    assert all(emitted[dimension["Name"]] == dimension["Value"] for dimension in alarm["Dimensions"])
+    assert alarm["MetricName"] in [item["Name"] for item in metric["Metrics"]]
+    assert emitted[alarm["MetricName"]] == [1.0]
+    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Sum", "LessThanThreshold", 1)
+    assert alarm["Period"] == INTERVAL_SECONDS
+    assert alarm["TreatMissingData"] == "breaching"
+
+
+def test_off_lambda_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweeper.process({}, Context(), ports=lambda: ports(Settings())) == {"resent": 0, "failed": 0, "purged": 0}
+    assert capsys.readouterr().out == ""

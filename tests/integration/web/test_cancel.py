@@ -1,0 +1,115 @@
+"""DELETE /check: what it ends, what it leaves alone, and what is answered afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.web.conftest import MD5, NOW, URL, changed, stored
+from tests.integration.web.test_check import expired
+from tests.support.memory import MemoryTaskTable
+from tests.support.problems import refused
+from urlsum.errors import FailureCode, LeaseLost
+from urlsum.task import Failure, Mail, Status, Task
+
+if TYPE_CHECKING:
+    from tests.integration.web.conftest import World
+    from tests.support.web import Client
+
+
+def cancelled(task: Task) -> dict[str, object]:
+    return {
+        "id": task.id,
+        "status": "cancelled",
+        "complete": True,
+        "url": URL,
+        "created_at": "2026-11-05T10:00:00Z",
+        "finished_at": "2026-11-05T10:00:00Z",
+    }
+
+
+def test_a_queued_task_ends_and_is_gone(client: Client, world: World) -> None:
+    task = stored(world)
+    answer = client.request("DELETE", f"/check?id={task.id}")
+    assert (answer.status, answer.json()) == (200, cancelled(task))
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["cache-control"] == "no-store"
+    gone = client.request("GET", f"/check?id={task.id}")
+    assert (gone.status, gone.body) == (410, answer.body)
+    assert "retry-after" not in gone.headers
+
+
+def test_a_running_task_ends_and_its_worker_is_refused(client: Client, world: World) -> None:
+    task = stored(world)
+    running = changed(world, task, task.claimed(NOW, 90))
+    assert client.request("DELETE", f"/check?id={task.id}").status == 200
+    with pytest.raises(LeaseLost):
+        world.table.save(running.done(MD5, 7, NOW), over=running)
+    kept = world.table.get(task.id)
+    assert (kept.status, kept.mail, kept.md5, kept.due_at) == (Status.CANCELLED, Mail.NONE, None, None)
+
+
+def test_once_more_answers_the_same(client: Client, world: World) -> None:
+    task = stored(world)
+    first = client.request("DELETE", f"/check?id={task.id}")
+    world.clock.now += 100
+    again = client.request("DELETE", f"/check?id={task.id.upper()}")
+    assert (again.status, again.body) == (first.status, first.body)
+
+
+@pytest.mark.parametrize("end", ["done", "failed"])
+def test_a_finished_task_keeps_its_end(client: Client, world: World, end: str) -> None:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    failure = Failure(FailureCode.HTTP, "404")
+    finished = claimed.done(MD5, 7, NOW) if end == "done" else claimed.failed(failure, NOW)
+    changed(world, claimed, finished)
+    refused(client.request("DELETE", f"/check?id={task.id}"), 409, "task-finished", "id")
+    assert world.table.get(task.id) == finished
+
+
+def test_an_unknown_id_is_unknown_here_too(client: Client, world: World) -> None:
+    for query in ("", "?id=1", "?id=0e4fac17-f367-4807-8c28-8a059a2f82ac"):
+        answer = client.request("DELETE", "/check" + query)
+        refused(answer, 404, "task-not-found", "id")
+    assert answer.body == expired(client, world).body
+
+
+def test_a_worker_that_comes_between_is_overtaken(client: Client, world: World) -> None:
+    world.table = table = MemoryTaskTable()
+    task = stored(world)
+    get = table.get
+
+    def claimed_meanwhile(task_id: str) -> Task:
+        table.get = get  # type: ignore[method-assign]
+        found = get(task_id)
+        changed(world, found, found.claimed(NOW, 90))
+        return found
+
+    table.get = claimed_meanwhile  # type: ignore[method-assign]
+    assert client.request("DELETE", f"/check?id={task.id}").status == 200
+    assert table.get(task.id).status is Status.CANCELLED
+
+
+def test_a_worker_that_finishes_in_between_has_won(client: Client, world: World) -> None:
+    world.table = table = MemoryTaskTable()
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    get = table.get
+
+    def finished_meanwhile(task_id: str) -> Task:
+        table.get = get  # type: ignore[method-assign]
+        changed(world, claimed, claimed.done(MD5, 7, NOW))
+        return claimed
+
+    table.get = finished_meanwhile  # type: ignore[method-assign]
+    refused(client.request("DELETE", f"/check?id={task.id}"), 409, "task-finished", "id")
+
+
+def test_without_a_table_nothing_is_cancelled(client: Client, world: World) -> None:
+    world.table = table = MemoryTaskTable()
+    task = stored(world)
+    table.down = True
+    refused(client.request("DELETE", f"/check?id={task.id}"), 503, "unavailable")
+    assert table.tasks[task.id] == task
