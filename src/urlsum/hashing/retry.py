@@ -30,9 +30,14 @@ MAX_SLICES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How one failure code is met; ``most`` bounds the attempts without progress, None means MAX_ATTEMPTS."""
+    """How one failure code is met.
+
+    ``wait`` is the first wait, in units of RETRY_BASE_SECONDS; it doubles. ``most`` bounds the attempts without
+    progress, None means MAX_ATTEMPTS.
+    """
 
     retry: bool
+    wait: float = 1.0
     most: int | None = None
 
 
@@ -40,6 +45,8 @@ NEVER = Policy(retry=False)
 PATIENTLY = Policy(retry=True)
 # Mostly a property of the origin, but one broken machine behind a balancer looks the same.
 ONCE_MORE = Policy(retry=True, most=2)
+# Whoever is replacing the file needs time to finish: a minute, by default.
+AFTER_A_WHILE = Policy(retry=True, wait=12.0)
 
 POLICIES: dict[FailureCode, Policy] = {
     FailureCode.BLOCKED: NEVER,
@@ -49,7 +56,7 @@ POLICIES: dict[FailureCode, Policy] = {
     FailureCode.HTTP: PATIENTLY,  # narrowed by PASSING_STATUSES
     FailureCode.PROTOCOL: ONCE_MORE,
     FailureCode.INCOMPLETE: PATIENTLY,
-    FailureCode.CHANGED: PATIENTLY,  # narrowed by MAX_RESTARTS
+    FailureCode.CHANGED: AFTER_A_WHILE,  # narrowed by MAX_RESTARTS
     FailureCode.TIMEOUT: PATIENTLY,
     FailureCode.TOO_LARGE: NEVER,
     FailureCode.REDIRECTS: NEVER,
@@ -69,14 +76,14 @@ def delay(
     """Seconds to wait before the next try, or None when there is to be none.
 
     ``attempts`` counts the tries since the last progress, the one that just failed included. The wait doubles from
-    ``base_seconds`` and is drawn from its upper half, so that tasks which failed together do not return together.
+    the policy's first and is drawn from its upper half, so that tasks which failed together do not return together.
     """
     policy = POLICIES[error.code]
     if not policy.retry or (isinstance(error, HttpFailed) and error.status not in PASSING_STATUSES):
         return None
     if attempts >= (max_attempts if policy.most is None else min(policy.most, max_attempts)):
         return None
-    backoff = min(base_seconds * 2.0 ** (max(attempts, 1) - 1), LONGEST_BACKOFF_SECONDS)
+    backoff = min(policy.wait * base_seconds * 2.0 ** (max(attempts, 1) - 1), LONGEST_BACKOFF_SECONDS)
     wait = backoff * (0.5 + 0.5 * fraction())
     if error.retry_after is None:
         return wait

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from tests.support.tables import new_task
 from urlsum import errors
 from urlsum.errors import FailureCode, HttpFailed, OriginError
 from urlsum.hashing import retry
+from urlsum.task import Failure
 
 ALL: list[type[OriginError]] = [kind for kind in OriginError.__subclasses__() if kind is not HttpFailed]
 
@@ -26,6 +30,10 @@ def test_the_wait_doubles_up_to_the_longest_message_delay() -> None:
         for n in (0, 1, 2, 3, 50)
     ]
     assert waits == [5, 5, 10, 20, 900]
+
+
+def test_a_file_that_is_being_replaced_is_left_alone_for_longer() -> None:
+    assert wait(errors.Changed("another ETag")) == 60
 
 
 def test_jitter_takes_up_to_half_of_the_wait() -> None:
@@ -52,6 +60,18 @@ def test_passing_statuses_are_tried_again(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451, 501, 505])
 def test_other_statuses_are_final(status: int) -> None:
     assert wait(HttpFailed(status, "no")) is None
+
+
+def test_a_task_is_spent_after_its_tries_or_after_weeks() -> None:
+    task = new_task()
+    assert retry.spent(task, attempts=4, max_attempts=5) is None
+    died = retry.spent(task, attempts=5, max_attempts=5)
+    assert died == Failure(FailureCode.INTERNAL, "the work stopped 5 times without getting any further")
+    known = Failure(FailureCode.TIMEOUT, "silent")
+    assert retry.spent(replace(task, error=known), attempts=5, max_attempts=5) == known
+    old = retry.spent(replace(task, slices=retry.MAX_SLICES + 1), attempts=0, max_attempts=5)
+    assert old is not None
+    assert old.code is FailureCode.TIMEOUT
 
 
 def test_retry_after_lengthens_the_wait_within_bounds() -> None:
