@@ -43,11 +43,12 @@ class Pause:
 
 @dataclass(frozen=True)
 class Trickle:
-    """``data`` in pieces of ``size`` bytes, ``every`` seconds."""
+    """``data`` in pieces of ``size`` bytes, ``every`` seconds; ``sent`` is told the length of each."""
 
-    data: bytes
+    data: bytes | memoryview
     every: float
     size: int = 1
+    sent: Callable[[int], None] = lambda length: None
 
 
 @dataclass(frozen=True)
@@ -218,9 +219,11 @@ class OriginServer:
         match step:
             case Pause(seconds):
                 return not self._stopping.wait(seconds)
-            case Trickle(data, every, size):
+            case Trickle(data, every, size, sent):
                 for at in range(0, len(data), size):
-                    connection.sendall(data[at : at + size])
+                    piece = data[at : at + size]
+                    connection.sendall(piece)
+                    sent(len(piece))
                     if self._stopping.wait(every):
                         return False
             case Signal("reset"):

@@ -1,0 +1,56 @@
+"""Two hundred tasks, four workers, one table: nobody works on a task that another one holds."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.audit import assert_lawful
+from tests.support.fleet import fleet
+from tests.support.stage import stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TASKS = 200
+WORKERS = 4
+SIZES = [40_000, 400_000, 1_000_000]
+
+
+def assert_alone(notes: list[dict[str, Any]]) -> None:
+    """Check that each fence of a task was one worker's, and that it had stopped writing when the next one began."""
+    tasks: defaultdict[str, dict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for note in notes:
+        tasks[note["id"]][note["fence"]].append(note)
+    for fences in tasks.values():
+        last: dict[str, Any] | None = None
+        for fence in sorted(fences):
+            mine = sorted(fences[fence], key=lambda note: note["ended"])
+            assert len({note["holder"] for note in mine}) == 1
+            assert [note["claim"] for note in mine] == [True] + [False] * (len(mine) - 1)
+            if last is not None:
+                assert last["begun"] <= mine[0]["ended"], "written after it was taken over"
+                assert last["lease_until"] < mine[0]["ended"], "taken over while it was held"
+            last = mine[-1]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("mysql", marks=pytest.mark.long)])
+def test_no_task_has_two_holders_at_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with stage(kind, tmp_path, monkeypatch, SIZES) as scene:
+        log = tmp_path / "writes"
+        with fleet(tmp_path, {**scene.env, "WRITES": str(log)}, "tests.support.workers:watched") as workers:
+            scene.submit(TASKS)
+            workers.start(WORKERS)
+            scene.wait(seconds=120)
+        scene.assert_right()
+        assert scene.mails().total() == TASKS  # nothing crashed, so exactly one each
+        assert_lawful(scene.audit.writes())
+        notes = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+        assert_alone(notes)
+        holders = {note["holder"].partition("/")[0] for note in notes}
+        assert len(holders) == WORKERS  # or else it was no contest
+        assert {note["id"] for note in notes} == scene.tasks.keys()

@@ -1,0 +1,68 @@
+"""``kill -9`` at any instant: nothing is lost, nothing is done twice, and little is read again."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.audit import assert_lawful, taken_over
+from tests.support.fleet import fleet
+from tests.support.stage import INTERVAL_BYTES, TAIL_BYTES, stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MB = 10**6
+SIZES = [round((1 + number / 4) * MB) for number in range(17)]  # up to 5 MB: 0.8 s at the origin's pace
+WORKERS = 6
+# Between two kills, of any of the workers: each then lives for 0.6 s on average, between nothing and several seconds.
+PAUSE_SECONDS = (0.0, 0.2)
+
+
+def kill_them(kind: str, kills: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(kills)
+    with (
+        stage(kind, directory, monkeypatch, SIZES) as scene,
+        fleet(directory, scene.env, "tests.support.workers:single") as workers,
+    ):
+        begun = time.monotonic()
+        workers.start(WORKERS)
+        scene.submit(4 * WORKERS)
+        for _ in range(kills):
+            time.sleep(rng.uniform(*PAUSE_SECONDS))
+            workers.replace_one(rng)
+            scene.submit()
+        killing = time.monotonic() - begun
+        scene.wait(seconds=300)
+        taken = time.monotonic() - begun
+        scene.assert_right()
+        writes = scene.audit.writes()
+        assert_lawful(writes)
+        hit = taken_over(writes)
+        second_mails = scene.mails().total() - len(scene.tasks)
+        assert 0 <= second_mails <= kills
+        again = (scene.files.served - scene.size) / kills
+        print(  # noqa: T201 - the figures of the report
+            f"\n{kind}: {kills} kills in {killing:.0f} s, {hit} of them in the middle of a task;"
+            f" {len(scene.tasks)} tasks, all ended after {taken:.0f} s; {second_mails} second mails; {again / 1000:.0f} kB read again per kill,"
+            f" of {INTERVAL_BYTES / 1000:.0f} kB in a checkpoint interval"
+        )
+        assert again <= INTERVAL_BYTES + TAIL_BYTES
+        assert hit >= kills / 4  # or else the kills were no test
+        assert "Traceback" not in workers.said()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["sqlite", "mysql", "aws"])
+def test_twenty_kills(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_them(kind, 20, tmp_path, monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("kind", "kills"), [("sqlite", 500), ("mysql", 200), ("aws", 200)])
+def test_hundreds_of_kills(kind: str, kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_them(kind, kills, tmp_path, monkeypatch)

@@ -1,0 +1,71 @@
+"""SIGSTOP past the lease, another worker takes over, SIGCONT: the one that slept changes nothing."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.audit import assert_lawful, taken_over
+from tests.support.fleet import fleet
+from tests.support.stage import LEASE_SECONDS, stage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MB = 10**6
+SIZES = [6 * MB] * 4  # a second at the origin's pace: longer than until the first stop, so most are in the middle
+WORKERS = 8
+STOPPED = 4
+# From the first stop until the other four have taken over what the four held.
+ASLEEP_SECONDS = 2 * LEASE_SECONDS
+
+
+def put_them_to_sleep(kind: str, stops: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(stops)
+    with (
+        stage(kind, directory, monkeypatch, SIZES) as scene,
+        fleet(directory, scene.env, "tests.support.workers:single") as workers,
+    ):
+        workers.start(WORKERS)
+        taken, rounds = 0, 0
+        while taken < stops:
+            scene.submit(WORKERS - len([task for task in scene.tasks if scene.task(task).due_at is not None]))
+            time.sleep(rng.uniform(0.3, 0.9))
+            sleepers = rng.sample(workers.pids, STOPPED)
+            workers.signal(sleepers, signal.SIGSTOP)
+            time.sleep(ASLEEP_SECONDS)
+            workers.signal(sleepers, signal.SIGCONT)
+            rounds += 1
+            taken = taken_over(scene.audit.writes())
+            assert rounds <= stops, "hardly any stop hits a task"
+        scene.wait(seconds=120)
+        scene.assert_right()
+        writes = scene.audit.writes()
+        assert_lawful(writes)
+        refused = workers.said().count("LeaseLost")
+        second_mails = scene.mails().total() - len(scene.tasks)
+        print(  # noqa: T201 - the figures of the report
+            f"\n{kind}: {taken} tasks taken over from {rounds * STOPPED} stopped workers; {len(scene.tasks)} tasks,"
+            f" {len(writes)} writes accepted, none of them stale; {refused} stale ones refused;"
+            f" {second_mails} second mails"
+        )
+        # Whoever wakes up in the middle of a file tries to write, or else there was nothing to refuse.
+        assert refused >= taken / 4
+        assert "Traceback" not in workers.said()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["sqlite", "mysql"])
+def test_a_few_sleepers(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_them_to_sleep(kind, 3, tmp_path, monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", ["sqlite", "mysql", "aws"])
+def test_a_hundred_sleepers(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_them_to_sleep(kind, 100, tmp_path, monkeypatch)

@@ -1,0 +1,139 @@
+"""A log of every write to a task that the store itself keeps: triggers in SQL, the stream of DynamoDB.
+
+No process that is killed can leave a write out of it, and none can add one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import boto3
+
+from tests.support.tables import execute
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FINAL = {"done", "failed", "cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What matters of a row."""
+
+    fence: int
+    status: str
+    md5: str | None
+    mail: str
+    lease_until: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One accepted write: the row before and after."""
+
+    id: str
+    old: State
+    new: State
+
+
+class Audit(Protocol):
+    """Where the log is."""
+
+    def writes(self) -> Sequence[Write]:
+        """All writes since the log was opened, in order for each task."""
+        ...
+
+
+_FIELDS = ("fence", "status", "md5", "mail", "lease_until", "updated_at")
+
+
+class SqlAudit:
+    """A trigger that copies every update into a table of its own."""
+
+    def __init__(self, database_uri: str) -> None:
+        self._uri = database_uri
+        mysql = database_uri.startswith("mysql")
+        serial = "BIGINT AUTO_INCREMENT PRIMARY KEY" if mysql else "INTEGER PRIMARY KEY AUTOINCREMENT"
+        kinds = {"fence": "INTEGER", "lease_until": "DOUBLE", "updated_at": "DOUBLE"}
+        columns = [f"{age}_{name} {kinds.get(name, 'VARCHAR(36)')}" for age in ("old", "new") for name in _FIELDS]
+        execute(database_uri, f"CREATE TABLE audit (serial {serial}, id VARCHAR(36), {', '.join(columns)})")
+        values = ", ".join(f"{age.upper()}.{name}" for age in ("old", "new") for name in _FIELDS)
+        insert = f"INSERT INTO audit (id, {self._names}) VALUES (NEW.id, {values})"
+        body = insert if mysql else f"BEGIN {insert}; END"
+        execute(database_uri, f"CREATE TRIGGER audited AFTER UPDATE ON tasks FOR EACH ROW {body}")
+
+    _names = ", ".join(f"{age}_{name}" for age in ("old", "new") for name in _FIELDS)
+
+    def writes(self) -> list[Write]:
+        rows = execute(self._uri, f"SELECT id, {self._names} FROM audit ORDER BY serial")
+        half = 1 + len(_FIELDS)
+        return [Write(row[0], State(*row[1:half]), State(*row[half:])) for row in rows]
+
+
+class StreamAudit:
+    """The stream of a DynamoDB table. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html."""
+
+    def __init__(self, table_name: str) -> None:
+        self._table = table_name
+        client = boto3.client("dynamodb")
+        specification: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+        client.update_table(TableName=table_name, StreamSpecification=specification)
+        self._arn = client.describe_table(TableName=table_name)["Table"]["LatestStreamArn"]
+        client.close()
+
+    def writes(self) -> list[Write]:
+        client = boto3.client("dynamodbstreams")
+        found = []
+        for shard in client.describe_stream(StreamArn=self._arn)["StreamDescription"]["Shards"]:
+            iterator: str | None = client.get_shard_iterator(
+                StreamArn=self._arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+            while iterator:
+                answer = client.get_records(ShardIterator=iterator, Limit=1000)
+                found += [record["dynamodb"] for record in answer["Records"] if record["eventName"] == "MODIFY"]
+                iterator = answer.get("NextShardIterator") if answer["Records"] else None
+        client.close()
+        return [
+            Write(record["NewImage"]["id"]["S"], _state(record["OldImage"]), _state(record["NewImage"]))
+            for record in found
+        ]
+
+
+def _state(image: dict[str, dict[str, Any]]) -> State:
+    return State(
+        fence=int(image["fence"]["N"]),
+        status=image["status"]["S"],
+        md5=image["md5"]["S"] if "md5" in image else None,
+        mail=image["mail"]["S"],
+        lease_until=float(image["lease_until"]["N"]),
+        updated_at=float(image["updated_at"]["N"]),
+    )
+
+
+def assert_lawful(writes: Sequence[Write]) -> None:
+    """Check the invariants of every write and, for each task, of their order."""
+    before: dict[str, State] = {}
+    results: defaultdict[str, int] = defaultdict(int)
+    for write in writes:
+        old, new = write.old, write.new
+        assert before.get(write.id, old) == old, f"the log has a gap: {write}"
+        before[write.id] = new
+        assert old.fence <= new.fence <= old.fence + 1, f"a stale write: {write}"
+        if new.fence > old.fence and new.lease_until > 0:
+            assert old.lease_until < new.updated_at, f"a claim over a lease that is held: {write}"
+        if old.status in FINAL:
+            assert (new.status, new.md5) == (old.status, old.md5), f"a second result: {write}"
+        elif new.status in FINAL:
+            results[write.id] += 1
+        if old.mail in ("sent", "failed"):
+            assert new.mail == old.mail, f"a settled mail was opened again: {write}"
+    assert all(count == 1 for count in results.values())
+
+
+def taken_over(writes: Sequence[Write]) -> int:
+    """How many leases lapsed because their holder was dead or asleep."""
+    return sum(write.new.fence > write.old.fence and write.old.lease_until > 0 for write in writes)

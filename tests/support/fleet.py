@@ -1,0 +1,83 @@
+"""Real worker processes, many of them, to be killed, stopped and replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).parents[2]
+
+
+class Fleet:
+    """Processes that ``zygote`` forks under one environment; ``log`` collects what they say."""
+
+    def __init__(self, zygote: subprocess.Popen[str], entry: str, env: Mapping[str, str], log: Path) -> None:
+        self._zygote = zygote
+        self._entry = entry
+        self._env = dict(env)
+        self.log = log
+        self.pids: list[int] = []
+
+    def start(self, count: int = 1) -> None:
+        """Start ``count`` more."""
+        assert self._zygote.stdin is not None
+        assert self._zygote.stdout is not None
+        for _ in range(count):
+            order = {"entry": self._entry, "env": self._env, "log": str(self.log)}
+            self._zygote.stdin.write(json.dumps(order) + "\n")
+            self._zygote.stdin.flush()
+            self.pids.append(int(self._zygote.stdout.readline()))
+
+    def kill(self, pid: int) -> None:
+        """``kill -9``."""
+        self.pids.remove(pid)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    def replace_one(self, rng: random.Random) -> None:
+        """Kill one of them and start another."""
+        self.kill(rng.choice(self.pids))
+        self.start()
+
+    def signal(self, pids: list[int], number: signal.Signals) -> None:
+        """Send a signal to some of them."""
+        for pid in pids:
+            os.kill(pid, number)
+
+    def said(self) -> str:
+        """What all of them have logged."""
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+
+@contextmanager
+def fleet(directory: Path, env: Mapping[str, str], entry: str = "selfhost.worker:main") -> Iterator[Fleet]:
+    """Yield an empty fleet in ``directory``; none of its processes outlives the block."""
+    clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    zygote = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "tests.support.zygote"],
+        cwd=directory,  # where no .env lies
+        env={**clean, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+        assert zygote.stdout.readline() == "ready\n"
+        made = Fleet(zygote, entry, env, directory / "workers.log")
+        yield made
+        for pid in list(made.pids):
+            made.kill(pid)
+    finally:
+        zygote.communicate()

@@ -1,0 +1,60 @@
+"""moto in a process of its own, one request at a time.
+
+moto checks a condition and then writes, without a lock between the two; DynamoDB does both at once. One thread for all
+requests makes it so. ``python -m tests.support.moto_process`` prints its port and serves until standard input ends.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from tests.support.fleet import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Silent(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        pass
+
+
+def main() -> None:
+    """Serve."""
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), request_handler=_Silent)
+
+    def stop() -> None:
+        sys.stdin.read()
+        server.shutdown()
+
+    threading.Thread(target=stop, daemon=True).start()
+    print(server.server_port, flush=True)  # noqa: T201 - the answer
+    server.serve_forever(poll_interval=0.05)
+
+
+@contextmanager
+def moto_process() -> Iterator[str]:
+    """Yield the endpoint of a moto that runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.moto_process"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.communicate()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""A whole deployment for worker processes: store, queue, origin, outbox; and what became of its tasks."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import boto3
+
+from selfhost.migrate import upgrade
+from tests.support.audit import Audit, SqlAudit, StreamAudit
+from tests.support.mail import parse
+from tests.support.moto_process import moto_process
+from tests.support.origin_server import File, OriginServer, Request, Steps, Trickle
+from tests.support.tables import mysql_database
+from tests.support.template import create_queue, create_table
+from urlsum import service, wiring
+from urlsum.service import Submission
+from urlsum.settings import Settings
+from urlsum.task import Mail, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pytest
+
+    from urlsum.task import Task
+    from urlsum.wiring import Ports
+
+# Everything that takes time, scaled down to what a busy test machine still keeps to. The lease must outlast checkpoint
+# interval and time-outs together, see urlsum.settings.
+CHECKPOINT_SECONDS = 0.1
+LEASE_SECONDS = 1.2
+TIMES = {
+    "CHECKPOINT_SECONDS": str(CHECKPOINT_SECONDS),
+    "CONNECT_TIMEOUT": "0.5",
+    "READ_TIMEOUT": "0.5",
+    "LEASE_SECONDS": str(LEASE_SECONDS),
+    "SWEEP_SECONDS": "0.5",
+    "RETRY_BASE_SECONDS": "0.1",
+    # Kills come a thousand times more often than in life; a task may meet a few before its first checkpoint.
+    "MAX_ATTEMPTS": "100",
+    # What is prefetched is neither hashed nor lost to a checkpoint: one connection, so that bytes served tell of kills.
+    "CONNECTIONS_PER_ORIGIN": "1",
+    "ALLOWED_NETWORKS": "127.0.0.0/8",
+}
+# The pace of the origin: pieces of 32 KiB, 200 a second at most, so 6.5 MB/s, and as good as nothing lies in the
+# sockets' buffers when a reader is killed.
+PIECE_BYTES = 32 * 1024
+PIECE_SECONDS = 0.005
+INTERVAL_BYTES = CHECKPOINT_SECONDS * PIECE_BYTES / PIECE_SECONDS
+# What a resume reads again to prove that it is the same file, see urlsum.origin.version.
+TAIL_BYTES = 64 * 1024
+
+
+@dataclass
+class PacedFiles:
+    """Files ``/0``, ``/1``, … of ``sizes`` bytes, served slowly; ``served`` counts the bytes."""
+
+    sizes: list[int]
+    served: int = 0
+    contents: list[bytes] = field(init=False)
+    digests: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        rng = random.Random(1)
+        self.contents = [rng.randbytes(size) for size in self.sizes]
+        self.digests = [hashlib.md5(content).hexdigest() for content in self.contents]
+
+    def __call__(self, request: Request) -> Steps:
+        number = int(request.path[1:])
+        steps = File(self.contents[number], etag=f'"{number}"')(request)
+        return [Trickle(s, PIECE_SECONDS, PIECE_BYTES, self._count) if isinstance(s, memoryview) else s for s in steps]
+
+    def _count(self, length: int) -> None:
+        self.served += length
+
+
+@dataclass
+class Stage:
+    """Where workers work."""
+
+    env: dict[str, str]
+    ports: Ports
+    audit: Audit
+    files: PacedFiles
+    origin: OriginServer
+    outbox: Path
+    tasks: dict[str, int] = field(default_factory=dict)
+
+    def submit(self, count: int = 1) -> None:
+        """Do as POST /submit does, with an address to mail to."""
+        for _ in range(count):
+            number = len(self.tasks) % len(self.files.sizes)
+            task_id = service.submit(
+                Submission(url=self.origin.url(f"/{number}"), email="reader@abc.ru"),
+                table=self.ports.table,
+                queue=self.ports.queue,
+                guard=self.ports.guard,
+                now=time.time(),
+                ttl_days=1,
+            )
+            self.tasks[task_id] = number
+
+    def task(self, task_id: str) -> Task:
+        return self.ports.table.get(task_id)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until every task has ended and its mail is settled."""
+        deadline = time.monotonic() + seconds
+        open_tasks = set(self.tasks)
+        while open_tasks:
+            open_tasks = {task_id for task_id in open_tasks if self.task(task_id).due_at is not None}
+            assert time.monotonic() < deadline, f"{len(open_tasks)} of {len(self.tasks)} tasks hang"
+            time.sleep(0.2)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files that were to be hashed."""
+        return sum(self.files.sizes[number] for number in self.tasks.values())
+
+    def mails(self) -> Counter[str]:
+        """How many mails each task has sent."""
+        texts = [parse(path.read_bytes()).body for path in self.outbox.glob("*.eml")]
+        return Counter(found[1] for text in texts if (found := re.search(r"^Task: +(\S+)$", text, re.MULTILINE)))
+
+    def assert_right(self) -> None:
+        """Check that every task has the right digest and that at least one mail tells it."""
+        for task_id, number in self.tasks.items():
+            task = self.task(task_id)
+            assert (task.status, task.md5, task.mail) == (Status.DONE, self.files.digests[number], Mail.SENT), task
+        mails = self.mails()
+        assert mails.keys() == self.tasks.keys()
+
+
+@contextmanager
+def _sql(uri: str) -> Iterator[tuple[dict[str, str], Audit]]:
+    upgrade(uri)
+    yield {"DATABASE_URI": uri}, SqlAudit(uri)
+
+
+@contextmanager
+def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Audit]]:
+    with moto_process() as endpoint:
+        env = {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        dynamodb, sqs = boto3.client("dynamodb"), boto3.client("sqs")
+        table, queue = create_table(dynamodb), create_queue(sqs)
+        dynamodb.close()
+        sqs.close()
+        yield {**env, "TASKS_TABLE": table, "TASKS_QUEUE_URL": queue}, StreamAudit(table)
+
+
+@contextmanager
+def stage(
+    kind: str, directory: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int], **times: str
+) -> Iterator[Stage]:
+    """Yield a stage whose store is ``kind``: sqlite, mysql or aws (DynamoDB and SQS, as far as moto is them)."""
+    files = PacedFiles(sizes)
+    with OriginServer(files) as origin, _store(kind, directory, monkeypatch) as (store, audit):
+        outbox = directory / "outbox"
+        env = {**TIMES, **times, **store, "OUTBOX_DIR": str(outbox)}
+        settings = Settings.model_validate({name.lower(): value for name, value in env.items()})
+        yield Stage(env, wiring.wire(settings), audit, files, origin, outbox)
+
+
+@contextmanager
+def _store(kind: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Audit]]:
+    match kind:
+        case "sqlite":
+            with _sql(f"sqlite:///{directory / 'urlsum.db'}") as made:
+                yield made
+        case "mysql":
+            with mysql_database() as uri, _sql(uri) as made:
+                yield made
+        case "aws":
+            with _aws(monkeypatch) as made:
+                yield made
