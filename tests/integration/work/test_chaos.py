@@ -1,0 +1,60 @@
+"""Messages three times and in any order, a tenth of all sends and writes failing, workers that die and sleep."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.chaos import Day, DroppingQueue
+from tests.support.stores import KINDS, store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TASKS = 8
+SHARE = 0.1
+VIOLENCE = 0.1
+# Days in the short form; memory takes milliseconds for one, the others seconds.
+FEW = {"memory": 8, "sqlite": 1, "mysql": 1, "dynamodb": 1}
+MANY = {"memory": 1000, "sqlite": 40, "mysql": 40, "dynamodb": 20}
+
+
+def bad_day(kind: str, directory: Path, seed: int, violence: float) -> None:
+    with store(kind, directory) as table:
+        day = Day(table, random.Random(seed), share=SHARE, copies=3, violence=violence)
+        day.submit(TASKS)
+        day.run()
+        day.assert_right()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_task_ends_once_with_the_right_result(kind: str, tmp_path: Path) -> None:
+    for seed in range(FEW[kind]):
+        bad_day(kind, tmp_path / str(seed), seed, VIOLENCE)
+
+
+def test_nobody_dies_and_still_much_fails(tmp_path: Path) -> None:
+    for seed in range(FEW["memory"]):
+        bad_day("memory", tmp_path, seed, violence=0.0)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_task_of_many_days_ends_once_with_the_right_result(kind: str, tmp_path: Path) -> None:
+    for seed in range(1000, 1000 + MANY[kind]):
+        bad_day(kind, tmp_path / str(seed), seed, VIOLENCE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_sweeper_alone_finishes_all_when_every_message_is_dropped(kind: str, tmp_path: Path) -> None:
+    with store(kind, tmp_path) as table:
+        rng = random.Random(7)
+        day = Day(table, rng, violence=VIOLENCE)
+        # What submit and the workers send is gone; only what the sweeper sends arrives.
+        day.sweeper_queue, day.queue = day.queue, DroppingQueue(rng, 0.0, 1, day.queue.messages)
+        day.submit(TASKS)
+        day.run()
+        day.assert_right()

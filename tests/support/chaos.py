@@ -1,0 +1,244 @@
+"""Bad days for the ports, by a seed: writes that fail, messages that multiply, workers that die or sleep.
+
+One thread and a clock that is told the time. Concurrency is what happens inside the origin's reads: other messages are
+delivered, other sweeps run, the clock jumps past the lease, and then the first worker goes on as if nothing had been.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.support.memory import MemoryMailer
+from tests.support.synthetic import Clock, SyntheticSource, SyntheticStream
+from urlsum import service
+from urlsum.errors import (
+    Incomplete,
+    LeaseLost,
+    MailUnavailable,
+    QueueUnavailable,
+    TableUnavailable,
+    TaskNotFound,
+    TimedOut,
+    Unavailable,
+)
+from urlsum.hashing.job import Bench
+from urlsum.origin.guard import Guard
+from urlsum.service import Submission
+from urlsum.settings import Settings
+from urlsum.sweep import sweep
+from urlsum.task import Mail, Status, Task
+from urlsum.work import work
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from urlsum.mail import Letter
+    from urlsum.queues import Delivery
+    from urlsum.tables import TaskTable
+    from urlsum.task import Checkpoint
+
+SETTINGS = Settings(max_attempts=1000, checkpoint_seconds=10, lease_seconds=90)
+SWEEP_SECONDS = 300.0
+# How deep workers may run inside one another's reads.
+DEPTH = 3
+
+
+class Death(BaseException):
+    """The process is gone: nothing in urlsum may catch this."""
+
+
+@dataclass
+class FlakyTable:
+    """Fails a share of all writes, half of them after they were applied; knows every result that was ever stored."""
+
+    inner: TaskTable
+    rng: random.Random
+    share: float
+    results: dict[str, tuple[Status, str | None]] = field(default_factory=dict)
+    unmarked: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.get, self.due, self.purge = self.inner.get, self.inner.due, self.inner.purge
+
+    def add(self, task: Task) -> None:
+        self._stumble()
+        self.inner.add(task)
+        self._stumble()
+
+    def remove(self, task: Task) -> None:
+        self._stumble()
+        self.inner.remove(task)
+        self._stumble()
+
+    def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
+        try:
+            self._stumble()
+            self.inner.save(task, over=over, lease_before=lease_before)
+            if task.complete:
+                result = task.status, task.md5
+                assert self.results.setdefault(task.id, result) == result, "a second result"
+            self._stumble()
+        except (TableUnavailable, LeaseLost):
+            self.unmarked[task.id] += task.mail is Mail.SENT
+            raise
+
+    def _stumble(self) -> None:
+        if self.rng.random() < self.share / 2:
+            raise TableUnavailable("on a bad day")
+
+
+@dataclass
+class WildQueue:
+    """Delivers every message ``copies`` times, in any order, at any time; fails a share of all sends."""
+
+    rng: random.Random
+    share: float
+    copies: int
+    messages: list[str] = field(default_factory=list)
+    reads_table = False
+
+    def send(self, task_id: str, *, delay: float = 0.0) -> None:
+        if self.rng.random() < self.share / 2:
+            raise QueueUnavailable("on a bad day")
+        self.messages += [task_id] * self.copies
+        if self.rng.random() < self.share / 2:
+            raise QueueUnavailable("on a bad day, the answer lost")
+
+    def take(self) -> str:
+        return self.messages.pop(self.rng.randrange(len(self.messages)))
+
+    def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
+        raise AssertionError("the test takes")
+
+    def delete(self, delivery: Delivery) -> None:
+        raise AssertionError("the test deletes")
+
+
+class DroppingQueue(WildQueue):
+    """Takes every message and delivers none."""
+
+    def send(self, task_id: str, *, delay: float = 0.0) -> None:
+        pass
+
+
+@dataclass
+class FlakyMailer(MemoryMailer):
+    """Is away now and then."""
+
+    rng: random.Random
+    share: float
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def send(self, letter: Letter) -> None:
+        if self.rng.random() < self.share:
+            raise MailUnavailable("greylisted")
+        super().send(letter)
+
+
+class Day:
+    """Some tasks, and everything that can happen to them."""
+
+    def __init__(
+        self, table: TaskTable, rng: random.Random, *, share: float = 0.0, copies: int = 1, violence: float = 0.0
+    ) -> None:
+        self.rng = rng
+        self.clock = Clock()
+        self.table = FlakyTable(table, rng, share)
+        self.queue = WildQueue(rng, share, copies)
+        self.sweeper_queue = self.queue
+        self.mailer = FlakyMailer(rng, share)
+        self.violence = violence
+        self.bench = Bench(self.table, self, SETTINGS, self.clock, self.clock)
+        self.sources: dict[str, SyntheticSource] = {}
+        self.ids: dict[str, str] = {}
+        self.depth = 0
+        self.swept_at = self.clock.now
+
+    # The origin room, for all URLs.
+    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> SyntheticStream:
+        return self.sources[url].open(url, deadline=deadline, resume=resume)
+
+    def submit(self, count: int) -> None:
+        """Submit tasks until ``count`` were accepted; an error is an error, and its caller comes again."""
+        while len(self.ids) < count:
+            url = f"https://origin.example/{len(self.ids)}"
+            content = self.rng.randbytes(self.rng.randrange(60_000))
+            self.sources[url] = SyntheticSource(content, self.clock, fault=self._fault)
+            submission = Submission(url=url, email="reader@abc.ru")
+            guard = Guard(SETTINGS)
+            try:
+                task_id = service.submit(
+                    submission, table=self.table, queue=self.queue, guard=guard, now=self.clock(), ttl_days=30
+                )
+            except Unavailable:
+                continue
+            self.ids[task_id] = url
+
+    def run(self) -> None:
+        """Go on until every accepted task has ended and its mail is settled; one that never does is an error."""
+        for _ in range(10_000):
+            if not any(self._owes(task_id) for task_id in self.ids):
+                return
+            self._step()
+        raise AssertionError("a task hangs")
+
+    def assert_right(self) -> None:
+        """Check results and mails."""
+        sent = Counter(letter.body.partition("Task:      ")[2][:36] for letter in self.mailer.letters)
+        for task_id, url in self.ids.items():
+            task = self.table.get(task_id)
+            assert (task.status, task.md5) == (Status.DONE, self.sources[url].md5)
+            assert task.mail is Mail.SENT
+            # One, and one more for each time that it could not be noted.
+            assert 1 <= sent[task_id] <= 1 + self.table.unmarked[task_id]
+
+    def _owes(self, task_id: str) -> bool:
+        try:
+            return self.table.get(task_id).due_at is not None
+        except TaskNotFound as exc:
+            raise AssertionError(f"{task_id} was answered and is lost") from exc
+
+    def _step(self) -> None:
+        if self.queue.messages:
+            self._deliver()
+        else:
+            self.clock.now += 60
+        if self.clock.now - self.swept_at > SWEEP_SECONDS:
+            self._sweep()
+
+    def _deliver(self) -> None:
+        task_id = self.queue.take()
+        self.depth += 1
+        deadline = self.clock() + self.rng.uniform(15, 240)
+        try:
+            work(task_id, self.bench, queue=self.queue, mailer=self.mailer, deadline=deadline)
+        except (Unavailable, Death):
+            self.queue.messages.append(task_id)  # the visibility time-out ends
+            self.clock.now += 1
+        finally:
+            self.depth -= 1
+
+    def _sweep(self) -> None:
+        self.swept_at = self.clock.now
+        for _ in range(2):  # two at once are as good as one
+            with suppress(Unavailable):
+                sweep(self.table, self.sweeper_queue, now=self.clock(), settings=SETTINGS)
+
+    def _fault(self, offset: int) -> None:
+        chance = self.rng.random() / self.violence if self.violence else 1.0
+        if chance < 0.1:
+            raise Death
+        if chance < 0.2:
+            self.clock.now += 2.5 * SETTINGS.lease_seconds  # asleep
+        elif chance < 0.3:
+            raise self.rng.choice([Incomplete("cut"), TimedOut("silent")])
+        elif chance < 0.6 and self.depth < DEPTH:
+            self._step()
+        elif chance < 0.7:
+            self._sweep()

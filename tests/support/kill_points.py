@@ -1,0 +1,225 @@
+"""Kills a worker at a line of its code, and looks what becomes of its task.
+
+``python -m tests.support.kill_points KIND DIRECTORY SCENE EVERY`` runs a scene (see ``SCENES``) once to learn which
+lines of urlsum it goes through, then once more for every ``EVERY``-th of them in a forked process that kills itself
+with SIGKILL just before that line, and then lets a sweep and another worker finish. It prints one JSON line for each
+kill. It has a process of its own because forks want one without threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support.synthetic import Clock, SyntheticSource
+from urlsum import service, wiring
+from urlsum.errors import TaskNotFound
+from urlsum.hashing.job import Bench
+from urlsum.mail.outbox import OutboxMailer
+from urlsum.origin.guard import Guard
+from urlsum.queues import decode
+from urlsum.service import Submission
+from urlsum.settings import Settings
+from urlsum.sweep import sweep
+from urlsum.task import Mail
+from urlsum.work import work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from urlsum.queues import TaskQueue
+    from urlsum.tables import TaskTable
+
+SOURCE = str(Path(service.__file__).parent)
+CONTENT = bytes(range(256)) * 120  # 31 pieces of a second each: three checkpoints
+URL = "https://origin.example/file"
+FOREVER = 10**6
+
+
+@dataclass
+class Site:
+    """One task's surroundings, as two processes see them one after the other."""
+
+    table: TaskTable
+    queue: TaskQueue
+    outbox: Path
+    settings: Settings
+    clock: Clock
+    key: str
+
+    @property
+    def id(self) -> str:
+        return service._id(self.key)  # a dead submitter tells nobody
+
+    def submit(self) -> str:
+        return service.submit(
+            Submission(url=URL, email="reader@abc.ru", idempotency_key=self.key),
+            table=self.table,
+            queue=self.queue,
+            guard=Guard(self.settings),
+            now=self.clock(),
+            ttl_days=30,
+        )
+
+    def work(self, task_id: str, seconds: float = FOREVER) -> None:
+        source = SyntheticSource(CONTENT, self.clock)
+        bench = Bench(self.table, source, self.settings, self.clock, self.clock)
+        mailer = OutboxMailer(self.outbox, "urlsum@example.org", clock=self.clock)
+        work(task_id, bench, queue=self.queue, mailer=mailer, deadline=self.clock() + seconds)
+
+    def sweep(self) -> None:
+        sweep(self.table, self.queue, now=self.clock(), settings=self.settings)
+
+    def letters(self) -> int:
+        return len(list(self.outbox.glob("*.eml")))
+
+
+def _submit(site: Site) -> None:
+    site.submit()
+
+
+def _whole(site: Site) -> None:
+    """Claim, checkpoints, commit, mail, mark."""
+    site.work(site.id)
+
+
+def _hand_over(site: Site) -> None:
+    """Claim, checkpoints, release, message to the next slice."""
+    site.work(site.id, seconds=15)
+
+
+def _sweep(site: Site) -> None:
+    """A sweep that finds a task whose message was lost."""
+    site.clock.now += 1000
+    site.sweep()
+
+
+SCENES: dict[str, Callable[[Site], None]] = {
+    "submit": _submit,
+    "whole": _whole,
+    "hand over": _hand_over,
+    "sweep": _sweep,
+}
+
+
+class Line:
+    """Counts the lines of urlsum that run, and ends the process before the ``fatal``-th."""
+
+    def __init__(self, fatal: int | None = None) -> None:
+        self.fatal = fatal
+        self.lines: list[str] = []
+
+    def run(self, scene: Callable[[Site], None], site: Site) -> None:
+        if scene is not _submit:
+            site.submit()
+            for delivery in site.queue.receive(10, wait=0):
+                site.queue.delete(delivery)
+        sys.settrace(self._call)
+        try:
+            scene(site)
+        finally:
+            sys.settrace(None)
+
+    def _call(self, frame: FrameType, _event: str, _argument: object) -> Any:
+        return self._line if frame.f_code.co_filename.startswith(SOURCE) else None
+
+    def _line(self, frame: FrameType, event: str, _argument: object) -> Any:
+        if event == "line":
+            if len(self.lines) == self.fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.lines.append(f"{frame.f_code.co_filename.removeprefix(SOURCE)}:{frame.f_lineno}")
+        return self._line
+
+
+def forked(function: Callable[[], object]) -> Any:
+    """What ``function`` returns in a process of its own; None if that was killed. Raises RuntimeError if it failed."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            os.write(writer, json.dumps(function()).encode())
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as answer:
+        said = answer.read()
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        return None
+    if status != 0:
+        raise RuntimeError("a forked process failed, see standard error")
+    return json.loads(said)
+
+
+def finish(site: Site) -> dict[str, Any]:
+    """What a sweep and a healthy worker make of what the dead one left."""
+    try:
+        left = site.table.get(site.id)
+    except TaskNotFound:
+        return {"stored": False, "letters": site.letters()}
+    unnoted = left.mail is Mail.PENDING and site.letters() > 0
+    for _ in range(20):
+        site.clock.now += 1000
+        site.sweep()
+        for delivery in site.queue.receive(10, wait=0):
+            if decode(delivery.body) == site.id:
+                site.work(site.id)
+            site.queue.delete(delivery)
+        task = site.table.get(site.id)
+        if task.due_at is None:
+            break
+    return {
+        "stored": True,
+        "left": f"{left.status} {left.mail}",
+        "unnoted": unnoted,
+        "status": task.status,
+        "right": task.md5 == SyntheticSource(CONTENT, site.clock).md5,
+        "mail": task.mail,
+        "letters": site.letters(),
+    }
+
+
+def main() -> None:
+    """Go through the lines."""
+    directory, scene, every = Path(sys.argv[1]), SCENES[sys.argv[2]], int(sys.argv[3])
+    settings = Settings()
+    wiring.wire(settings)  # so that the forks need not import what it takes
+    number = 0
+
+    def site() -> Site:
+        # Everything anew, so that no connection is shared across a fork.
+        ports = wiring.wire(settings)
+        outbox = directory / f"outbox-{number}"
+        clock = Clock(time.time())
+        queue = ports.queue
+        if queue.reads_table:
+            from urlsum.queues.table import TableQueue  # noqa: PLC0415
+
+            queue = TableQueue(ports.table, clock=clock, redelivery_seconds=0.0)
+        return Site(ports.table, queue, outbox, settings, clock, f"{scene.__name__}-{number}")
+
+    def learn() -> list[str]:
+        line = Line()
+        line.run(scene, site())
+        return line.lines
+
+    lines = forked(learn)
+    forked(lambda: finish(site()))  # so that the next one's receive finds nothing of this
+    for fatal in range(0, len(lines), every):
+        number += 1
+        died = forked(lambda at=fatal: Line(at).run(scene, site())) is None  # type: ignore[misc]
+        outcome = forked(lambda: finish(site()))
+        print(json.dumps({"at": lines[fatal], "died": died, **outcome}), flush=True)  # noqa: T201 - the answer
+
+
+if __name__ == "__main__":
+    main()
