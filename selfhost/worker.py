@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from functions.hash_worker.app import process
@@ -69,7 +69,9 @@ class Worker:
             fresh = [delivery for delivery in deliveries if delivery.receipt not in self.running]
             for delivery in fresh:
                 self.running[delivery.receipt] = self.pool.submit(self._work, delivery)
-            if not fresh:
+            if not free:
+                wait(self.running.values(), POLL_SECONDS, FIRST_COMPLETED)
+            elif not fresh:
                 self.stopping.wait(POLL_SECONDS)
             self.running = {receipt: future for receipt, future in self.running.items() if not future.done()}
         until = time.monotonic() + GRACE_SECONDS
