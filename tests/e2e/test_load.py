@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 # What two cores serve with room to spare while two workers hash what is submitted; a self-hosted service for a few
 # hundred people. Each submission is also a file to fetch, a result to commit and a mail to write.
-SUBMITS_PER_SECOND = 10
-CHECKS_PER_SECOND = 60
+SUBMITS_PER_SECOND = 20
+CHECKS_PER_SECOND = 100
 # As many clients as keep the rate although each waits for its answer.
 CLIENTS = 16
 CONTENT = bytes(range(256)) * 400
