@@ -78,29 +78,29 @@ class StreamAudit:
     """The stream of a DynamoDB table. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html."""
 
     def __init__(self, table_name: str) -> None:
-        self._table = table_name
         client = boto3.client("dynamodb")
         specification: Any = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
         client.update_table(TableName=table_name, StreamSpecification=specification)
-        self._arn = client.describe_table(TableName=table_name)["Table"]["LatestStreamArn"]
+        arn = client.describe_table(TableName=table_name)["Table"]["LatestStreamArn"]
         client.close()
+        self._streams = boto3.client("dynamodbstreams")
+        [shard] = self._streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]  # moto has but one
+        self._iterator: str = self._streams.get_shard_iterator(
+            StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        self._writes: list[Write] = []
 
     def writes(self) -> list[Write]:
-        client = boto3.client("dynamodbstreams")
-        found = []
-        for shard in client.describe_stream(StreamArn=self._arn)["StreamDescription"]["Shards"]:
-            iterator: str | None = client.get_shard_iterator(
-                StreamArn=self._arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-            )["ShardIterator"]
-            while iterator:
-                answer = client.get_records(ShardIterator=iterator, Limit=1000)
-                found += [record["dynamodb"] for record in answer["Records"] if record["eventName"] == "MODIFY"]
-                iterator = answer.get("NextShardIterator") if answer["Records"] else None
-        client.close()
-        return [
-            Write(record["NewImage"]["id"]["S"], _state(record["OldImage"]), _state(record["NewImage"]))
-            for record in found
-        ]
+        while True:
+            answer = self._streams.get_records(ShardIterator=self._iterator, Limit=1000)
+            self._iterator = answer["NextShardIterator"]
+            if not answer["Records"]:
+                return self._writes
+            for record in answer["Records"]:
+                if record["eventName"] == "MODIFY":
+                    image = record["dynamodb"]
+                    old, new = _state(image["OldImage"]), _state(image["NewImage"])
+                    self._writes.append(Write(image["NewImage"]["id"]["S"], old, new))
 
 
 def _state(image: dict[str, dict[str, Any]]) -> State:

@@ -85,6 +85,7 @@ DEFAULTS = {
     "SLICE_SECONDS": 240.0,
     "CHECKPOINT_SECONDS": 10.0,
     "LEASE_SECONDS": 90.0,
+    "SWEEP_SECONDS": 60.0,
     "TASK_TTL_DAYS": 30,
 }
 # Another value that is right, as text. None of them is a default.
@@ -118,6 +119,7 @@ OTHERS = {
     "SLICE_SECONDS": "30",
     "CHECKPOINT_SECONDS": "1",
     "LEASE_SECONDS": "300",
+    "SWEEP_SECONDS": "5",
     "TASK_TTL_DAYS": "1",
 }
 

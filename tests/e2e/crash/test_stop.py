@@ -33,7 +33,7 @@ def put_them_to_sleep(kind: str, stops: int, directory: Path, monkeypatch: pytes
         workers.start(WORKERS)
         taken, rounds = 0, 0
         while taken < stops:
-            scene.submit(WORKERS - len([task for task in scene.tasks if scene.task(task).due_at is not None]))
+            scene.submit(WORKERS - len(scene.unfinished()))
             time.sleep(rng.uniform(0.3, 0.9))
             sleepers = rng.sample(workers.pids, STOPPED)
             workers.signal(sleepers, signal.SIGSTOP)
