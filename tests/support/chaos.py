@@ -53,12 +53,13 @@ class Death(BaseException):
 
 @dataclass
 class FlakyTable:
-    """Fails a share of all writes, half of them after they were applied; knows every result that was ever stored."""
+    """Fails a share of all writes, half of them after they were applied; knows every fence and result ever stored."""
 
     inner: TaskTable
     rng: random.Random
     share: float
     results: dict[str, tuple[Status, str | None]] = field(default_factory=dict)
+    fences: Counter[str] = field(default_factory=Counter)
     unmarked: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -78,6 +79,8 @@ class FlakyTable:
         try:
             self._stumble()
             self.inner.save(task, over=over, lease_before=lease_before)
+            assert self.fences[task.id] <= task.fence, "a stale write"
+            self.fences[task.id] = task.fence
             if task.complete:
                 result = task.status, task.md5
                 assert self.results.setdefault(task.id, result) == result, "a second result"

@@ -1,9 +1,10 @@
 """Kills a worker at a line of its code, and looks what becomes of its task.
 
-``python -m tests.support.kill_points KIND DIRECTORY SCENE EVERY`` runs a scene (see ``SCENES``) once to learn which
-lines of urlsum it goes through, then once more for every ``EVERY``-th of them in a forked process that kills itself
-with SIGKILL just before that line, and then lets a sweep and another worker finish. It prints one JSON line for each
-kill. It has a process of its own because forks want one without threads.
+``python -m tests.support.kill_points DIRECTORY SCENE WHICH`` runs a scene (see ``SCENES``) once to learn which lines of
+urlsum it goes through, then once more for each of them in a forked process that kills itself with SIGKILL just before
+that line, and then lets a sweep and another worker finish. It prints one JSON line for each kill. WHICH is ``all``,
+``ends`` (the first and the last time that each line is reached), or a number (every so many). It has a process of its
+own because forks want one without threads.
 """
 
 from __future__ import annotations
@@ -188,16 +189,34 @@ def finish(site: Site) -> dict[str, Any]:
     }
 
 
+def chosen(lines: list[str], which: str) -> list[int]:
+    """Numbers of the lines to die at."""
+    match which:
+        case "all":
+            return list(range(len(lines)))
+        case "ends":
+            first = {line: at for at, line in reversed(list(enumerate(lines)))}
+            last = {line: at for at, line in enumerate(lines)}
+            return sorted({*first.values(), *last.values()})
+        case _:
+            return list(range(0, len(lines), int(which)))
+
+
 def main() -> None:
     """Go through the lines."""
-    directory, scene, every = Path(sys.argv[1]), SCENES[sys.argv[2]], int(sys.argv[3])
+    directory, scene, which = Path(sys.argv[1]), SCENES[sys.argv[2]], sys.argv[3]
     settings = Settings()
-    wiring.wire(settings)  # so that the forks need not import what it takes
+    common = wiring.wire(settings)  # imports what it takes, so that the forks need not
+    if settings.tasks_table:
+        # Clients take half a second to make. moto closes each connection after its answer, so none is shared.
+        common.table.due(0.0, 1)
+        common.queue.receive(1, wait=0)
+        common.queue.send("nobody")
     number = 0
 
     def site() -> Site:
-        # Everything anew, so that no connection is shared across a fork.
-        ports = wiring.wire(settings)
+        # SQL connections must not be shared across a fork.
+        ports = common if settings.tasks_table else wiring.wire(settings)
         outbox = directory / f"outbox-{number}"
         clock = Clock(time.time())
         queue = ports.queue
@@ -214,7 +233,7 @@ def main() -> None:
 
     lines = forked(learn)
     forked(lambda: finish(site()))  # so that the next one's receive finds nothing of this
-    for fatal in range(0, len(lines), every):
+    for fatal in chosen(lines, which):
         number += 1
         died = forked(lambda at=fatal: Line(at).run(scene, site())) is None  # type: ignore[misc]
         outcome = forked(lambda: finish(site()))

@@ -15,6 +15,7 @@ from scripts.sam_build import ROOT
 from tests.integration.worker.conftest import DOCUMENTED, EMAIL, SIGNATURE, Bay
 from urlsum.errors import Incomplete, MailRefused, MailUnavailable, QueueUnavailable
 from urlsum.queues import Delivery, encode, lambda_record
+from urlsum.settings import Settings
 from urlsum.task import Mail, Status
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def test_only_what_must_come_again_is_given_back(bay: Bay) -> None:
     bay.table.silent = {silent.id}
     poison = ["no JSON", json.dumps({"task": good.id}), "[]"]
     bodies = [*poison, encode(held.id), encode(good.id), encode(silent.id), encode(settled.id), encode("unknown")]
-    assert bay.process(*bodies) == ["0", "1", "2", "3", "5"]
+    assert bay.process(*bodies) == ["0", "1", "2", "5"]
     assert bay.table.get(good.id).md5 == bay.source.md5
     assert len(bay.mailer.letters) == 1
 
@@ -201,6 +202,14 @@ def test_on_lambda_logs_and_metrics_are_json_lines() -> None:
     levels = [line["level"] for line in logs]
     assert levels.count("WARNING") == 1  # the poison
     assert any("done at 100000 bytes" in line["message"] for line in logs)
+
+
+def test_a_mail_that_is_given_up_is_counted_for_operators(bay: Bay, capsys: pytest.CaptureFixture[str]) -> None:
+    bay.settings = Settings(aws_lambda_function_name="hash_worker")
+    bay.mailer.refuse_with = MailRefused("no such mailbox")
+    assert bay.work_on(bay.add()).mail is Mail.FAILED
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["MailFailed"] == [1.0]
 
 
 def test_off_lambda_there_are_no_metrics(bay: Bay, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ UNWANTED = {
     "submit": NEVER | {"jinja2", "aws_lambda_powertools"},
     "check": NEVER | {"jinja2", "aws_lambda_powertools"},
     "hash_worker": NEVER | WEB | {"jinja2"},
+    "sweeper": NEVER | WEB | {"jinja2"},
 }
 
 
