@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     # Queues
     tasks_queue_url: str | None = None
     redis_url: Annotated[str | None, Field(repr=False)] = None
+    # Of the RQ queue. RQ's lists of queues are separated by commas, and its command line by blanks.
+    tasks_queue_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,100}$")] = "tc-tasks"
 
     # Mail
     mail_backend: Literal["ses", "smtp", "outbox"] = "outbox"

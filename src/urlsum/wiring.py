@@ -81,6 +81,11 @@ def _queue(settings: Settings, table: TaskTable) -> TaskQueue:
         from urlsum.queues.sqs import SqsQueue
 
         return SqsQueue(settings.tasks_queue_url)
+    if settings.redis_url:
+        from urlsum.queues.redis import RedisQueue, client
+
+        name, slice_seconds = settings.tasks_queue_name, settings.slice_seconds
+        return RedisQueue(client(settings.redis_url), name, slice_seconds=slice_seconds)
     from urlsum.queues.table import TableQueue
 
     return TableQueue(table)

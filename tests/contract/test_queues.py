@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from moto import mock_aws
 
 from tests.support.memory import MemoryTaskTable
-from tests.support.queues import QueueRig, SqsRig, TableRig
+from tests.support.queues import QueueRig, SqsRig, TableRig, redis_rig
 from tests.support.tables import sqlite_uri
 from tests.support.template import create_queue
 from urlsum.queues import decode, lambda_record
@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 ID = "0e4fac17-f367-4807-8c28-8a059a2f82ac"
 
 
-@pytest.fixture(params=["sqs", "table over sqlite", "table in memory"])
+@pytest.fixture(params=["sqs", "redis", "table over sqlite", "table in memory"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[QueueRig]:
     match request.param:
         case "sqs":
             with mock_aws():
                 yield SqsRig(create_queue(boto3.client("sqs")))
+        case "redis":
+            with redis_rig() as made:
+                yield made
         case "table over sqlite":
             table = SqlTaskTable(sqlite_uri(tmp_path))
             yield TableRig(table)

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import time
+import uuid
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import boto3
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as NoRedis
+from rq import Queue
+from rq.job import Job
 
 from tests.support.tables import new_task
 from urlsum.queues import decode
+from urlsum.queues.redis import RedisQueue, client
 from urlsum.queues.sqs import SqsQueue
 from urlsum.queues.table import REDELIVERY_SECONDS, TableQueue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from urlsum.queues import Delivery, TaskQueue
     from urlsum.tables import TaskTable
+
+REDIS = os.environ.get("URLSUM_TEST_REDIS", "redis://127.0.0.1:6379/9")
 
 
 class QueueRig(Protocol):
@@ -78,3 +91,44 @@ class TableRig:
 
     def lapse(self, delivery: Delivery) -> None:
         self._ahead += REDELIVERY_SECONDS
+
+
+class RedisRig:
+    """RQ's books in Redis, under a queue name of the test's own."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self.queue: TaskQueue = RedisQueue(client(url), name, slice_seconds=240)
+        self.rq = Queue(name, connection=Redis.from_url(url))
+
+    def submit(self, *, delay: float = 0.0) -> str:
+        task = new_task()
+        self.queue.send(task.id, delay=delay)
+        return task.id
+
+    def work(self, delivery: Delivery) -> None:
+        decode(delivery.body)
+
+    def lapse(self, delivery: Delivery) -> None:
+        started = self.rq.started_job_registry
+        # xx: only what is in the books can lapse
+        self.rq.connection.zadd(started.key, {f"{delivery.message_id}:{delivery.receipt}": 1}, xx=True)
+
+
+@contextmanager
+def redis_rig() -> Iterator[RedisRig]:
+    """Yield a queue of its own in a real Redis, emptied afterwards; skip without a server."""
+    rig = RedisRig(REDIS, f"urlsum-test-{uuid.uuid4().hex}")
+    try:
+        rig.rq.connection.ping()
+    except NoRedis as exc:
+        pytest.skip(f"no Redis answers at {REDIS} (URLSUM_TEST_REDIS): {exc}")
+    try:
+        yield rig
+    finally:
+        rq = rig.rq
+        for registry in (rq, rq.scheduled_job_registry, rq.started_job_registry, rq.failed_job_registry):
+            for job in Job.fetch_many(list(registry.get_job_ids()), rq.connection):
+                if job is not None:
+                    job.delete()
+        rq.delete(delete_jobs=True)
+        rig.rq.connection.close()

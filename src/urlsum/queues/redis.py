@@ -1,0 +1,180 @@
+"""The task queue in Redis, kept by RQ: one job is one message, and any RQ worker can do the work.
+
+https://python-rq.org/docs/ describes what lies in Redis. A job calls ``selfhost.rq_task.run`` with the id of the task.
+``rq worker`` takes jobs by itself and needs neither ``receive`` nor ``delete``; those are for a worker that asks
+through the port (``selfhost.worker``). Both keep the same books, so both kinds can work on one queue.
+
+Redis only wakes workers. If it loses its data, or a worker dies with a job, the sweeper finds the task in the table.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from redis import ConnectionPool, Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisError, WatchError
+from redis.retry import Retry as ConnectionRetry
+from rq import Queue, Retry
+from rq.connections import parse_connection
+from rq.exceptions import DequeueTimeout, NoSuchJobError
+from rq.executions import Execution
+from rq.job import Job
+
+from urlsum.errors import QueueUnavailable, SettingsError
+from urlsum.queues import Delivery, encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# What a job calls, by name: this room must not import that one, and whoever only sends need not load it.
+FUNCTION = "selfhost.rq_task.run"
+
+# Redis answers within a millisecond where it is near. Somebody waits for the answer to POST /submit: three tries of
+# 2 + 4 s end before proxies and API clients give up (30 s and more).
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 4.0
+RETRIES = 2
+RETRY_BASE_SECONDS = 0.05
+RETRY_CAP_SECONDS = 0.5
+
+# From the end of a slice to the end of its job: the last checkpoint, the next message or the result and its mail, each
+# bounded by its client's time-outs. A job that takes longer hangs, and RQ kills it.
+JOB_MARGIN_SECONDS = 120
+# How often RQ starts a job again whose worker died or was killed. The sweeper goes on from there.
+DEATHS = 3
+# For people who look with `rq info` or a dashboard; by then the task itself tells what happened.
+FAILURE_TTL_SECONDS = 7 * 86400
+# As RQ's own workers do it: so much longer than the job may take is its worker held to be alive.
+HEARTBEAT_MARGIN_SECONDS = 60
+# The longest wait inside Redis. Between two, jobs that have become due are put into line.
+BLOCK_SECONDS = 1.0
+# Jobs that are put into line in one transaction: as many as RQ's scheduler takes at once.
+PROMOTE_LIMIT = 1000
+
+
+# One of ours gives up soon, so that a caller hears of an outage; RQ's own wait as long as they can.
+PATIENCE: dict[str, Any] = {
+    "socket_connect_timeout": CONNECT_SECONDS,
+    "socket_timeout": ANSWER_SECONDS,
+    "retry": ConnectionRetry(ExponentialBackoff(cap=RETRY_CAP_SECONDS, base=RETRY_BASE_SECONDS), RETRIES),
+}
+
+
+def client(url: str) -> Redis:
+    """A client for the Redis at ``url``, which it does not contact yet. Raises SettingsError on a wrong URL."""
+    try:
+        return Redis.from_url(url, **PATIENCE)
+    except ValueError:
+        # Not chained, and not quoted: the URL may hold a password.
+        raise SettingsError("REDIS_URL: not a Redis URL; write redis://HOST:6379/0, or rediss:// for TLS") from None
+
+
+def client_like(other: Redis) -> Redis:
+    """A client for the Redis that ``other``, a client of RQ's, is connected to."""
+    _, connection_class, arguments = parse_connection(other)
+    return Redis(connection_pool=ConnectionPool(connection_class=connection_class, **{**arguments, **PATIENCE}))
+
+
+class RedisQueue:
+    """The RQ queue ``name`` in the Redis of ``connection``. Safe for many threads.
+
+    ``slice_seconds`` is how long a job works before its task goes back to the queue.
+    """
+
+    def __init__(self, connection: Redis, name: str, *, slice_seconds: float) -> None:
+        self._queue = Queue(name, connection=connection)
+        self._job_seconds = math.ceil(slice_seconds) + JOB_MARGIN_SECONDS
+
+    def send(self, task_id: str, *, delay: float = 0.0) -> None:
+        """Ask for a worker after ``delay`` seconds, rounded up to a whole second of the clock."""
+        with _translated():
+            job = self._queue.create_job(
+                FUNCTION,
+                args=(task_id,),
+                timeout=self._job_seconds,
+                result_ttl=0,
+                failure_ttl=FAILURE_TTL_SECONDS,
+                description=f"task {task_id}",
+                retry=Retry(max=DEATHS),
+            )
+            if delay > 0:
+                self._queue.schedule_job(job, datetime.fromtimestamp(math.ceil(time.time() + delay), UTC))
+            else:
+                self._queue.enqueue_job(job)
+
+    def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
+        """Up to ``limit`` deliveries. One that is not deleted within the time of a job comes again."""
+        deadline = time.monotonic() + wait
+        with _translated():
+            self._queue.started_job_registry.cleanup()
+            while True:
+                self.promote()
+                left = deadline - time.monotonic()
+                if (first := self._take(min(left, BLOCK_SECONDS))) is not None:
+                    break
+                if left <= 0:
+                    return []
+            deliveries = [first]
+            while len(deliveries) < limit and (more := self._take(0.0)) is not None:
+                deliveries.append(more)
+        return deliveries
+
+    def delete(self, delivery: Delivery) -> None:
+        """Forget the job, as RQ does with one that is done."""
+        with _translated(), suppress(NoSuchJobError):
+            job = Job.fetch(delivery.message_id, connection=self._queue.connection)
+            job.delete(remove_from_queue=False)
+
+    def promote(self) -> None:
+        """Put the jobs into line whose time has come, as ``rq worker --with-scheduler`` does.
+
+        In one transaction that another process's makes void: nothing is lost or doubled when several do it at once.
+        """
+        registry = self._queue.scheduled_job_registry
+        connection = self._queue.connection
+        with _translated():
+            if not registry.get_jobs_to_schedule(chunk_size=1):
+                return
+            with connection.pipeline() as pipeline, suppress(WatchError):
+                pipeline.watch(registry.key)  # type: ignore[no-untyped-call] # of redis-py
+                due = registry.get_jobs_to_schedule(chunk_size=PROMOTE_LIMIT)
+                jobs = Job.fetch_many(due, connection=connection)
+                pipeline.multi()
+                for job_id, job in zip(due, jobs, strict=True):
+                    if job is not None:
+                        self._queue.enqueue_job(job, pipeline=pipeline)
+                    registry.remove(job_id, pipeline=pipeline)
+                pipeline.execute()
+
+    def _take(self, wait: float) -> Delivery | None:
+        connection = self._queue.connection
+        try:
+            # RQ hands the time-out on to Redis, which takes fractions of a second.
+            taken = Queue.dequeue_any([self._queue], wait if wait > 0 else None, connection)  # type: ignore[arg-type]
+        except DequeueTimeout:
+            return None
+        if taken is None:
+            return None
+        job, _ = taken
+        # What RQ's worker does before it starts a job: from here on its books say who has it, and until when.
+        with connection.pipeline() as pipeline:
+            execution = Execution.create(job, self._job_seconds + HEARTBEAT_MARGIN_SECONDS, pipeline)
+            job.prepare_for_execution("", pipeline)
+            pipeline.persist(job.key)
+            pipeline.lrem(self._queue.intermediate_queue_key, 1, job.id)
+            pipeline.execute()
+        deaths = DEATHS - (job.retries_left or 0)
+        return Delivery(job.id, execution.id, encode(str(job.args[0])), receive_count=1 + deaths)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as exc:
+        raise QueueUnavailable(f"Redis: {exc}") from exc
