@@ -15,7 +15,8 @@ PIP := $(BIN)/python -m pip install $(PIP_OPTIONS)
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev run migrate test test-containers test-long check format openapi lock sam-build sam-local clean
+.PHONY: help install install-dev run migrate compose docker-build \
+	test test-containers test-long check format openapi lock sam-build sam-local clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,11 +56,17 @@ run: install ## Serve on http://127.0.0.1:5000 with SQLite and an embedded worke
 migrate: install ## Bring the database of DATABASE_URI to the newest schema
 	@$(BIN)/python -m selfhost.migrate
 
-test: install $(VENV)/.installed-dev ## Run the tests that need no containers
-	@$(BIN)/python -m pytest -m "not sam and not long" $(ARGS)
+compose: ## Serve on http://localhost:8000 in containers: server, RQ workers, MySQL and Redis
+	@docker compose up --build
 
-test-containers: sam-build ## Run the tests that drive containers; needs a Docker engine
-	@$(BIN)/python -m pytest -m sam $(ARGS)
+docker-build: ## Build the image tc:latest
+	@docker build -t tc:latest .
+
+test: install $(VENV)/.installed-dev ## Run the tests that need no containers
+	@$(BIN)/python -m pytest -m "not sam and not docker and not long" $(ARGS)
+
+test-containers: sam-build docker-build ## Run the tests that drive containers; needs a Docker engine
+	@$(BIN)/python -m pytest -m "sam or docker" $(ARGS)
 
 test-long: install $(VENV)/.installed-dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(ARGS)
@@ -88,6 +95,7 @@ lock: ## Pin every dependency of the .in files anew
 	@$(LOCK) --constraint requirements.txt --no-annotate selfhost/requirements.in --output-file selfhost/requirements.txt
 	@$(LOCK) --constraint requirements.txt --no-annotate src/requirements.in --output-file src/requirements.txt
 	@$(LOCK) requirements-sam.in --output-file requirements-sam.txt
+	@$(LOCK) --no-annotate docker/mail/requirements.in --output-file docker/mail/requirements.txt
 
 # Containers on this machine run its own architecture; what is deployed is built with ARCHITECTURE=arm64. Not `sam build`
 # alone: it leaves sources only, and every cold start would compile them anew.

@@ -86,6 +86,8 @@ class RedisQueue:
     ``slice_seconds`` is how long a job works before its task goes back to the queue.
     """
 
+    reads_table = False
+
     def __init__(self, connection: Redis, name: str, *, slice_seconds: float) -> None:
         self._queue = Queue(name, connection=connection)
         self._job_seconds = math.ceil(slice_seconds) + JOB_MARGIN_SECONDS
@@ -111,9 +113,8 @@ class RedisQueue:
         """Up to ``limit`` deliveries. One that is not deleted within the time of a job comes again."""
         deadline = time.monotonic() + wait
         with _translated():
-            self._queue.started_job_registry.cleanup()
             while True:
-                self.promote()
+                self.tidy()
                 left = deadline - time.monotonic()
                 if (first := self._take(min(left, BLOCK_SECONDS))) is not None:
                     break
@@ -130,26 +131,30 @@ class RedisQueue:
             job = Job.fetch(delivery.message_id, connection=self._queue.connection)
             job.delete(remove_from_queue=False)
 
-    def promote(self) -> None:
-        """Put the jobs into line whose time has come, as ``rq worker --with-scheduler`` does.
+    def tidy(self) -> None:
+        """Put jobs into line whose time has come, and those of workers that have not been heard of for too long.
 
-        In one transaction that another process's makes void: nothing is lost or doubled when several do it at once.
+        Several processes may do it at once, RQ's own scheduler and maintenance among them.
         """
-        registry = self._queue.scheduled_job_registry
-        connection = self._queue.connection
         with _translated():
-            if not registry.get_jobs_to_schedule(chunk_size=1):
-                return
-            with connection.pipeline() as pipeline, suppress(WatchError):
-                pipeline.watch(registry.key)  # type: ignore[no-untyped-call] # of redis-py
-                due = registry.get_jobs_to_schedule(chunk_size=PROMOTE_LIMIT)
-                jobs = Job.fetch_many(due, connection=connection)
-                pipeline.multi()
-                for job_id, job in zip(due, jobs, strict=True):
-                    if job is not None:
-                        self._queue.enqueue_job(job, pipeline=pipeline)
-                    registry.remove(job_id, pipeline=pipeline)
-                pipeline.execute()
+            self._queue.started_job_registry.cleanup()
+            # Looked at first without a transaction: nearly always there is nothing to do.
+            if self._queue.scheduled_job_registry.get_jobs_to_schedule(chunk_size=1):
+                self._promote()
+
+    def _promote(self) -> None:
+        # Void when another process was faster: a message is neither lost nor doubled.
+        registry = self._queue.scheduled_job_registry
+        with self._queue.connection.pipeline() as pipeline, suppress(WatchError):
+            pipeline.watch(registry.key)  # type: ignore[no-untyped-call] # of redis-py
+            due = registry.get_jobs_to_schedule(chunk_size=PROMOTE_LIMIT)
+            jobs = Job.fetch_many(due, connection=self._queue.connection)
+            pipeline.multi()
+            for job_id, job in zip(due, jobs, strict=True):
+                if job is not None:
+                    self._queue.enqueue_job(job, pipeline=pipeline)
+                registry.remove(job_id, pipeline=pipeline)
+            pipeline.execute()
 
     def _take(self, wait: float) -> Delivery | None:
         connection = self._queue.connection

@@ -1,0 +1,33 @@
+# urlsum for self-hosters: the server by default, a worker with `--entrypoint rq`. README.md, "Run it with Docker".
+
+FROM python:3.13-slim AS build
+WORKDIR /app
+COPY selfhost/requirements.txt requirements.txt
+# Compiled below, and once: pip would bind the bytecode to the time stamps of files that are still to be copied.
+RUN python -m venv venv \
+ && venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile -r requirements.txt \
+ && venv/bin/pip uninstall --yes --quiet pip \
+ && rm requirements.txt
+COPY functions functions
+COPY selfhost selfhost
+COPY src/urlsum urlsum
+RUN venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash .
+
+FROM python:3.13-slim
+# A number that no distribution gives to a user of its own.
+RUN useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin urlsum \
+ && install -d -o urlsum -g urlsum /data
+COPY --from=build /app /app
+WORKDIR /app
+# DATABASE_URI and OUTBOX_DIR are for a container that is given neither; both lie in the volume.
+ENV PATH=/app/venv/bin:$PATH \
+    PYTHONPATH=/app \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    RQ_CONFIG=selfhost.rq_config \
+    DATABASE_URI=sqlite:////data/urlsum.db \
+    OUTBOX_DIR=/data/outbox
+USER urlsum
+EXPOSE 5000
+HEALTHCHECK --interval=10s --timeout=10s --start-period=60s CMD ["python", "-m", "selfhost.health", "server"]
+ENTRYPOINT ["python", "-m", "selfhost.server", "--host", "0.0.0.0"]

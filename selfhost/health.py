@@ -1,0 +1,66 @@
+"""Whether the process of this container does its work: ``python -m selfhost.health server`` or ``worker``.
+
+Docker asks every few seconds and reads the exit status; people read the line.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import sys
+import uuid
+from http import HTTPStatus
+
+from urlsum import settings
+from urlsum.errors import SettingsError
+
+# A request takes milliseconds; one that waits for a database in trouble is answered 503 after its time-outs.
+ANSWER_SECONDS = 8.0
+
+
+def server(config: settings.Settings) -> str | None:
+    """What is wrong with the server on this machine: it must say, from the table, that it does not know an id."""
+    connection = http.client.HTTPConnection("127.0.0.1", config.port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request("GET", f"/check?id={uuid.UUID(int=0)}")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as exc:
+        return f"the server does not answer: {exc}"
+    finally:
+        connection.close()
+    return None if status == HTTPStatus.NOT_FOUND else f"the server answers {status} instead of 404"
+
+
+def worker(config: settings.Settings) -> str | None:
+    """What is wrong with the RQ worker on this machine: Redis must know it, and hear from it."""
+    # Only who asks for it pays for the import.
+    from redis.exceptions import RedisError  # noqa: PLC0415
+    from rq import Queue, Worker  # noqa: PLC0415
+
+    from urlsum.queues.redis import client  # noqa: PLC0415
+
+    if config.redis_url is None:
+        return "REDIS_URL is not set"
+    try:
+        workers = Worker.all(queue=Queue(config.tasks_queue_name, connection=client(config.redis_url)))
+    except RedisError as exc:
+        return f"Redis does not answer: {exc}"
+    # RQ lets its note of a worker expire that it has not heard from.
+    here = socket.gethostname()
+    return None if any(found.hostname == here for found in workers) else f"Redis knows no worker on {here}"
+
+
+def main() -> int:
+    """Print one line; return 0 when all is well, else 1."""
+    try:
+        wrong = {"server": server, "worker": worker}[sys.argv[1]](settings.load())
+    except (IndexError, KeyError):
+        wrong = "usage: python -m selfhost.health server|worker"
+    except SettingsError as exc:
+        wrong = str(exc)
+    print(wrong or "healthy")  # noqa: T201 - a command line
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
