@@ -95,7 +95,7 @@ lock: ## Pin every dependency of the .in files anew
 	@$(LOCK) --constraint requirements.txt --no-annotate selfhost/requirements.in --output-file selfhost/requirements.txt
 	@$(LOCK) --constraint requirements.txt --no-annotate src/requirements.in --output-file src/requirements.txt
 	@$(LOCK) requirements-sam.in --output-file requirements-sam.txt
-	@$(LOCK) --no-annotate docker/mail/requirements.in --output-file docker/mail/requirements.txt
+	@$(subst 3.11,3.13,$(LOCK)) --no-annotate docker/mail/requirements.in --output-file docker/mail/requirements.txt
 
 # Containers on this machine run its own architecture; what is deployed is built with ARCHITECTURE=arm64. Not `sam build`
 # alone: it leaves sources only, and every cold start would compile them anew.
