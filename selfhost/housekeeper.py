@@ -1,19 +1,25 @@
 """What plain ``rq worker`` processes leave to others, done by a thread of the server.
 
 Delayed messages have to be put into line when their time comes, and jobs of workers that died have to be given to
-others. RQ's workers do the first only when started with ``--with-scheduler``, and the second every ten minutes.
+others. RQ's workers do the first only when started with ``--with-scheduler``, and the second every ten minutes. And
+the table has to be swept, which makes up for all that Redis may lose; a job in Redis could not.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
+from functions.sweeper.app import process as sweep
 from urlsum.errors import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from urlsum.queues.redis import RedisQueue
+    from urlsum.wiring import Ports
 
 log = logging.getLogger("urlsum.housekeeper")
 
@@ -22,9 +28,10 @@ TIDY_SECONDS = 1.0
 
 
 class Housekeeper:
-    """A thread that keeps the queue tidy until ``stop``. Several servers may have one each."""
+    """A thread that keeps ``queue`` tidy and sweeps, until it is stopped. Several servers may have one each."""
 
-    def __init__(self, queue: RedisQueue, *, tidy_seconds: float = TIDY_SECONDS) -> None:
+    def __init__(self, ports: Ports, queue: RedisQueue, *, tidy_seconds: float = TIDY_SECONDS) -> None:
+        self._ports = ports
         self._queue = queue
         self._tidy_seconds = tidy_seconds
         self._stopping = threading.Event()
@@ -35,18 +42,32 @@ class Housekeeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the thread end; what it is doing is safe to be cut."""
+        """Let the thread end by itself: whatever it is doing may be cut."""
         self._stopping.set()
 
+    def get_remaining_time_in_millis(self) -> int:
+        """A sweep has all the time it needs."""
+        return 10**9
+
     def _run(self) -> None:
-        trouble = False
-        while not self._stopping.wait(self._tidy_seconds):
-            try:
-                self._queue.tidy()
-                trouble = False
-            except Unavailable as exc:
-                if not trouble:  # one line for an outage, not one a second
-                    log.warning("%s", exc)
-                trouble = True
-            except Exception:
-                log.exception("unexpected; going on")
+        complaints: dict[str, str] = {}
+        sweep_at = time.monotonic()  # at once, too: nobody may have swept for long
+        while not self._stopping.is_set():
+            self._try("queue", self._queue.tidy, complaints)
+            if time.monotonic() >= sweep_at:
+                self._try("sweep", lambda: sweep({}, self, ports=lambda: self._ports), complaints)
+                sweep_at = time.monotonic() + self._ports.settings.sweep_seconds
+            self._stopping.wait(self._tidy_seconds)
+
+    @staticmethod
+    def _try(what: str, act: Callable[[], object], complaints: dict[str, str]) -> None:
+        try:
+            act()
+        except Unavailable as exc:
+            if complaints.get(what) != str(exc):  # one line for an outage, not one a second
+                log.warning("%s: %s", what, exc)
+            complaints[what] = str(exc)
+        except Exception:
+            log.exception("%s", what)
+        else:
+            complaints.pop(what, None)
