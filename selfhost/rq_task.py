@@ -37,7 +37,7 @@ LOOK_SECONDS = 0.5
 # From the wish to stop to the end of the job: what runs has checkpointed long before, or its origin or a store is
 # silent, and it is abandoned to its lease. `docker stop` kills after 10 s.
 GRACE_SECONDS = 6.0
-# When a message must come again: the table or Redis does not answer. Together ten minutes, in which a database restarts;
+# When a message must come again: the table or Redis does not answer. Together ten minutes, for a database to restart;
 # after that the sweeper finds the task in the table.
 AGAIN_SECONDS = 10
 AGAIN_TIMES = 60

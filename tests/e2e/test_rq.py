@@ -1,0 +1,260 @@
+"""The server and stock `rq worker` processes on one machine: what `make run`, REDIS_URL and `rq worker` give."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from redis import Redis
+from rq import Queue, Worker
+
+from scripts.sam_local import free_port
+from tests.support import range_server
+from tests.support.queues import REDIS, redis_rig
+from tests.support.tables import execute
+from urlsum.tables.sql import SqlTaskTable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.queues import RedisRig
+
+pytestmark = pytest.mark.timeout(120)
+
+ROOT = Path(__file__).parents[2]
+MIB = 2**20
+
+
+@dataclass
+class System:
+    """One server, and as many workers as a test starts."""
+
+    base: str
+    environment: dict[str, str]
+    rig: RedisRig
+    table: SqlTaskTable
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def submit(self, url: str, **fields: str) -> str:
+        answer = httpx.post(f"{self.base}/submit", data={"url": url, **fields})
+        assert answer.status_code == 202, answer.text
+        task_id: str = answer.json()["id"]
+        return task_id
+
+    def check(self, task_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self.base}/check", params={"id": task_id}).json()
+        return found
+
+    def done(self, task_id: str, *, within: float = 30) -> dict[str, Any]:
+        eventually(lambda: self.check(task_id)["status"] in ("done", "failed"), within)
+        return self.check(task_id)
+
+    def hashed(self, task_id: str, count: int) -> None:
+        """Wait until ``count`` bytes are in a checkpoint."""
+        eventually(lambda: self.table.get(task_id).offset >= count)
+
+    def start_worker(self, *options: str) -> subprocess.Popen[bytes]:
+        command = [str(Path(sys.executable).with_name("rq")), "worker", *options, "-u", REDIS, self.rig.rq.name]
+        worker = subprocess.Popen(command, cwd=ROOT, env=self.environment, start_new_session=True)
+        self.workers.append(worker)
+        return worker
+
+
+def eventually(holds: Callable[[], bool], within: float = 30) -> None:
+    limit = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < limit, "not within the time it was given"
+        time.sleep(0.05)
+
+
+def children(parent: subprocess.Popen[bytes]) -> list[int]:
+    tasks = Path(f"/proc/{parent.pid}/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+
+@pytest.fixture
+def origin() -> Iterator[str]:
+    with range_server.serving() as base:
+        yield base
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    port = free_port()
+    with redis_rig() as rig, ExitStack() as stack:
+        environment = {
+            **os.environ,
+            "REDIS_URL": REDIS,
+            "TASKS_QUEUE_NAME": rig.rq.name,
+            "DATABASE_URI": f"sqlite:///{tmp_path}/urlsum.db",
+            "OUTBOX_DIR": str(tmp_path / "outbox"),
+            "PORT": str(port),
+            "ALLOWED_NETWORKS": "127.0.0.0/8",
+            # As short as they can be, so that a lease lapses within the patience of a test.
+            "CHECKPOINT_SECONDS": "0.5",
+            "CONNECT_TIMEOUT": "1",
+            "READ_TIMEOUT": "2",
+            "LEASE_SECONDS": "4",
+            "SWEEP_SECONDS": "1",
+            "RETRY_BASE_SECONDS": "1",
+            "MAX_ATTEMPTS": "3",
+        }
+        server = subprocess.Popen([sys.executable, "-m", "selfhost.server"], cwd=ROOT, env=environment)
+        made = System(f"http://127.0.0.1:{port}", environment, rig, SqlTaskTable(environment["DATABASE_URI"]))
+        stack.callback(made.table._engine.dispose)
+        stack.callback(_end, [server])
+        stack.callback(_end, made.workers)
+        eventually(lambda: _answers(made.base))
+        yield made
+
+
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _answers(base: str) -> bool:
+    try:
+        return httpx.get(f"{base}/check").status_code == 404
+    except httpx.TransportError:
+        return False
+
+
+def test_a_stock_worker_hashes_and_mails(system: System, origin: str) -> None:
+    system.start_worker()
+    task_id = system.submit(f"{origin}/{3 * MIB + 1}/0/file", email="someone@example.org")
+    assert system.done(task_id)["md5"] == range_server.md5(3 * MIB + 1)
+    outbox = Path(system.environment["OUTBOX_DIR"])
+    eventually(lambda: len(list(outbox.glob("*.eml"))) == 1)
+    assert range_server.md5(3 * MIB + 1) in next(outbox.glob("*.eml")).read_text()
+    # Nothing is left in Redis: neither the message nor its result.
+    eventually(lambda: not system.rig.rq.started_job_registry.get_job_ids())
+    assert len(system.rig.rq) == 0
+    assert system.rig.rq.failed_job_registry.get_job_ids() == []
+
+
+def test_the_server_starts_no_worker_of_its_own(system: System, origin: str) -> None:
+    task_id = system.submit(f"{origin}/1/0/file")
+    time.sleep(2)  # an embedded worker looks twice a second
+    assert system.check(task_id)["status"] == "queued"
+    assert len(system.rig.rq) >= 1
+
+
+def test_a_worker_that_is_told_to_stop_hands_its_task_to_another(system: System, origin: str) -> None:
+    first = system.start_worker()
+    task_id = system.submit(f"{origin}/{12 * MIB}/{3 * MIB}/file")
+    system.hashed(task_id, 3 * MIB)
+    begin = time.monotonic()
+    first.terminate()
+    assert first.wait(10) == 0
+    assert time.monotonic() - begin < 5
+    stopped = system.table.get(task_id)
+    assert stopped.lease_until == 0  # given back, not left to lapse
+    assert stopped.offset > 3 * MIB
+    second = system.start_worker()
+    system.hashed(task_id, stopped.offset + 1)
+    assert system.done(task_id)["md5"] == range_server.md5(12 * MIB)
+    starts = httpx.get(f"{origin}/starts").json()
+    assert starts[0] == 0
+    assert starts.count(0) == 1  # nothing was begun again
+    assert stopped.offset in starts or min(starts[1:]) >= stopped.offset - 65536
+    assert second.poll() is None
+
+
+def test_a_task_whose_worker_is_killed_goes_on_elsewhere(system: System, origin: str) -> None:
+    first = system.start_worker()
+    task_id = system.submit(f"{origin}/{8 * MIB}/{2 * MIB}/file")
+    system.hashed(task_id, 2 * MIB)
+    # The worker and the process that it forked for the job, as an out-of-memory kill or a power cut ends them.
+    for pid in [first.pid, *children(first)]:
+        os.kill(pid, signal.SIGKILL)
+    first.wait()
+    system.start_worker()
+    assert system.done(task_id, within=60)["md5"] == range_server.md5(8 * MIB)
+    assert httpx.get(f"{origin}/starts").json().count(0) == 1
+
+
+def test_a_killed_job_goes_on_in_the_same_worker(system: System, origin: str) -> None:
+    worker = system.start_worker()
+    task_id = system.submit(f"{origin}/{8 * MIB}/{2 * MIB}/file")
+    system.hashed(task_id, 2 * MIB)
+    [horse] = children(worker)
+    os.kill(horse, signal.SIGKILL)
+    assert system.done(task_id, within=60)["md5"] == range_server.md5(8 * MIB)
+    assert worker.poll() is None
+
+
+def test_tasks_outlive_the_loss_of_all_that_redis_held(system: System, origin: str) -> None:
+    waiting = system.submit(f"{origin}/{MIB}/0/file")
+    # FLUSHALL, but for this test's keys only: others may use the same Redis.
+    for job in system.rig.rq.jobs:
+        job.delete()
+    system.rig.rq.delete()
+    system.start_worker()
+    assert system.done(waiting, within=60)["md5"] == range_server.md5(MIB)
+
+
+def test_a_long_task_goes_from_slice_to_slice(system: System, origin: str) -> None:
+    system.environment["SLICE_SECONDS"] = "2"
+    system.start_worker()
+    task_id = system.submit(f"{origin}/{8 * MIB}/{2 * MIB}/file")
+    assert system.done(task_id)["md5"] == range_server.md5(8 * MIB)
+    assert system.table.get(task_id).slices >= 2
+
+
+def test_a_retry_waits_and_needs_no_scheduler(system: System) -> None:
+    system.start_worker()  # the original's own command: no --with-scheduler
+    task_id = system.submit(f"http://127.0.0.1:{free_port()}/nobody")
+    assert system.done(task_id)["error"]["code"] == "connect"
+    assert system.table.get(task_id).error is not None
+
+
+def test_settings_can_come_from_the_module_for_rq(system: System, origin: str) -> None:
+    command = [str(Path(sys.executable).with_name("rq")), "worker", "-c", "selfhost.rq_config"]
+    system.workers.append(subprocess.Popen(command, cwd=ROOT, env=system.environment, start_new_session=True))
+    assert system.done(system.submit(f"{origin}/7/0/file"))["md5"] == range_server.md5(7)
+
+
+def test_a_wrong_setting_stops_rq_with_one_line(system: System) -> None:
+    command = [str(Path(sys.executable).with_name("rq")), "worker", "-c", "selfhost.rq_config"]
+    ended = subprocess.run(
+        command, cwd=ROOT, env={**system.environment, "LEASE_SECONDS": "0"}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("urlsum: LEASE_SECONDS: ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_health_tells_a_worker_that_redis_knows(system: System) -> None:
+    def healthy() -> int:
+        command = [sys.executable, "-m", "selfhost.health", "worker"]
+        return subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, check=False).returncode
+
+    assert healthy() == 1
+    system.start_worker()
+    eventually(lambda: bool(Worker.all(queue=Queue(system.rig.rq.name, connection=Redis.from_url(REDIS)))))
+    assert healthy() == 0
+
+
+def test_health_tells_a_server_that_reaches_its_table(system: System) -> None:
+    command = [sys.executable, "-m", "selfhost.health", "server"]
+    ended = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "healthy\n")
+    execute(system.environment["DATABASE_URI"], "DROP TABLE tasks")
+    ended = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
