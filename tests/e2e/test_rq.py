@@ -166,6 +166,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_task_to_another(system: System,
     stopped = system.table.get(task_id)
     assert stopped.lease_until == 0  # given back, not left to lapse
     assert stopped.offset > 3 * MIB
+    assert (stopped.attempts, stopped.error) == (0, None)  # being told to stop is no failure
     second = system.start_worker()
     system.hashed(task_id, stopped.offset + 1)
     assert system.done(task_id)["md5"] == range_server.md5(12 * MIB)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 class Pace:
     """Adds up what came and how long it was waited for, window by window.
@@ -18,6 +20,8 @@ class Pace:
 
     def too_slow(self, count: int, seconds: float) -> bool:
         """Count in ``count`` bytes after ``seconds`` of waiting; whether a whole window was below the minimum."""
+        if not math.isfinite(seconds):
+            return False  # the clock of a worker that is being stopped stands at infinity
         self._seconds += seconds
         self._count += count
         if self._seconds < self._window:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
 from urlsum.origin.pace import Pace
 
 
@@ -30,3 +34,11 @@ def test_a_pause_inside_a_window_is_forgiven_when_the_rest_is_fast() -> None:
 def test_no_minimum_means_none() -> None:
     pace = Pace(0, 60.0)
     assert not any(pace.too_slow(1, 1e9) for _ in range(3))
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan])
+def test_a_stopped_clock_is_not_held_against_the_origin(seconds: float) -> None:
+    pace = Pace(1024, 60.0)
+    assert not pace.too_slow(1, seconds)
+    assert not pace.too_slow(59 * 1024, 59.0)
+    assert pace.too_slow(0, 1.0)  # 59 KiB and a byte in 60 s
