@@ -90,7 +90,12 @@ def run(task_id: str) -> Retry | None:
     stop = Stop(job)
     config = settings.load()
     # The next message goes where this one came from, whatever this worker's own REDIS_URL says.
-    queue = RedisQueue(client_like(job.connection), job.origin, slice_seconds=config.slice_seconds)
+    queue = RedisQueue(
+        client_like(job.connection),
+        job.origin,
+        slice_seconds=config.slice_seconds,
+        lease_seconds=config.lease_seconds,
+    )
     ports = replace(wiring.wire(config, monotonic=stop.monotonic), queue=queue)
     delivery = Delivery(job.id, job.id, queues.encode(task_id), receive_count=1 + (job.number_of_retries or 0))
     with stop.watched():

@@ -84,8 +84,12 @@ def _queue(settings: Settings, table: TaskTable) -> TaskQueue:
     if settings.redis_url:
         from urlsum.queues.redis import RedisQueue, client
 
-        name, slice_seconds = settings.tasks_queue_name, settings.slice_seconds
-        return RedisQueue(client(settings.redis_url), name, slice_seconds=slice_seconds)
+        return RedisQueue(
+            client(settings.redis_url),
+            settings.tasks_queue_name,
+            slice_seconds=settings.slice_seconds,
+            lease_seconds=settings.lease_seconds,
+        )
     from urlsum.queues.table import TableQueue
 
     return TableQueue(table)

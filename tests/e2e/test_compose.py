@@ -302,7 +302,11 @@ def test_containers_are_closed_as_far_as_they_can_be(stack: Stack) -> None:
             assert found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped", service
             assert found["HostConfig"]["ReadonlyRootfs"] or service == "mysql", service
             if service in ("api", "worker"):
-                assert found["State"]["Health"]["Status"] == "healthy", service
+                eventually(
+                    lambda container=container: inspect(container)["State"]["Health"]["Status"] == "healthy",  # type: ignore[misc]
+                    60,
+                    what=f"{service} is healthy",
+                )
                 assert docker("exec", container, "id", "-u") == "10001"
                 assert docker("exec", container, "sh", "-c", "touch /app/x /x 2>&1 | grep -c Read-only") == "2"
                 docker("exec", container, "touch", "/data/x", "/tmp/x")

@@ -97,7 +97,7 @@ class RedisRig:
     """RQ's books in Redis, under a queue name of the test's own."""
 
     def __init__(self, url: str, name: str) -> None:
-        self.queue: TaskQueue = RedisQueue(client(url), name, slice_seconds=240)
+        self.queue: TaskQueue = RedisQueue(client(url), name, slice_seconds=240, lease_seconds=90)
         self.rq = Queue(name, connection=Redis.from_url(url))
 
     def submit(self, *, delay: float = 0.0) -> str:

@@ -49,7 +49,7 @@ JOB_MARGIN_SECONDS = 120
 DEATHS = 3
 # For people who look with `rq info` or a dashboard; by then the task itself tells what happened.
 FAILURE_TTL_SECONDS = 7 * 86400
-# As RQ's own workers do it: so much longer than the job may take is its worker held to be alive.
+# As RQ's own workers do it: so much later than the next sign of life is due is a worker held to be dead.
 HEARTBEAT_MARGIN_SECONDS = 60
 # The longest wait inside Redis. Between two, jobs that have become due are put into line.
 BLOCK_SECONDS = 1.0
@@ -83,13 +83,15 @@ def client_like(other: Redis) -> Redis:
 class RedisQueue:
     """The RQ queue ``name`` in the Redis of ``connection``. Safe for many threads.
 
-    ``slice_seconds`` is how long a job works before its task goes back to the queue.
+    ``slice_seconds`` is how long a job works before its task goes back to the queue, ``lease_seconds`` how long after
+    the last sign of life of its worker another one may take the task.
     """
 
     reads_table = False
 
-    def __init__(self, connection: Redis, name: str, *, slice_seconds: float) -> None:
+    def __init__(self, connection: Redis, name: str, *, slice_seconds: float, lease_seconds: float) -> None:
         self._queue = Queue(name, connection=connection)
+        self._mourning_seconds = max(0.0, lease_seconds - HEARTBEAT_MARGIN_SECONDS)
         self._job_seconds = math.ceil(slice_seconds) + JOB_MARGIN_SECONDS
 
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
@@ -137,7 +139,8 @@ class RedisQueue:
         Several processes may do it at once, RQ's own scheduler and maintenance among them.
         """
         with _translated():
-            self._queue.started_job_registry.cleanup()
+            # Later than RQ itself would: as long as the dead worker's lease holds, nobody can take the task.
+            self._queue.started_job_registry.cleanup(time.time() - self._mourning_seconds)
             # Looked at first without a transaction: nearly always there is nothing to do.
             if self._queue.scheduled_job_registry.get_jobs_to_schedule(chunk_size=1):
                 self._promote()

@@ -11,15 +11,19 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from selfhost import migrate
 from selfhost.migrate import upgrade
-from tests.support.tables import connected, execute, full_task
+from tests.support.tables import connected, execute, full_task, new_task
 from urlsum.errors import TableUnavailable
+from urlsum.tables.rows import to_row
 from urlsum.tables.sql import SqlTaskTable, metadata
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from urlsum.task import Task
 
 HEAD = "0002"
 
@@ -66,6 +70,37 @@ def test_down_to_the_base_and_up_again(empty_database: str) -> None:
     assert execute(empty_database, "SELECT * FROM alembic_version") == []
     assert upgrade(empty_database) == HEAD
     assert_usable(empty_database)
+
+
+def revisions() -> list[str]:
+    """Return every schema that there ever was but the newest, the oldest first."""
+    scripts = ScriptDirectory(str(migrate.MIGRATIONS))
+    return [script.revision for script in scripts.walk_revisions()][:0:-1]
+
+
+@pytest.mark.parametrize("revision", revisions())
+def test_from_each_earlier_schema_up_and_down_and_up_again_no_task_is_lost(empty_database: str, revision: str) -> None:
+    with connected(empty_database) as connection:
+        command.upgrade(migrate.config(connection), revision)
+    task = new_task(email="someone@example.org")
+    _insert_as_of_then(empty_database, task)
+    assert upgrade(empty_database) == HEAD
+    assert SqlTaskTable(empty_database).get(task.id) == task
+    with connected(empty_database) as connection:
+        command.downgrade(migrate.config(connection), revision)
+    assert execute(empty_database, "SELECT version_num FROM alembic_version") == [(revision,)]
+    assert upgrade(empty_database) == HEAD
+    assert SqlTaskTable(empty_database).get(task.id) == task
+    with connected(empty_database) as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def _insert_as_of_then(database_uri: str, task: Task) -> None:
+    """Insert what a version of that schema would: the columns that there are, as they are."""
+    with connected(database_uri) as connection:
+        then = sa.Table("tasks", sa.MetaData(), autoload_with=connection)
+        row = {name: value for name, value in to_row(task).items() if name in then.columns}
+        connection.execute(sa.insert(then).values(row))
 
 
 @pytest.mark.timeout(60)

@@ -6,14 +6,17 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from tests.support.tables import NOW, connected, execute, full_task, new_task
-from urlsum.errors import SettingsError, TableUnavailable
+from urlsum.errors import Conflict, SettingsError, TableUnavailable
 from urlsum.tables.sql import SqlTaskTable
 
 if TYPE_CHECKING:
@@ -79,6 +82,40 @@ def test_processes_share_a_database_and_every_task_is_claimed_by_one(database_ur
     assert len(added) == 120
     assert sorted(claimed) == sorted(added)  # whoever is last sees all of them, and nobody claims one twice
     assert {SqlTaskTable(database_uri).get(id_).fence for id_ in added} == {1}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("level", ["READ UNCOMMITTED", "READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
+def test_every_task_is_claimed_by_one_whatever_the_isolation_level(migrated_mysql_database: str, level: str) -> None:
+    set_level = f"SET SESSION TRANSACTION ISOLATION LEVEL {level}"
+    uri = sa.make_url(migrated_mysql_database).update_query_dict({"init_command": set_level})
+    table, ids = SqlTaskTable(uri.render_as_string(hide_password=False)), [new_task().id for _ in range(20)]
+    for task_id in ids:
+        table.add(new_task(id=task_id))
+    claimed: list[str] = []
+
+    def claim() -> None:
+        for task_id in ids:
+            with suppress(Conflict):
+                before = table.get(task_id)
+                table.save(before.claimed(NOW + 1, 90.0), over=before, lease_before=NOW + 1)
+                claimed.append(task_id)
+
+    threads = [threading.Thread(target=claim) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(ids)
+    assert {table.get(task_id).fence for task_id in ids} == {1}
+
+
+def test_mysql_keeps_the_longest_url_of_characters_outside_the_basic_plane(migrated_mysql_database: str) -> None:
+    # Four bytes each in utf8mb4; MySQL's older "utf8" has no room for them.
+    table, task = SqlTaskTable(migrated_mysql_database), new_task(url="https://example.org/" + "\U0001f9ec" * 2000)
+    table.add(task)
+    assert table.get(task.id) == task
+    assert len(task.url.encode()) > 8000
 
 
 @pytest.mark.timeout(60)
