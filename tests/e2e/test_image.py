@@ -1,0 +1,177 @@
+"""The image by itself: the original's own `docker build` and `docker run` lines, without compose."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from scripts.sam_local import free_port
+from tests.support import range_server
+from tests.support.containers import ROOT, build, docker, eventually, inspect, need_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+# On the stand-in of a base image Python itself may lie elsewhere and be larger; what urlsum adds is measured.
+MOST_ADDED_MIB = 80
+START_SECONDS = 10.0
+STOP_SECONDS = 10.0
+
+
+class Containers:
+    """Containers on a network of their own, removed with it."""
+
+    def __init__(self, dotenv: Path) -> None:
+        self.name = f"urlsum-test-{uuid.uuid4().hex[:8]}"
+        self.port = free_port()
+        self.base = f"http://127.0.0.1:{self.port}"
+        self.dotenv = dotenv
+        docker("network", "create", self.name)
+
+    def run(self, name: str, line: str) -> str:
+        """Run a `docker run` line; ``name`` is the container's on the network."""
+        line = line.replace("8000:5000", f"127.0.0.1:{self.port}:5000").replace("./.env", str(self.dotenv))
+        options = ["--detach", "--name", f"{self.name}-{name}", "--network", self.name, "--network-alias", name]
+        return docker("run", *options, *shlex.split(line))
+
+    def answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.base}/check").status_code == 404
+        except httpx.TransportError:
+            return False
+
+    def done(self, task_id: str) -> str:
+        def status() -> str:
+            found: str = httpx.get(f"{self.base}/check", params={"id": task_id}).json()["status"]
+            return found
+
+        eventually(lambda: status() in ("done", "failed"), 60, what="the task ends")
+        md5: str = httpx.get(f"{self.base}/check", params={"id": task_id}).json().get("md5")
+        return md5
+
+    def remove(self) -> None:
+        mine = docker("ps", "--all", "--quiet", "--filter", f"network={self.name}").split()
+        for container in mine:
+            log.info("%s", docker("logs", container, check=False))
+        docker("rm", "--force", "--volumes", *mine, check=False)
+        docker("network", "rm", self.name, check=False)
+        docker("volume", "rm", "--force", self.name, check=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _image() -> None:
+    need_engine()
+    build("tc:latest", ROOT)
+
+
+@pytest.fixture
+def containers(tmp_path: Path) -> Iterator[Containers]:
+    made = Containers(tmp_path / ".env")
+    try:
+        server = ROOT / "tests" / "support" / "range_server.py"
+        made.run("origin", f"-v {server}:/range_server.py:ro --init python:3.13-slim python3 /range_server.py 8080")
+        address = inspect(f"{made.name}-origin")["NetworkSettings"]["Networks"][made.name]["IPAddress"]
+        made.dotenv.write_text(f"ALLOWED_NETWORKS={address}/32\n")
+        yield made
+    finally:
+        made.remove()
+
+
+def submit(containers: Containers, size: int) -> str:
+    answer = httpx.post(f"{containers.base}/submit", data={"url": f"http://origin:8080/{size}/0/file"})
+    assert answer.status_code == 202, answer.text
+    task_id: str = answer.json()["id"]
+    return task_id
+
+
+def test_one_container_is_a_whole_service_and_keeps_its_tasks_in_a_volume(containers: Containers) -> None:
+    line = f"-p 8000:5000 --env-file ./.env -v {containers.name}:/data tc:latest"
+    server = containers.run("server", line)
+    took = eventually(containers.answers, START_SECONDS, what="the server answers", every=0.05)
+    log.info("answers after %.1f s", took)
+    eventually(lambda: inspect(server)["State"]["Health"]["Status"] == "healthy", 30, what="healthy")
+    task_id = submit(containers, 2**20 + 1)
+    assert containers.done(task_id) == range_server.md5(2**20 + 1)
+    begin = time.monotonic()
+    docker("stop", "--time", "30", server)
+    log.info("stopped in %.1f s", time.monotonic() - begin)
+    assert time.monotonic() - begin < STOP_SECONDS
+    assert inspect(server)["State"]["ExitCode"] == 0
+    docker("rm", server)
+    containers.run("server", line)
+    eventually(containers.answers, START_SECONDS, what="the server answers")
+    assert containers.done(task_id) == range_server.md5(2**20 + 1)
+
+
+@pytest.mark.parametrize("entrypoint", ["rq", "venv/bin/rq"])
+def test_the_originals_worker_line_works(containers: Containers, entrypoint: str) -> None:
+    containers.run("redis-server", "redis:7-alpine")
+    with containers.dotenv.open("a") as dotenv:
+        dotenv.write("REDIS_URL=redis://redis-server:6379/0\n")
+    volume = f"-v {containers.name}:/data"
+    containers.run("server", f"{volume} -p 8000:5000 --env-file ./.env tc:latest")
+    eventually(containers.answers, START_SECONDS, what="the server answers")
+    task_id = submit(containers, 2**20)
+    containers.run(
+        "worker",
+        f"{volume} --env-file ./.env --entrypoint {entrypoint} tc:latest"
+        " worker -u redis://redis-server:6379/0 tc-tasks",
+    )
+    assert containers.done(task_id) == range_server.md5(2**20)
+
+
+def test_a_server_that_dies_at_a_wrong_setting_says_which(containers: Containers) -> None:
+    with containers.dotenv.open("a") as dotenv:
+        dotenv.write("DATABASE_URI=postgresql://u:hunter2@h/d\n")
+    server = containers.run("server", "--env-file ./.env tc:latest")
+    eventually(lambda: not inspect(server)["State"]["Running"], 30, what="the server ends")
+    assert inspect(server)["State"]["ExitCode"] == 2
+    assert "hunter2" not in docker("logs", server)
+
+
+def test_the_image_is_small_compiled_and_holds_nothing_that_it_should_not() -> None:
+    image, base = inspect("tc:latest"), inspect("python:3.13-slim")
+    added = (image["Size"] - base["Size"]) / 2**20
+    log.info("the image is %.0f MiB, %.0f MiB of it on top of its base", image["Size"] / 2**20, added)
+    assert added < MOST_ADDED_MIB
+    assert image["Config"]["User"] == "urlsum"
+    assert image["Config"]["Entrypoint"][0] == "python"  # exec form: signals reach it
+    assert not [line for line in image["Config"]["Env"] if "PASSWORD" in line or "SECRET" in line]
+    listed = docker("run", "--rm", "--entrypoint", "find", "tc:latest", "/app", "-not", "-path", "/app/venv/*")
+    names = {line.removeprefix("/app").lstrip("/") for line in listed.splitlines()}
+    assert {name.split("/")[0] for name in names} == {"", "venv", "functions", "selfhost", "urlsum"}
+    assert not [name for name in names if ".env" in name or ".git" in name]
+    sources = {name for name in names if name.endswith(".py") and "migrations" not in name}
+    compiled = {name.replace("__pycache__/", "").replace(".cpython-313.pyc", ".py") for name in names if ".pyc" in name}
+    assert sources <= compiled
+    for tool in ("curl", "gcc"):
+        with pytest.raises(pytest.fail.Exception):
+            docker("run", "--rm", "--entrypoint", tool, "tc:latest", "--version")
+
+
+# Making a client reads the description of its service; no request is sent.
+CLIENTS = """\
+import boto3
+from urlsum.mail.ses import SesMailer
+from urlsum.queues.sqs import SqsQueue
+SesMailer("a@example.org")._client
+SqsQueue("https://sqs.eu-central-1.amazonaws.com/1/q")._sender
+for name in ("dynamodb", "sts", "sso", "sso-oidc", "signin"):  # PynamoDB's, and those of the search for credentials
+    boto3.client(name)
+"""
+
+
+def test_the_descriptions_of_the_aws_services_that_are_used_are_in_the_image() -> None:
+    options = ["--rm", "--env", "AWS_DEFAULT_REGION=eu-central-1", "--entrypoint", "python"]
+    docker("run", *options, "tc:latest", "-c", CLIENTS)
