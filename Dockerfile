@@ -33,5 +33,5 @@ ENV PATH=/app/venv/bin:$PATH \
     OUTBOX_DIR=/data/outbox
 USER urlsum
 EXPOSE 5000
-HEALTHCHECK --interval=5s --timeout=10s --start-period=60s CMD ["python", "-m", "selfhost.health", "server"]
+HEALTHCHECK --interval=5s --timeout=10s --start-period=60s CMD ["python", "-m", "selfhost.health"]
 ENTRYPOINT ["python", "-m", "selfhost.server", "--host", "0.0.0.0"]

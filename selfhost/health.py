@@ -1,6 +1,7 @@
-"""Whether the process of this container does its work: ``python -m selfhost.health server`` or ``worker``.
+"""Whether the process of this container does its work: ``python -m selfhost.health [server|worker]``.
 
-Docker asks every few seconds and reads the exit status; people read the line.
+Docker asks every few seconds and reads the exit status; people read the line. Without an argument the container's first
+process says which it is.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import socket
 import sys
 import uuid
 from http import HTTPStatus
+from pathlib import Path
 
 # A request takes milliseconds; one that waits for a database in trouble is answered 503 after its time-outs.
 ANSWER_SECONDS = 8.0
@@ -53,12 +55,19 @@ def worker() -> str | None:
     return None if any(found.hostname == here for found in workers) else f"Redis knows no worker on {here}"
 
 
+def kind(command: bytes) -> str | None:
+    """What a process with this command line is; None for one that has nothing to be asked."""
+    if b"selfhost.server" in command:
+        return "server"
+    return "worker" if b"rq" in {part.rsplit(b"/", 1)[-1] for part in command.split(b"\0")} else None
+
+
 def main() -> int:
     """Print one line; return 0 when all is well, else 1."""
-    if sys.argv[1:] not in (["server"], ["worker"]):
-        print("usage: python -m selfhost.health server|worker", file=sys.stderr)  # noqa: T201 - a command line
-        return 2
-    wrong = server() if sys.argv[1] == "server" else worker()
+    asked = sys.argv[1] if sys.argv[1:] else kind(Path("/proc/1/cmdline").read_bytes())
+    if asked not in ("server", "worker", None):
+        sys.exit("usage: python -m selfhost.health [server|worker]")
+    wrong = server() if asked == "server" else worker() if asked == "worker" else None
     print(wrong or "healthy")  # noqa: T201 - a command line
     return 1 if wrong else 0
 

@@ -123,12 +123,13 @@ def test_the_originals_worker_line_works(containers: Containers, entrypoint: str
     containers.run("server", f"{volume} -p 8000:5000 --env-file ./.env tc:latest")
     eventually(containers.answers, START_SECONDS, what="the server answers")
     task_id = submit(containers, 2**20)
-    containers.run(
+    worker = containers.run(
         "worker",
         f"{volume} --env-file ./.env --entrypoint {entrypoint} tc:latest"
         " worker -u redis://redis-server:6379/0 tc-tasks",
     )
     assert containers.done(task_id) == range_server.md5(2**20)
+    eventually(lambda: inspect(worker)["State"]["Health"]["Status"] == "healthy", 30, what="the worker is healthy")
 
 
 def test_a_server_that_dies_at_a_wrong_setting_says_which(containers: Containers) -> None:

@@ -18,6 +18,7 @@ from redis import Redis
 from rq import Queue, Worker
 
 from scripts.sam_local import free_port
+from selfhost import health
 from tests.support import range_server
 from tests.support.queues import REDIS, redis_rig
 from tests.support.tables import execute
@@ -250,6 +251,20 @@ def test_health_tells_a_worker_that_redis_knows(system: System) -> None:
     system.start_worker()
     eventually(lambda: bool(Worker.all(queue=Queue(system.rig.rq.name, connection=Redis.from_url(REDIS)))))
     assert healthy() == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        (b"python\0-m\0selfhost.server\0--host\x000.0.0.0\0", "server"),
+        (b"/app/venv/bin/python\0/app/venv/bin/rq\0worker\0", "worker"),  # a script names its interpreter first
+        (b"/sbin/docker-init\0--\0rq\0worker\0", "worker"),
+        (b"python\0-m\0selfhost.worker\0", None),
+        (b"sh\0", None),
+    ],
+)
+def test_health_knows_what_a_container_is_from_its_first_process(command: bytes, kind: str | None) -> None:
+    assert health.kind(command) == kind
 
 
 def test_health_tells_a_server_that_reaches_its_table(system: System) -> None:
