@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from redis import Redis
-from rq import Queue, Worker
 
 from scripts.sam_local import free_port
 from selfhost import health
@@ -242,15 +240,18 @@ def test_a_wrong_setting_stops_rq_with_one_line(system: System) -> None:
     assert ended.stderr.count("\n") == 1
 
 
-def test_health_tells_a_worker_that_redis_knows(system: System) -> None:
-    def healthy() -> int:
+def test_health_tells_a_worker_that_redis_answers(system: System) -> None:
+    def healthy(**changes: str) -> tuple[int, str]:
         command = [sys.executable, "-m", "selfhost.health", "worker"]
-        return subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, check=False).returncode
+        environment = system.environment | changes
+        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        return ended.returncode, ended.stdout
 
-    assert healthy() == 1
-    system.start_worker()
-    eventually(lambda: bool(Worker.all(queue=Queue(system.rig.rq.name, connection=Redis.from_url(REDIS)))))
-    assert healthy() == 0
+    assert healthy() == (0, "healthy\n")
+    assert healthy(REDIS_URL="") == (1, "REDIS_URL is not set\n")
+    status, line = healthy(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    assert status == 1
+    assert line.startswith("Redis does not answer: ")
 
 
 @pytest.mark.parametrize(
