@@ -41,9 +41,13 @@ class Housekeeper:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Let the thread end by itself: whatever it is doing may be cut."""
+    def ask_to_stop(self) -> None:
+        """Let the thread end."""
         self._stopping.set()
+
+    def stop(self) -> None:
+        """Return at once: whatever the thread is doing may be cut."""
+        self.ask_to_stop()
 
     def get_remaining_time_in_millis(self) -> int:
         """A sweep has all the time it needs."""

@@ -1,4 +1,4 @@
-"""The self-hosted service: both routes under uvicorn, and, without a queue of its own, an embedded worker."""
+"""The self-hosted service: both routes under uvicorn, and beside them an embedded worker, or what keeps RQ in order."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from urlsum.web.application import application
 if TYPE_CHECKING:
     from types import FrameType
 
+    from selfhost.housekeeper import Housekeeper
     from urlsum.settings import Settings
 
 log = logging.getLogger("urlsum.server")
@@ -88,13 +89,27 @@ class EmbeddedWorker:
 class Server(uvicorn.Server):
     """uvicorn, which tells the worker of the signal at once: requests and tasks then end side by side."""
 
-    worker: EmbeddedWorker | None = None
+    worker: EmbeddedWorker | Housekeeper | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the signal; uvicorn ends its loop within 0.1 s."""
         if self.worker is not None:
             self.worker.ask_to_stop()
         super().handle_exit(sig, frame)
+
+
+def _beside(config: Settings) -> EmbeddedWorker | Housekeeper | None:
+    """What has to run beside the routes: the work itself, or what RQ's workers leave to others."""
+    if config.tasks_queue_url:
+        return None
+    if config.redis_url:
+        from selfhost.housekeeper import Housekeeper  # noqa: PLC0415 - RQ is loaded only when its setting asks for it
+        from urlsum.queues.redis import RedisQueue  # noqa: PLC0415
+
+        ports = wiring.ports()
+        if isinstance(ports.queue, RedisQueue):
+            return Housekeeper(ports, ports.queue)
+    return EmbeddedWorker()
 
 
 def _banner(config: Settings, host: str) -> str:
@@ -157,8 +172,8 @@ def serve(host: str) -> None:
     logging.getLogger("uvicorn.error").addFilter(_no_fault)
     sys.stdout.write(_banner(config, host))
     sys.stdout.flush()
-    if config.tasks_queue_url is None:
-        server.worker = EmbeddedWorker()
+    server.worker = _beside(config)
+    if server.worker is not None:
         server.worker.start()
     try:
         server.run(sockets=[listener])  # repeats the signal that ended it once it is done
