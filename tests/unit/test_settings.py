@@ -43,6 +43,8 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PUBLIC_URL", "urlsum.example.org"),
         ("LEASE_SECONDS", "20"),
         ("TASK_TTL_DAYS", "0.5"),
+        ("TASKS_QUEUE_NAME", "two words"),
+        ("TASKS_QUEUE_NAME", "a,b"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_line_that_names_it(
@@ -60,6 +62,7 @@ DEFAULTS = {
     "TASKS_TABLE": None,
     "TASKS_QUEUE_URL": None,
     "REDIS_URL": None,
+    "TASKS_QUEUE_NAME": "tc-tasks",
     "MAIL_SERVER": "localhost",
     "MAIL_PORT": 587,
     "MAIL_USERNAME": None,
@@ -94,6 +97,7 @@ OTHERS = {
     "TASKS_TABLE": "tasks",
     "TASKS_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/tasks",
     "REDIS_URL": "redis://:hunter2@localhost:6379/0",
+    "TASKS_QUEUE_NAME": "other-tasks",
     "MAIL_SERVER": "smtp.example.org",
     "MAIL_PORT": "25",
     "MAIL_USERNAME": "urlsum",
