@@ -184,12 +184,13 @@ def test_a_wrong_value_in_the_file_is_named_too(dotenv: Path) -> None:
         settings.load()
 
 
-def test_the_example_file_names_settings_only(dotenv: Path) -> None:
+def test_the_example_file_names_only_settings_and_what_compose_takes(dotenv: Path) -> None:
     example = (Path(settings.__file__).parents[2] / ".env.example").read_text()
     # Uncommented, it must be taken whole.
     lines = [line.removeprefix("#") for line in example.splitlines() if re.match(r"#?[A-Z_]+=", line)]
     assert lines
-    assert {line.partition("=")[0] for line in lines} <= DEFAULTS.keys()
+    compose = set(re.findall(r"\$\{([A-Z_]+)", (Path(settings.__file__).parents[2] / "compose.yaml").read_text()))
+    assert {line.partition("=")[0] for line in lines} <= DEFAULTS.keys() | compose
     dotenv.write_text("\n".join(lines))
     settings.load()
 
