@@ -120,9 +120,12 @@ def _banner(config: Settings, host: str) -> str:
         "smtp": f"sent through {config.mail_server}:{config.mail_port}",
         "ses": "sent through Amazon SES",
     }[config.mail_backend]
+    rq = config.redis_url is not None and config.tasks_queue_url is None
+    work = f"  work:  left to `rq worker -u REDIS_URL {config.tasks_queue_name}`\n" if rq else ""
     return (
         f"\nurlsum listens on {base}  (the API is described at {base}/docs)\n"
         f"  tasks: {store}\n"
+        f"{work}"
         f"  mail:  {mail}\n"
         f"Try:\n"
         f"  curl -d url=https://www.python.org/static/favicon.ico {base}/submit\n"
