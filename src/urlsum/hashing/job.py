@@ -47,7 +47,11 @@ class Stream(Protocol):
     """
 
     offset: int
-    size: int | None
+
+    @property
+    def size(self) -> int | None:
+        """None as long as it is not proven."""
+        ...
 
     @property
     def validator(self) -> str:

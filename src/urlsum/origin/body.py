@@ -1,87 +1,94 @@
-"""The body of one file: its bytes in order, in constant memory, and an end only where one is proven."""
+"""The body of one file: its bytes in order, in bounded memory, and an end only where one is proven."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from urlsum.errors import Changed, Incomplete, TimedOut, TooLarge
-from urlsum.origin.version import BLOCK_BYTES, TAIL_BYTES, Tail, Version, digest
-from urlsum.origin.wire import Cut, Silent
-from urlsum.text import human_bytes
+from urlsum.origin.buffers import BLOCK_BYTES
+from urlsum.origin.trail import Trail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-    from urlsum.origin.connection import Connection
-    from urlsum.origin.extent import Extent
-    from urlsum.origin.pace import Pace
+    from urlsum.origin.answer import Answer
+    from urlsum.origin.idle import Idle
+    from urlsum.origin.prefetch import Prefetch
+    from urlsum.origin.version import Tail, Version
 
-# The most that one read() returns. MD5 costs 1.4 ms per MiB, beside which the calls around it vanish, and a smaller
-# buffer costs TLS time (FACTS: 1 MiB reads into one buffer were the fastest single connection).
-READ_BYTES = 1_048_576
-# When less than this is free behind the last read, the buffer is begun again: short reads cost calls.
-MIN_READ_BYTES = 262_144
-# The bytes before the read position stay in the buffer, so that a proof of version can be made at any time: the
-# tail, and what lies between its end, on a block boundary, and the position.
-KEPT_BYTES = TAIL_BYTES + BLOCK_BYTES
+# Up to here the bytes are received by whoever reads them: the first megabyte is there before a thread would have
+# started, and most files end within it.
+INLINE_BYTES = BLOCK_BYTES
 
 
 class Body:
     """The bytes of one version of one file, from ``offset`` on. Also a context manager that closes it.
 
     ``size`` is the total length of the file once its framing proves it: at once with a length, at the end with
-    chunks. The bytes are as sent: a Content-Encoding that was not asked for is not undone.
+    chunks. ``ahead`` makes what reads ahead of a long file; None where nothing may.
     """
 
-    def __init__(self, connection: Connection, version: Version, extent: Extent, *, max_bytes: int, pace: Pace) -> None:
-        self.offset = extent.first
-        self.size = version.size
-        self._connection = connection
-        self._where = connection.target
+    def __init__(
+        self, answer: Answer, version: Version, idle: Idle, *, ahead: Callable[[Answer], Prefetch] | None
+    ) -> None:
+        self.offset = answer.position
+        self._answer = answer
         self._version = version
-        self._extent = extent
-        self._position = extent.first
-        self._max_bytes = max_bytes
-        self._pace = pace
+        self._idle = idle
+        self._ahead = ahead
+        self._prefetch: Prefetch | None = None
+        self._position = self._answer_began = answer.position
+        self._trail = Trail()
+        self._view = memoryview(b"")
+        self._rest = memoryview(b"")  # fetched, but more than was wanted
+        self._buffer = memoryview(b"")
         self._ended = False
-        self._buffer = memoryview(bytearray(KEPT_BYTES + READ_BYTES))
-        self._filled = 0
-        if self.size is not None and self.size > max_bytes:
-            raise self._too_large(self.size)
+
+    @property
+    def size(self) -> int | None:
+        """The total length of the file, None until it is proven."""
+        return self._prefetch.size if self._prefetch else self._answer.size
+
+    @property
+    def connections(self) -> int:
+        """How many connections bring the file just now."""
+        return self._prefetch.connections if self._prefetch else 1
 
     @property
     def validator(self) -> str:
         """The proof of version as of the bytes read so far, for the next checkpoint."""
-        end = self._position - self._position % BLOCK_BYTES
-        stop = self._filled - (self._position - end)
-        length = min(TAIL_BYTES, max(stop, 0))
-        tail = Tail(end, length, digest(self._buffer[stop - length : stop])) if length else None
-        return replace(self._version, size=self.size, tail=tail).dump()
+        self._let_go()
+        return replace(self._version, size=self.size, tail=self._trail.tail(self._position)).dump()
 
     def read(self) -> memoryview:
         """The next bytes, valid until the next call; empty only at the proven end of the file.
 
         Raises Incomplete, TimedOut, TooLarge, Changed, ProtocolViolated, DeadlineReached.
         """
-        return self._read(READ_BYTES)
+        return self._read(BLOCK_BYTES)
 
     def skip_to(self, position: int) -> None:
         """Read and drop everything before ``position``. Raises Changed when the file ends before it."""
         while self._position < position:
-            if not self._read(min(position - self._position, READ_BYTES)):
-                raise Changed(f"{self._where}: the file is shorter than it was; it ends at {self._position} bytes")
+            if not self._read(min(position - self._position, BLOCK_BYTES)):
+                raise self._answer.shorter()
         self.offset = self._position
 
     def proves(self, tail: Tail) -> bool:
         """Read up to the end of ``tail``; whether the bytes there are those of the version it was made from."""
         self.skip_to(tail.end)
-        return digest(self._buffer[self._filled - tail.length : self._filled]) == tail.digest
+        self._let_go()
+        return self._trail.ends_with(tail)
 
     def close(self) -> None:
-        """Let go of the connection; a second time does nothing."""
-        self._connection.close()
+        """Let go of the connections; a second time does nothing."""
+        if self._prefetch is not None:
+            self._prefetch.close()
+        elif self._ended:
+            self._idle.give(self._answer.connection)
+        else:
+            self._answer.connection.close()
+        self._ended = False
 
     def __enter__(self) -> Self:
         return self
@@ -90,70 +97,36 @@ class Body:
         self.close()
 
     def _read(self, most: int) -> memoryview:
-        if self._ended:
-            return self._buffer[:0]
-        if len(self._buffer) - self._filled < min(most, MIN_READ_BYTES):
-            self._buffer[:KEPT_BYTES] = self._buffer[self._filled - KEPT_BYTES : self._filled]
-            self._filled = KEPT_BYTES
-        view = self._buffer[self._filled : self._filled + most]
-        count = self._receive(view)
-        if count == 0:
-            self._finish()
-            return self._buffer[:0]
-        if self._position + count > self._max_bytes:
-            raise self._too_large(None)
-        if self.size is not None and self._position + count > self.size:
-            raise self._longer()
-        self._position += count
-        self._filled += count
-        return view[:count]
+        self._let_go()
+        if self._prefetch is None and self._ahead is not None and self._far:
+            self._prefetch = self._ahead(self._answer)
+            self._buffer = memoryview(b"")
+        view = self._fetched(most) if self._prefetch else self._received(most)
+        self._position += len(view)
+        self._view = view
+        return view
 
-    def _receive(self, view: memoryview) -> int:
-        clock = self._connection.wire.clock
-        before = clock()
-        with self._explained():
-            count = self._connection.read_into(view)
-        # The end of the body is no byte, and it may be waited for: only what goes on can be too slow.
-        if count and self._pace.too_slow(count, clock() - before):
-            raise TimedOut(f"{self._where}: less than {self._pace.min_rate} bytes per second came, {self._progress()}")
-        return count
+    @property
+    def _far(self) -> bool:
+        left = None if self._answer.size is None else self._answer.size - self._position
+        return self._position - self._answer_began >= INLINE_BYTES and (left is None or left > INLINE_BYTES)
 
-    def _finish(self) -> None:
-        """Accept the end that the framing proves, if it is the end of the file."""
-        if self.size is None:
-            self.size = self._position
-        if self._position < self.size:
-            if self._extent.end == self._position:
-                raise Incomplete(f"{self._where}: the origin sent only a part, {self._progress()}")
-            raise Incomplete(f"{self._where}: the body ended {self._progress()}")
-        if self._extent.borrowed:
-            with self._explained():
-                goes_on = self._connection.goes_on()
-            if goes_on:
-                raise self._longer()
-        self._ended = True
+    def _fetched(self, most: int) -> memoryview:
+        view = self._rest or self._prefetch.read()  # type: ignore[union-attr] # there is one, as was just seen
+        self._rest = view[most:]
+        return view[:most]
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Say in terms of the file what the wire says of itself."""
-        try:
-            yield
-        except Silent as exc:
-            seconds = self._connection.wire.read_timeout
-            raise TimedOut(f"{self._where}: nothing came for {seconds:g} s, {self._progress()}") from exc
-        except Cut as exc:
-            raise Incomplete(f"{self._where}: the connection was cut {self._progress()}") from exc
+    def _received(self, most: int) -> memoryview:
+        left = None if self._answer.size is None else self._answer.size - self._position
+        # One byte more, so that an origin which sends too much is found out; and never none, which would be the end.
+        wanted = min(most, BLOCK_BYTES if left is None else left + 1)
+        if len(self._buffer) < wanted:
+            self._buffer = memoryview(bytearray(wanted))
+        count = self._answer.read_into(self._buffer[:wanted])
+        self._ended = count == 0
+        return self._buffer[:count]
 
-    def _longer(self) -> Changed:
-        return Changed(f"{self._where}: the file is longer than it was before, {self._progress()}")
-
-    def _progress(self) -> str:
-        if self.size is None:
-            return f"at {human_bytes(self._position)}"
-        return f"at {human_bytes(self._position)} of {human_bytes(self.size)}"
-
-    def _too_large(self, size: int | None) -> TooLarge:
-        length = "more" if size is None else human_bytes(size)
-        return TooLarge(
-            f"{self._where}: the file has {length}; at most {human_bytes(self._max_bytes)} are read (MAX_BYTES)"
-        )
+    def _let_go(self) -> None:
+        """Note the end of what was handed out last, before its buffer is used again."""
+        self._trail.follow(self._view)
+        self._view = memoryview(b"")

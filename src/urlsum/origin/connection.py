@@ -1,4 +1,4 @@
-"""One HTTP/1.1 exchange over one judged socket: a GET, the head of its answer, the bytes of its body.
+"""HTTP/1.1 over one judged socket: a GET, the head of its answer, the bytes of its body, and then the next one.
 
 h11 parses heads and chunked framing. A body with a known length is received straight into the caller's buffer,
 without a copy.
@@ -57,27 +57,37 @@ def connect(
 
 
 class Connection:
-    """One socket and the one exchange on it. Bytes that were received with the head wait in ``_pending``."""
+    """One socket and one exchange at a time on it. Bytes that were received with the head wait in ``_pending``."""
 
     def __init__(self, target: Target, wire: Wire) -> None:
         self.target = target
         self.wire = wire
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=head.MAX_HEAD_BYTES)
+        self._http = _parser()
         self._pending = memoryview(b"")
         self._remaining: int | None = None
         self._chunked = False
         self._ended = False
         self._scratch = memoryview(b"")
+        self._keeps_alive = False
+        self.latency = 0.0
+        """Seconds from the last request to the head of its answer."""
+        self.heard = False
+        """Whether any byte came in answer to the last request."""
 
-    def get(self, fields: Iterable[tuple[str, str]]) -> Head:
-        """Ask for the target; return the head of the final answer, whatever its status.
+    def get(self, fields: Iterable[tuple[str, str]], target: Target | None = None) -> Head:
+        """Ask for ``target``, or the one connected to; return the head of the final answer, whatever its status.
 
         The whole head, with all interim answers before it, takes at most READ_TIMEOUT seconds: a time-out per
         read would let it trickle for ever. Raises ProtocolViolated, Incomplete, TlsFailed, TimedOut,
         DeadlineReached.
         """
+        if target is not None:
+            self.target = target
+        # A new parser for each exchange, for what one answer said must not colour the next.
+        self._http, self._ended, self._keeps_alive, self.heard = _parser(), False, False, False
         request = h11.Request(method="GET", target=self.target.path, headers=[("Host", self.target.authority), *fields])
         sent = (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+        asked = self.wire.clock()
         try:
             # A server may answer and close before it has taken the whole request; the answer still counts.
             with suppress(Cut):
@@ -90,9 +100,22 @@ class Connection:
                 # In TLS 1.3 a server says only now that it wants a client certificate.
                 raise TlsFailed(f"{self.target}: TLS failed: {exc.__cause__}") from exc
             raise Incomplete(f"{self.target}: the connection was closed before the answer's head was complete") from exc
+        self.latency = self.wire.clock() - asked
         self._remaining = answer.length
         self._chunked = answer.chunked
+        # h11 has read Connection and the version (RFC 9112, 9.3); what has no framing ends with the connection.
+        framed = answer.chunked or answer.length is not None
+        self._keeps_alive = framed and self._http.our_state is not h11.MUST_CLOSE
         return answer
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the body was read to its end and the origin did not say that it closes the connection behind it."""
+        if not self._keeps_alive or self._pending:
+            return False
+        if self._chunked:
+            return self._ended and not self._http.trailing_data[0]
+        return self._remaining == 0
 
     def expect(self, length: int) -> None:
         """Hold the body to ``length`` bytes, proven elsewhere: the only end of one that has no framing."""
@@ -117,6 +140,27 @@ class Connection:
         count = self._receive(view[: self._remaining])
         self._remaining -= count
         return count
+
+    def fill(self, view: memoryview, came: Callable[[int], None]) -> bool:
+        """Receive the next bytes of the body until ``view`` is full, telling ``came`` of each piece as it comes.
+
+        It may return earlier, so that its caller can look at the time. Returns False once the body has ended.
+        Raises what ``read_into`` does; what was told before still counts.
+        """
+        if self._chunked or self._pending or self._remaining is None:
+            count = self.read_into(view)
+            if count:
+                came(count)
+            return count > 0
+        if self._remaining == 0:
+            return False
+
+        def counted(count: int) -> None:
+            self._remaining -= count  # type: ignore[operator] # it is a number, as was just seen
+            came(count)
+
+        self.wire.fill(view[: self._remaining], counted)
+        return True
 
     def goes_on(self) -> bool:
         """Whether more bytes come after the expected length. Raises Silent, DeadlineReached."""
@@ -161,6 +205,7 @@ class Connection:
                 return text
             searched = len(raw)
             raw += piece[: self.wire.recv_into(piece, within=limit - self.wire.clock())]
+            self.heard = True
 
     def _receive(self, view: memoryview, *, within: float | None = None) -> int:
         if not self._pending:
@@ -195,3 +240,7 @@ class Connection:
             else:
                 count = self._receive(self._scratch[: len(view)], within=limit - self.wire.clock())
                 self._http.receive_data(bytes(self._scratch[:count]))
+
+
+def _parser() -> h11.Connection:
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=head.MAX_HEAD_BYTES)

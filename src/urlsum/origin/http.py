@@ -1,33 +1,30 @@
-"""One origin: redirects, status, the proof of version, and the body.
+"""One file of one origin: the status, the proof of version, and the body.
 
 HEAD is never asked: what an origin says there and what it does on GET differ too often.
 """
 
 from __future__ import annotations
 
-import string
 import time
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from urlsum import __version__
-from urlsum.errors import (
-    BadRedirect,
-    Changed,
-    DeadlineReached,
-    HttpFailed,
-    InvalidUrl,
-    ProtocolViolated,
-    TimedOut,
-)
+from urlsum.errors import Changed, HttpFailed, ProtocolViolated
+from urlsum.origin.answer import Answer
+from urlsum.origin.asking import Asking
 from urlsum.origin.body import Body
-from urlsum.origin.connection import connect
+from urlsum.origin.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
 from urlsum.origin.extent import part, whole
 from urlsum.origin.fields import retry_after
+from urlsum.origin.idle import Idle
 from urlsum.origin.pace import Pace
+from urlsum.origin.prefetch import Prefetch
+from urlsum.origin.ramp import Ramp
+from urlsum.origin.ranges import Ranges
 from urlsum.origin.version import Version
-from urlsum.text import human_bytes, shown_url
+from urlsum.origin.window import Window
+from urlsum.text import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +32,6 @@ if TYPE_CHECKING:
     from urlsum.origin.connection import Connection
     from urlsum.origin.guard import Guard
     from urlsum.origin.head import Head
-    from urlsum.origin.target import Target
     from urlsum.origin.version import Tail
     from urlsum.settings import Settings
     from urlsum.task import Checkpoint
@@ -48,9 +44,6 @@ OK = 200
 PARTIAL = 206
 NOT_MODIFIED = 304
 RANGE_NOT_SATISFIABLE = 416
-# Followed with GET: what was asked was a GET (RFC 9110, 15.4). 300 leaves the choice to a person, 304 has no body,
-# 305 and 306 are dead.
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +75,10 @@ class _Resume:
 
 
 class Origin:
-    """Opens files over HTTP/1.1, one connection per file.
+    """Opens files over HTTP/1.1. Safe for many threads, which share its idle connections and its buffers.
 
     ``clock`` is monotonic and the one that deadlines are on; ``wall_clock`` (epoch seconds) only reads a
-    Retry-After date of an answer without Date. No proxies, no .netrc, no cookies, no credentials.
+    Retry-After date of an answer without Date.
     """
 
     def __init__(
@@ -97,15 +90,13 @@ class Origin:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._guard = guard
-        self._clock = clock
         self._wall_clock = wall_clock
-        self._fields: Fields = (
-            ("User-Agent", user_agent(settings.public_url)),
-            ("Accept", "*/*"),
-            # The file's own bytes are hashed; a coding made on the way would change them.
-            ("Accept-Encoding", "identity"),
-        )
+        idle = Idle(clock)
+        self._asking = Asking(settings, guard, idle, clock=clock)
+        # One file may have it all; several share it, and each can go on with its reserve alone.
+        self._budget = Budget(settings.connections_per_origin * BLOCKS_PER_CONNECTION - RESERVE_BLOCKS)
+        # Nobody closes an origin: what waits idle goes with it.
+        weakref.finalize(self, idle.close)
 
     def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> Body:
         """The file at ``url``, from the start, or from ``resume`` on if it is provably the same version.
@@ -114,67 +105,18 @@ class Origin:
         """
         going_on = _Resume.of(resume)
         ranged = going_on is not None
-        connection, head = self._final(url, _range_fields(going_on), deadline)
+        connection, head = self._asking.follow(url, _range_fields(going_on), deadline)
         if head.status == RANGE_NOT_SATISFIABLE and ranged:
             # Either the file is shorter now or the origin cannot do ranges: the whole file tells.
             connection.close()
-            connection, head = self._final(url, (), deadline)
+            connection, head = self._asking.follow(url, (), deadline)
             ranged = False
         try:
             self._check_status(head, ranged=ranged)
-            return self._body(connection, head, going_on)
+            return self._body(url, connection, head, going_on, deadline)
         except BaseException:
             connection.close()
             raise
-
-    def _final(self, url: str, range_fields: Fields, deadline: float) -> tuple[Connection, Head]:
-        """The first answer that is no redirect.
-
-        All redirects together take at most CONNECT_TIMEOUT + READ_TIMEOUT: no chain of slow origins may hold a
-        worker longer than one of them can, nor outlast its lease.
-        """
-        settings = self._settings
-        limit = self._clock() + settings.connect_timeout + settings.read_timeout
-        fields = (*self._fields, *range_fields)
-        target = self._guard.inspect(url)
-        seen = {target.url}
-        try:
-            while True:
-                connection = connect(target, self._guard, settings, deadline=min(deadline, limit), clock=self._clock)
-                try:
-                    head = connection.get(fields)
-                    if head.status not in REDIRECTS:
-                        connection.wire.deadline = deadline
-                        return connection, head
-                    target = self._redirected(head, target)
-                except BaseException:
-                    connection.close()
-                    raise
-                connection.close()
-                if target.url in seen:
-                    raise BadRedirect(f"{shown_url(url)}: the redirects go round in a circle at {target}")
-                if len(seen) > settings.max_redirects:
-                    raise BadRedirect(f"{shown_url(url)}: more than {settings.max_redirects} redirects")
-                seen.add(target.url)
-        except DeadlineReached as exc:
-            if deadline <= limit:
-                raise
-            seconds = settings.connect_timeout + settings.read_timeout
-            raise TimedOut(f"{target}: no answer within {seconds:g} s") from exc
-
-    def _redirected(self, head: Head, target: Target) -> Target:
-        location = head.get("location")
-        if not location:
-            raise BadRedirect(f"{target}: status {head.status} without a Location")
-        try:
-            following = self._guard.inspect(target.resolve(location))
-        except InvalidUrl as exc:
-            raise BadRedirect(f"{target}: redirects to something that is no URL to follow: {exc}") from exc
-        if target.secure and not following.secure:
-            # Who gave an https URL was promised that nobody on the way can change the bytes; a digest of bytes
-            # that anybody can change would be that promise broken in silence.
-            raise BadRedirect(f"{target}: redirects from https to {following}, which anybody on the way could change")
-        return following
 
     def _check_status(self, head: Head, *, ranged: bool) -> None:
         if head.status == OK or (head.status == PARTIAL and ranged):
@@ -190,7 +132,7 @@ class Origin:
         wait = retry_after(head.get("retry-after"), date=head.get("date"), now=self._wall_clock())
         raise HttpFailed(head.status, f"{head.target}: the origin answered with status {head.status}", retry_after=wait)
 
-    def _body(self, connection: Connection, head: Head, resume: _Resume | None) -> Body:
+    def _body(self, url: str, connection: Connection, head: Head, resume: _Resume | None, deadline: float) -> Body:
         known = resume.version if resume else Version()
         asked = resume if head.status == PARTIAL else None
         extent = part(head, asked.first, known.size) if asked else whole(head, known.size)
@@ -200,25 +142,50 @@ class Origin:
         if head.length is None and extent.end is not None:
             connection.expect(extent.end - extent.first)
         settings = self._settings
-        body = Body(
+        version = known.taken_up(now)
+        answer = Answer(
             connection,
-            known.taken_up(now),
             extent,
+            size=version.size,
             max_bytes=settings.max_bytes,
             pace=Pace(settings.min_bytes_per_second, settings.min_rate_seconds),
         )
+
+        def ahead(answer: Answer) -> Prefetch:
+            return self._ahead(url, answer, version, head, deadline)
+
+        # A borrowed end is proven by what comes after it, which only a plain reader looks at.
+        body = Body(answer, version, self._asking.idle, ahead=None if extent.borrowed else ahead)
         if resume is not None:
             if not body.proves(resume.tail):
                 raise Changed(f"{head.target}: the last bytes that were hashed are others now{_after(resume)}")
             body.skip_to(resume.offset)
         return body
 
-
-def user_agent(public_url: str | None) -> str:
-    """Who asks and, if PUBLIC_URL is set, where to complain (RFC 9110, 10.1.5)."""
-    if public_url is None:
-        return f"urlsum/{__version__}"
-    return f"urlsum/{__version__} (+{quote(public_url, safe=string.punctuation)})"
+    def _ahead(self, url: str, answer: Answer, version: Version, head: Head, deadline: float) -> Prefetch:
+        settings, clock = self._settings, self._asking.clock
+        # Chunks tell their end themselves, so theirs is only known when it is reached.
+        size = None if head.chunked else answer.size
+        ranges = None
+        if size is not None and size == version.size and version.tells_apart and settings.connections_per_origin > 1:
+            ranges = Ranges(
+                url,
+                head.target,
+                version,
+                asking=self._asking,
+                settings=settings,
+                deadline=deadline,
+                wall_clock=self._wall_clock,
+            )
+        return Prefetch(
+            answer,
+            Window(answer.position, size, Buffers(self._budget)),
+            ranges,
+            Ramp(settings.connections_per_origin, latency=answer.connection.latency, now=clock()),
+            deadline=deadline,
+            silence=settings.connect_timeout + settings.read_timeout,
+            asking=self._asking,
+        )
 
 
 def _range_fields(resume: _Resume | None) -> Fields:

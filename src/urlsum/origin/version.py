@@ -92,6 +92,23 @@ class Version:
         """The strong ETag to send as If-Range (RFC 9110, 13.1.5), None when there is none to send."""
         return self.etag if self.etag and self.etag.startswith('"') and not self.weak else None
 
+    @property
+    def tells_apart(self) -> bool:
+        """Whether answers of one version can be told from those of another by what they say alone.
+
+        A strong ETag changes with every byte; a Last-Modified together with the length nearly always. A weak ETag by
+        itself promises only that two versions mean the same (RFC 9110, 8.8.1).
+        """
+        return self.size is not None and (self._strong or self.modified is not None)
+
+    def proven_by(self, now: Version) -> bool:
+        """Whether ``now`` says positively that it is this version; silence proves nothing here."""
+        if now.size != self.size or self.difference(now) is not None:
+            return False
+        if self._strong:
+            return now.etag == self.etag and not now.weak
+        return self.modified is not None and now.modified == self.modified
+
     def difference(self, now: Version) -> str | None:
         """What shows that ``now`` is another version, as words; None when nothing does."""
         if None not in (self.size, now.size) and self.size != now.size:
@@ -115,6 +132,10 @@ class Version:
             modified=self.modified if now.modified is None else now.modified,
             size=self.size if now.size is None else now.size,
         )
+
+    @property
+    def _strong(self) -> bool:
+        return self.etag is not None and not self.weak
 
     def _same_kind_of_tag(self, now: Version) -> bool:
         return bool(self.etag and now.etag) and self.weak == now.weak

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import select
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from urlsum.errors import DeadlineReached
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
+
+# How long one fill() goes on: often enough to look at deadlines and rates, seldom enough that this costs nothing.
+FILL_SECONDS = 0.25
+# What a fast origin sends within this is told as one; a slow one's bytes are told as they come.
+TELL_SECONDS = 0.005
 
 
 class Silent(Exception):
@@ -58,6 +65,49 @@ class Wire:
         if count == 0:
             raise Cut
         return count
+
+    def fill(self, view: memoryview, came: Callable[[int], None]) -> None:
+        """Receive into ``view`` until it is full or FILL_SECONDS have passed; tell ``came`` what has come meanwhile.
+
+        TLS gives at most one record of 16 KiB per call, so this loop is the hottest Python there is here: the time-out
+        is armed once for all of it, and waits READ_TIMEOUT for each piece. Raises Silent, Cut, DeadlineReached; what
+        was told before still counts.
+        """
+        by_deadline = self._arm(self.read_timeout)
+        receive, clock, length = self._sock.recv_into, self.clock, len(view)
+        now = clock()
+        until, due, filled, told = now + FILL_SECONDS, now + TELL_SECONDS, 0, 0
+        try:
+            while filled < length and now < until:
+                count = receive(view[filled:])
+                if count == 0:
+                    raise Cut
+                filled += count
+                now = clock()
+                if now >= due:
+                    came(filled - told)
+                    told, due = filled, now + TELL_SECONDS
+        except TimeoutError as exc:
+            raise self._too_late(by_deadline) from exc
+        except OSError as exc:
+            raise Cut from exc
+        finally:
+            if filled > told:
+                came(filled - told)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has come that nobody asked for, the end of the connection included."""
+        try:
+            return not select.select([self._sock], [], [], 0)[0]
+        except (OSError, ValueError):  # closed, or a descriptor beyond what select() takes
+            return False
+
+    def abort(self) -> None:
+        """End the connection under a thread that waits on it, which then meets Cut; may be called from any thread."""
+        # Past SSLSocket.shutdown, which takes the TLS state away while another thread may be using it.
+        with suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the socket; a second time does nothing."""

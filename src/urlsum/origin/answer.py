@@ -1,0 +1,132 @@
+"""The body of one answer: its bytes checked as they come, and an end only where one is proven."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from urlsum.errors import Changed, Incomplete, TimedOut, TooLarge
+from urlsum.origin.wire import Cut, Silent
+from urlsum.text import human_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from urlsum.origin.connection import Connection
+    from urlsum.origin.extent import Extent
+    from urlsum.origin.pace import Pace
+
+
+class Answer:
+    """What one connection brings of a file, from ``position`` on.
+
+    ``size`` is the total length of the file once it is proven: at once with a length, at the end with chunks. The
+    bytes are as sent: a Content-Encoding that was not asked for is not undone.
+    """
+
+    def __init__(self, connection: Connection, extent: Extent, *, size: int | None, max_bytes: int, pace: Pace) -> None:
+        self.connection = connection
+        self.position = extent.first
+        self.size = size
+        self._where = connection.target
+        self._extent = extent
+        self._max_bytes = max_bytes
+        self._pace = pace
+        self._ended = False
+        if size is not None and size > max_bytes:
+            raise self._too_large(size)
+
+    def read_into(self, view: memoryview) -> int:
+        """Receive the next bytes into ``view``; return how many, 0 only at the proven end.
+
+        Raises Incomplete, TimedOut, TooLarge, Changed, ProtocolViolated, DeadlineReached.
+        """
+        if self._ended:
+            return 0
+        before = self.connection.wire.clock()
+        with self._explained():
+            count = self.connection.read_into(view)
+        if count:
+            self._came(count)
+            self._keep_pace(count, before)
+        else:
+            self._finish()
+        return count
+
+    def fill(self, view: memoryview, came: Callable[[int], None]) -> bool:
+        """Receive until ``view`` is full, or for a moment; tell ``came`` of each piece as soon as it may be used.
+
+        Returns False once the end is proven. Raises what ``read_into`` does.
+        """
+        if self._ended:
+            return False
+        start, before = self.position, self.connection.wire.clock()
+
+        def checked(count: int) -> None:
+            self._came(count)
+            came(count)
+
+        with self._explained():
+            goes_on = self.connection.fill(view, checked)
+        if not goes_on:
+            self._finish()
+            return False
+        self._keep_pace(self.position - start, before)
+        return True
+
+    def shorter(self) -> Changed:
+        """The error of a file that ends before a place where it once went on."""
+        return Changed(f"{self._where}: the file is shorter than it was; it ends at {self.position} bytes")
+
+    def _came(self, count: int) -> None:
+        position = self.position + count
+        if position > self._max_bytes:
+            raise self._too_large(None)
+        if self.size is not None and position > self.size:
+            raise self._longer()
+        self.position = position
+
+    def _keep_pace(self, count: int, before: float) -> None:
+        # The end of the body is no byte, and it may be waited for: only what goes on can be too slow.
+        if self._pace.too_slow(count, self.connection.wire.clock() - before):
+            raise TimedOut(f"{self._where}: less than {self._pace.min_rate} bytes per second came, {self._progress()}")
+
+    def _finish(self) -> None:
+        """Accept the end that the framing proves, if it is the end of the file."""
+        if self.size is None:
+            self.size = self.position
+        if self.position < self.size:
+            if self._extent.end == self.position:
+                raise Incomplete(f"{self._where}: the origin sent only a part, {self._progress()}")
+            raise Incomplete(f"{self._where}: the body ended {self._progress()}")
+        if self._extent.borrowed:
+            with self._explained():
+                goes_on = self.connection.goes_on()
+            if goes_on:
+                raise self._longer()
+        self._ended = True
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say in terms of the file what the wire says of itself."""
+        try:
+            yield
+        except Silent as exc:
+            seconds = self.connection.wire.read_timeout
+            raise TimedOut(f"{self._where}: nothing came for {seconds:g} s, {self._progress()}") from exc
+        except Cut as exc:
+            raise Incomplete(f"{self._where}: the connection was cut {self._progress()}") from exc
+
+    def _longer(self) -> Changed:
+        return Changed(f"{self._where}: the file is longer than it was before, {self._progress()}")
+
+    def _progress(self) -> str:
+        if self.size is None:
+            return f"at {human_bytes(self.position)}"
+        return f"at {human_bytes(self.position)} of {human_bytes(self.size)}"
+
+    def _too_large(self, size: int | None) -> TooLarge:
+        length = "more" if size is None else human_bytes(size)
+        return TooLarge(
+            f"{self._where}: the file has {length}; at most {human_bytes(self._max_bytes)} are read (MAX_BYTES)"
+        )

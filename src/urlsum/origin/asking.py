@@ -1,0 +1,130 @@
+"""Asking an origin: over a connection that waits or a new one, through redirects, each judged anew."""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from urlsum import __version__
+from urlsum.errors import BadRedirect, DeadlineReached, Incomplete, InvalidUrl, TimedOut, TlsFailed
+from urlsum.origin.connection import connect
+from urlsum.text import shown_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.origin.connection import Connection
+    from urlsum.origin.guard import Guard
+    from urlsum.origin.head import Head
+    from urlsum.origin.idle import Idle
+    from urlsum.origin.target import Target
+    from urlsum.settings import Settings
+
+    Fields = tuple[tuple[str, str], ...]
+
+# Followed with GET: what was asked was a GET (RFC 9110, 15.4). 300 leaves the choice to a person, 304 has no body,
+# 305 and 306 are dead.
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Asking:
+    """Sends GETs for one process; ``idle`` keeps its connections between them. Safe for many threads.
+
+    No proxies, no .netrc, no cookies, no credentials.
+    """
+
+    def __init__(self, settings: Settings, guard: Guard, idle: Idle, *, clock: Callable[[], float]) -> None:
+        self.idle = idle
+        self.clock = clock
+        self._settings = settings
+        self._guard = guard
+        self._fields: Fields = (
+            ("User-Agent", user_agent(settings.public_url)),
+            ("Accept", "*/*"),
+            # The file's own bytes are hashed; a coding made on the way would change them.
+            ("Accept-Encoding", "identity"),
+        )
+
+    def follow(self, url: str, fields: Fields, deadline: float) -> tuple[Connection, Head]:
+        """The first answer that is no redirect.
+
+        All redirects together take at most CONNECT_TIMEOUT + READ_TIMEOUT: no chain of slow origins may hold a
+        worker longer than one of them can, nor outlast its lease. Raises InvalidUrl, OriginError, DeadlineReached.
+        """
+        settings = self._settings
+        limit = self.clock() + settings.connect_timeout + settings.read_timeout
+        target = self._guard.inspect(url)
+        seen = {target.url}
+        try:
+            while True:
+                connection, head = self.ask(target, fields, min(deadline, limit))
+                try:
+                    if head.status not in REDIRECTS:
+                        connection.wire.deadline = deadline
+                        return connection, head
+                    target = self._redirected(head, target)
+                except BaseException:
+                    connection.close()
+                    raise
+                connection.close()
+                if target.url in seen:
+                    raise BadRedirect(f"{shown_url(url)}: the redirects go round in a circle at {target}")
+                if len(seen) > settings.max_redirects:
+                    raise BadRedirect(f"{shown_url(url)}: more than {settings.max_redirects} redirects")
+                seen.add(target.url)
+        except DeadlineReached as exc:
+            if deadline <= limit:
+                raise
+            seconds = settings.connect_timeout + settings.read_timeout
+            raise TimedOut(f"{target}: no answer within {seconds:g} s") from exc
+
+    def ask(self, target: Target, fields: Fields, deadline: float) -> tuple[Connection, Head]:
+        """The answer to one GET of a judged ``target``, whatever its status.
+
+        A connection that waited may have been closed by the origin at this very moment. That says nothing about the
+        file as long as no byte of an answer came, and a GET may be sent again (RFC 9112, 9.3.1): once, on a new one.
+        """
+        waiting = self.idle.take(target)
+        if waiting is not None:
+            try:
+                return waiting, self.ask_on(waiting, target, fields, deadline)
+            except (Incomplete, TlsFailed):
+                if waiting.heard:
+                    raise
+        connection = self.connect(target, deadline)
+        return connection, self.ask_on(connection, target, fields, deadline)
+
+    def connect(self, target: Target, deadline: float) -> Connection:
+        """A new connection to a judged address of ``target``."""
+        return connect(target, self._guard, self._settings, deadline=deadline, clock=self.clock)
+
+    def ask_on(self, connection: Connection, target: Target, fields: Fields, deadline: float) -> Head:
+        """The answer to one GET on ``connection``, which is closed if there is none."""
+        connection.wire.deadline = deadline
+        try:
+            return connection.get((*self._fields, *fields), target)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _redirected(self, head: Head, target: Target) -> Target:
+        location = head.get("location")
+        if not location:
+            raise BadRedirect(f"{target}: status {head.status} without a Location")
+        try:
+            following = self._guard.inspect(target.resolve(location))
+        except InvalidUrl as exc:
+            raise BadRedirect(f"{target}: redirects to something that is no URL to follow: {exc}") from exc
+        if target.secure and not following.secure:
+            # Who gave an https URL was promised that nobody on the way can change the bytes; a digest of bytes
+            # that anybody can change would be that promise broken in silence.
+            raise BadRedirect(f"{target}: redirects from https to {following}, which anybody on the way could change")
+        return following
+
+
+def user_agent(public_url: str | None) -> str:
+    """Who asks and, if PUBLIC_URL is set, where to complain (RFC 9110, 10.1.5)."""
+    if public_url is None:
+        return f"urlsum/{__version__}"
+    return f"urlsum/{__version__} (+{quote(public_url, safe=string.punctuation)})"

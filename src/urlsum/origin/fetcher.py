@@ -1,0 +1,100 @@
+"""One connection of several, in a thread of its own: claims parts of the file and fills the window with them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from urlsum.origin.answer import Answer
+    from urlsum.origin.connection import Connection
+    from urlsum.origin.prefetch import Prefetch
+    from urlsum.origin.window import Block, Part
+
+
+class Fetcher(threading.Thread):
+    """Fetches until there is nothing left to do for it. ``received`` counts the bytes that it brought.
+
+    It begins with ``answer``, which is open already, or with a connection of its own.
+    """
+
+    def __init__(self, owner: Prefetch, answer: Answer | None) -> None:
+        super().__init__(name="fetch", daemon=True)
+        self.received = 0
+        self._owner = owner
+        self._window = owner.window
+        self._answer = answer
+        self._connection: Connection | None = answer.connection if answer else None
+
+    def run(self) -> None:
+        """Fetch part after part."""
+        try:
+            if self._answer is not None:
+                self._fetch(self._window.begin(self), self._answer)
+            while part := self._next():
+                self._fetch(part, None)
+        finally:
+            self._let_go()
+
+    def abort(self) -> None:
+        """Wake it where it waits for the origin; from any thread."""
+        connection = self._connection
+        if connection is not None:
+            connection.wire.abort()
+
+    def _next(self) -> Part | None:
+        # The first part may have failed before there were ranges to go on with.
+        if self._owner.ranges is None or self._owner.surplus(self):
+            return None
+        return self._window.claim(self, alone=self._owner.alone)
+
+    def _fetch(self, part: Part, answer: Answer | None) -> None:
+        opening = answer is None
+        try:
+            if answer is None:
+                answer = self._open(part)
+                self._window.prove(part)
+                opening = False
+            while block := self._window.block(part):
+                if not self._fill(part, block, answer):
+                    self._window.end(part)
+                    break
+        except Exception as exc:  # noqa: BLE001 - carried over to the reader's thread and raised there
+            self._let_go()
+            self._owner.failed(part, exc, opening=opening)
+
+    def _open(self, part: Part) -> Answer:
+        ranges = self._owner.ranges
+        if ranges is None or part.end is None:
+            raise ValueError("only a part of known length can be asked for")
+        connection, self._connection = self._connection, None
+        if connection is None or not connection.reusable:
+            # The part before was cut off: what its answer would still bring is somebody else's.
+            if connection is not None:
+                connection.close()
+            connection = ranges.connect()
+        self._connection = connection
+        answer = ranges.open(connection, part.at, part.end)
+        self._connection = answer.connection
+        return answer
+
+    def _fill(self, part: Part, block: Block, answer: Answer) -> bool:
+        """Fill ``block``; False when the file has ended first."""
+
+        def came(count: int) -> None:
+            self.received += count
+            self._window.fill(part, block, count)
+
+        while block.filled < len(block.view):
+            if not answer.fill(block.view[block.filled :], came):
+                return False
+        return True
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if self._window.closed:
+            connection.close()
+        else:
+            self._owner.idle.give(connection)

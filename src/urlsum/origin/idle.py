@@ -1,0 +1,72 @@
+"""Connections that wait for the next file of the same origin.
+
+Opening one costs a round trip, two with TLS, and a judgement of every address of the name: for small files more than
+the file. A connection that waits here leads to an address that was judged when it was opened, and whoever takes it has
+had the URL judged anew; so nothing is contacted that the guard would not let through.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.origin.connection import Connection
+    from urlsum.origin.target import Target
+
+    Key = tuple[str, str, int]
+
+# Servers close idle connections themselves: Apache after 5 s, nginx after 75, S3 after some 20. One that was closed
+# meanwhile is noticed and costs nothing but the try.
+IDLE_SECONDS = 15.0
+# As many as files are read at once by one process, and some of another origin.
+MOST = 16
+
+
+class Idle:
+    """At most MOST idle connections, the longest waiting given up first. Safe for many threads."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Key, float, Connection]] = []
+        self._closed = False
+
+    def take(self, target: Target) -> Connection | None:
+        """The freshest connection to the scheme, host and port of ``target``, None without one."""
+        key = _key(target)
+        while True:
+            with self._lock:
+                at = next((at for at in reversed(range(len(self._waiting))) if self._waiting[at][0] == key), None)
+                if at is None:
+                    return None
+                _, since, connection = self._waiting.pop(at)
+            if self._clock() - since <= IDLE_SECONDS and connection.wire.quiet:
+                return connection
+            connection.close()
+
+    def give(self, connection: Connection) -> None:
+        """Keep ``connection`` for the next file if it can carry one, else close it."""
+        with self._lock:
+            if connection.reusable and not self._closed:
+                self._waiting.append((_key(connection.target), self._clock(), connection))
+                surplus = [waiting for _, _, waiting in self._waiting[:-MOST]]
+                del self._waiting[:-MOST]
+            else:
+                surplus = [connection]
+        for dropped in surplus:
+            dropped.close()
+
+    def close(self) -> None:
+        """Close all that wait, and those that are still given."""
+        with self._lock:
+            self._closed = True
+            dropped, self._waiting = self._waiting, []
+        for _, _, connection in dropped:
+            connection.close()
+
+
+def _key(target: Target) -> Key:
+    return target.scheme, target.host, target.port

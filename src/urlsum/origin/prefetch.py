@@ -1,0 +1,149 @@
+"""Parallel ranges: reads a file ahead over several connections, while its reader hashes what came, in order.
+
+The first answer is one open-ended stream, read by a thread of its own so that receiving and decrypting overlap with
+hashing. While it flows, the ramp says how many connections are worth having; each further one takes a share of what
+lies ahead (``window``) and proves by its first answer that the origin does ranges, before the first stream is cut off
+there. So several connections never fail where one would have read the file: what they cannot do falls back to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urlsum.errors import DeadlineReached, Incomplete, OriginError, TimedOut
+from urlsum.origin.fetcher import Fetcher
+from urlsum.origin.ranges import NoRanges
+
+if TYPE_CHECKING:
+    from urlsum.origin.answer import Answer
+    from urlsum.origin.asking import Asking
+    from urlsum.origin.ramp import Ramp
+    from urlsum.origin.ranges import Ranges
+    from urlsum.origin.window import Part, Window
+
+# How long the reader waits for a whole block before it takes what there is; also how soon it sees that time is up.
+LOOK_SECONDS = 0.1
+# How often the ramp is told what has come; also the pause before a connection that broke is replaced.
+OBSERVE_SECONDS = 0.05
+# For threads to see that it is over: they are woken, so this is only met by one that is just connecting, which then
+# ends by itself within CONNECT_TIMEOUT.
+JOIN_SECONDS = 0.5
+
+
+class Prefetch:
+    """Reads what comes after the position of ``answer``, where ``window`` begins.
+
+    ``ranges`` is None where one connection has to do. ``silence`` is how many seconds the reader waits at most for the
+    next byte, whatever is tried meanwhile: the lease of a task is made to outlast just that.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        window: Window,
+        ranges: Ranges | None,
+        ramp: Ramp,
+        *,
+        deadline: float,
+        silence: float,
+        asking: Asking,
+    ) -> None:
+        self.ranges = ranges
+        self.idle = asking.idle
+        self.window = window
+        self._ramp = ramp
+        self._where = answer.connection.target
+        self._deadline = deadline
+        self._silence = silence
+        self._clock = asking.clock
+        self._waited = 0.0
+        self._observed_at = self._clock()
+        self._last_error: OriginError | None = None
+        self._fetchers: list[Fetcher] = []
+        self._received = 0  # by fetchers that are gone
+        self._start(answer)
+
+    @property
+    def size(self) -> int | None:
+        """The total length of the file once it is proven."""
+        return self.window.size
+
+    @property
+    def connections(self) -> int:
+        """How many are at work now."""
+        return sum(fetcher.is_alive() for fetcher in self._fetchers)
+
+    def read(self) -> memoryview:
+        """The next bytes in order, valid until the next call; empty at the proven end.
+
+        Raises OriginError, once everything before the trouble was read, and DeadlineReached.
+        """
+        started = now = self._clock()
+        partly = False
+        while True:
+            self._steer(now)
+            if now >= self._deadline:
+                raise DeadlineReached
+            view = self.window.read(partly=partly, within=LOOK_SECONDS)
+            before, now = now, self._clock()
+            self._waited += now - before
+            if view is not None:
+                return view
+            partly = now - started >= LOOK_SECONDS
+            if now - started > self._silence:
+                raise self._last_error or TimedOut(f"{self._where}: nothing came for {self._silence:g} s")
+
+    def close(self) -> None:
+        """End all connections and threads; a second time does nothing."""
+        self.window.close()
+        for fetcher in self._fetchers:
+            fetcher.abort()
+        for fetcher in self._fetchers:
+            fetcher.join(JOIN_SECONDS)
+
+    def surplus(self, fetcher: Fetcher) -> bool:
+        """Whether ``fetcher`` is one too many."""
+        alive = [other for other in self._fetchers if other.is_alive()]
+        return fetcher in alive[self._ramp.target :]
+
+    @property
+    def alone(self) -> bool:
+        """Whether one connection is to read all that is left."""
+        return self._ramp.target == 1
+
+    def failed(self, part: Part, error: Exception, *, opening: bool) -> None:
+        """Settle what becomes of ``part`` after ``error``: another try, or the end of the file's story."""
+        if isinstance(error, NoRanges):
+            self.ranges = None
+            # Whoever waited for the rest is told why the connection that was to bring it is gone.
+            error = self._last_error or Incomplete(f"{self._where}: the connection was cut, and {error}")
+        elif isinstance(error, OriginError) and not self.window.closed:
+            self._last_error = error
+            self._ramp.refused(self._clock(), error.retry_after)
+        # What an answer that is open says of the file is its own last word; what keeps one from being opened may pass.
+        final = self.ranges is None or not isinstance(error, OriginError) or (not opening and not _passing(error))
+        self.window.give_up(part, error, final=final)
+
+    def _steer(self, now: float) -> None:
+        if now - self._observed_at < OBSERVE_SECONDS:
+            return
+        self._observed_at = now
+        for fetcher in [fetcher for fetcher in self._fetchers if not fetcher.is_alive()]:
+            self._fetchers.remove(fetcher)
+            self._received += fetcher.received
+        if self.ranges is None:
+            return
+        count = self._received + sum(fetcher.received for fetcher in self._fetchers)
+        target = self._ramp.observe(now, count, self._waited)
+        self.window.widen(target)
+        while len(self._fetchers) < target and self.window.wanted(target):
+            self._start(None)
+
+    def _start(self, answer: Answer | None) -> None:
+        fetcher = Fetcher(self, answer)
+        self._fetchers.append(fetcher)
+        fetcher.start()
+
+
+def _passing(error: OriginError) -> bool:
+    return isinstance(error, Incomplete | TimedOut)

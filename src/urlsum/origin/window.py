@@ -1,0 +1,281 @@
+"""The window: parts of a file that come out of order into a bounded number of buffers, and leave them in order.
+
+A part is cut off the front of what nobody has asked for yet, by whoever has a connection to fetch it with. Buffers are
+lent block by block as bytes arrive, not part by part: connections that run side by side are then half a part ahead on
+average, in half the memory. One block is always left for the first part, or those behind it could fill the window and
+wait for it for ever.
+
+Everything here happens under one lock and nothing blocks outside of it; no clock, no sockets.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from urlsum.origin.buffers import BLOCKS_PER_CONNECTION
+
+if TYPE_CHECKING:
+    from urlsum.origin.buffers import Buffers
+
+# How far a connection reads before it asks again. At the rates where several connections are worth it this takes half
+# a second, beside which the wait for an answer is small; and TLS with 1 MiB parts was measurably slower.
+PART_BYTES = 8 * 2**20
+# How often one part is tried without getting further before its error is the stream's.
+MAX_TRIES = 3
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """A piece of a part: ``filled`` bytes of ``view`` have come, ``taken`` of them are with the reader."""
+
+    view: memoryview
+    filled: int = 0
+    taken: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """The bytes of the file from ``first`` to ``end`` (None: to wherever it ends); ``at`` is the next to come.
+
+    ``source`` names who fetches it, None when nobody does, and ``reach`` how far that answer goes, which may be beyond
+    ``end`` once a part was cut off; ``proven`` says that the answer was checked. ``granted`` is up to where blocks were
+    lent.
+    """
+
+    first: int
+    end: int | None
+    at: int
+    proven: bool = False
+    source: object | None = None
+    reach: int | None = None
+    granted: int = 0
+    tries: int = 0
+    error: Exception | None = None
+    following: Part | None = None
+    blocks: deque[Block] = field(default_factory=deque)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has come."""
+        return self.at == self.end
+
+
+class Window:
+    """One reader, any number of fetchers.
+
+    ``changed`` is the lock and the bell; it is rung when there may be something to read, to fetch, or room for it.
+    """
+
+    def __init__(self, first: int, size: int | None, buffers: Buffers) -> None:
+        self.changed = threading.Condition()
+        self.size = size
+        self.closed = False
+        self._buffers = buffers
+        # Everything up to the end of the file is one part, until somebody comes to share it.
+        self._parts = deque([Part(first, size, first, granted=first)])
+        self._read: Block | None = None
+
+    # --- for fetchers
+
+    def begin(self, source: object) -> Part:
+        """The first part, for the answer that is open already."""
+        with self.changed:
+            part = self._parts[0]
+            part.source, part.proven, part.reach = source, True, part.end
+            return part
+
+    def claim(self, source: object, *, alone: bool) -> Part | None:
+        """A part to fetch, None when there is none now: one that was given up, else the next, else a share of the last.
+
+        ``alone`` asks for all that is left, as one connection wants one open-ended range.
+        """
+        with self.changed:
+            part = self._given_up() or self._share()
+            if part is None:
+                return None
+            if not alone and part.end is not None and part.end - part.at > 2 * PART_BYTES and part is self._parts[-1]:
+                self._cut(part, part.at + PART_BYTES)
+            part.source, part.granted, part.reach, part.proven = source, part.at, part.end, False
+            part.tries += 1
+            return part
+
+    def prove(self, part: Part) -> None:
+        """Say that an answer for ``part`` is open and checked: who comes from before may stop at its beginning."""
+        with self.changed:
+            part.proven = True
+            self.changed.notify_all()
+
+    def block(self, part: Part) -> Block | None:
+        """Room for the next bytes of ``part``; None at its end, or when the window is closed.
+
+        Waits while others fill the window, and at the end of a part for proof that somebody goes on behind it.
+        """
+        with self.changed:
+            while not self.closed:
+                end = part.end
+                if end is None or part.granted < end:
+                    if view := self._lend(part):
+                        room = len(view) if end is None else min(len(view), end - part.granted)
+                        part.granted += room
+                        block = Block(view[:room])
+                        part.blocks.append(block)
+                        return block
+                elif self._relieved(part):
+                    part.source = None
+                    return None
+                # Woken when room was given back or a part was proven; other streams' buffers come back unheard.
+                self.changed.wait(0.05)
+            return None
+
+    def fill(self, part: Part, block: Block, count: int) -> None:
+        """Count ``count`` more bytes in ``block``."""
+        block.filled += count
+        part.at += count
+        if block.filled == len(block.view):
+            with self.changed:
+                self.changed.notify_all()
+
+    def end(self, part: Part) -> None:
+        """The answer ended at the proven end of a file of unknown size."""
+        with self.changed:
+            if part.end is None:
+                part.end = part.at
+            self.changed.notify_all()
+
+    def give_up(self, part: Part, error: Exception, *, final: bool) -> None:
+        """Let another try go on where this one failed; ``final`` when none may, or when there were too many."""
+        with self.changed:
+            part.source = None
+            if part.at > part.first and part.at - part.first >= PART_BYTES:
+                # Far enough to call it progress: an origin may cut every connection and still be read to the end.
+                part.first, part.tries = part.at, 0
+            if not self._taken_back(part) and (final or part.tries >= MAX_TRIES):
+                part.error = error
+            self.changed.notify_all()
+
+    def widen(self, connections: int) -> None:
+        """Allow as many blocks as that many connections fill."""
+        self._buffers.most = BLOCKS_PER_CONNECTION * connections
+
+    def close(self) -> None:
+        """Wake everybody; nothing is lent or read any more."""
+        with self.changed:
+            self.closed = True
+            self._buffers.close()
+            self.changed.notify_all()
+
+    # --- for the reader
+
+    def read(self, *, partly: bool, within: float) -> memoryview | None:
+        """The next bytes in order, valid until the next call; empty at the end, None when they do not come ``within``.
+
+        ``partly`` takes what there is of a block that is not full yet. Raises the error of the part that is next.
+        """
+        with self.changed:
+            self._give_back()
+            view = self._next(partly=partly)
+            if view is None and not self.closed:
+                self.changed.wait(within)
+                view = self._next(partly=partly)
+            return view
+
+    def wanted(self, target: int) -> bool:
+        """Whether another fetcher would find something to do."""
+        with self.changed:
+            return self._given_up() is not None or (target > 1 and self._shareable(self._parts[-1]))
+
+    # --- inside, under the lock
+
+    def _next(self, *, partly: bool) -> memoryview | None:
+        while True:
+            part = self._parts[0]
+            if part.blocks:
+                view = self._taken(part, partly=partly)
+                if view is None or view:
+                    return view
+                continue
+            if part.error is not None:
+                raise part.error
+            if not part.complete:
+                return None
+            if len(self._parts) == 1:
+                self.size = part.end  # not before the reader is there: a size is what was read up to the end
+                return memoryview(b"")
+            if part.source is not None and not self._relieved(part):
+                return None
+            self._parts.popleft()
+
+    def _taken(self, part: Part, *, partly: bool) -> memoryview | None:
+        """What is new in the first block of ``part``: empty when it was the last of it, None when it is to come."""
+        block = part.blocks[0]
+        closed = len(part.blocks) > 1 or part.complete or part.source is None
+        filled = block.filled  # once: it grows
+        closed = closed or filled == len(block.view)
+        if not closed and (not partly or filled == block.taken):
+            return None
+        view = block.view[block.taken : filled]
+        block.taken = filled
+        if closed:
+            self._give_back()
+            self._read = part.blocks.popleft()
+        return view
+
+    def _given_up(self) -> Part | None:
+        return next(
+            (part for part in self._parts if part.source is None and not part.complete and part.error is None), None
+        )
+
+    def _shareable(self, last: Part) -> bool:
+        return last.end is not None and last.end - last.granted > 2 * PART_BYTES and last.error is None
+
+    def _share(self) -> Part | None:
+        """Cut the last part, which somebody is reading to the end of the file, so that there is one behind it."""
+        last = self._parts[-1]
+        if not self._shareable(last):
+            return None
+        self._cut(last, last.granted + PART_BYTES)
+        return self._parts[-1]
+
+    def _cut(self, part: Part, end: int) -> None:
+        part.following = Part(end, part.end, end, granted=end)
+        part.end = end
+        self._parts.append(part.following)
+
+    def _taken_back(self, part: Part) -> bool:
+        """Undo the sharing when nothing came of it and whoever reads up to there can still go on."""
+        at = self._parts.index(part)
+        behind = list(self._parts)[at + 1 :]
+        before = self._parts[at - 1] if at else None
+        if before is None or before.source is None or part.proven or part.at != part.first:
+            return False
+        if any(later.source is not None or later.tries for later in behind):
+            return False
+        end = behind[-1].end if behind else part.end
+        if before.reach != end:
+            return False
+        for _ in range(len(behind) + 1):
+            self._parts.pop()
+        before.end, before.following = end, None
+        return True
+
+    def _relieved(self, part: Part) -> bool:
+        """Whether the fetcher of ``part`` may leave at its end: its answer goes no further, or another has taken over.
+
+        Until then the rest could still be its own: an origin may turn out not to do ranges.
+        """
+        if part.reach == part.end:
+            return True
+        following = part.following
+        return following is None or following.proven or following.complete or following.error is not None
+
+    def _lend(self, part: Part) -> memoryview | None:
+        return self._buffers.take(keep=0 if part is self._parts[0] else 1)
+
+    def _give_back(self) -> None:
+        if self._read is not None:
+            self._buffers.give(self._read.view)
+            self._read = None
+            self.changed.notify_all()
