@@ -85,18 +85,26 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+# Short against what a ramp measures in, long against what a thread may be late.
+PACE_SECONDS = 0.02
 LAST_CHUNK = b"0\r\n\r\n"
 
 
 @dataclass
 class File:
-    """A well-behaved file server for ``content``; the fields may be changed between requests."""
+    """A well-behaved file server for ``content``; the fields may be changed between requests.
+
+    ``rate`` is what each connection brings, in bytes per second; 0 for as much as there is. With ``keep`` connections
+    serve one request after the other.
+    """
 
     content: bytes
     etag: str | None = '"v1"'
     last_modified: str | None = "Sun, 06 Nov 1994 08:49:37 GMT"
     ranges: bool = True
     chunked: bool = False
+    rate: int = 0
+    keep: bool = False
 
     def __call__(self, request: Request) -> Steps:
         fields = ["ETag: " + self.etag] if self.etag else []
@@ -119,7 +127,8 @@ class File:
             sizes = range(0, len(piece), 60_000)
             chunks = b"".join(chunk(bytes(piece[at : at + 60_000])) for at in sizes)
             return [head(status, *fields, "Transfer-Encoding: chunked"), chunks, LAST_CHUNK]
-        return [head(status, *fields, f"Content-Length: {len(piece)}"), piece]
+        body = Trickle(piece, PACE_SECONDS, int(self.rate * PACE_SECONDS)) if self.rate else piece
+        return [head(status, *fields, f"Content-Length: {len(piece)}"), body, *([KEEP] if self.keep else [])]
 
 
 @dataclass

@@ -10,8 +10,9 @@ from urlsum.origin.wire import Cut, Silent
 from urlsum.text import human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from urlsum.origin.buffers import Block
     from urlsum.origin.connection import Connection
     from urlsum.origin.extent import Extent
     from urlsum.origin.pace import Pace
@@ -53,25 +54,27 @@ class Answer:
             self._finish()
         return count
 
-    def fill(self, view: memoryview, came: Callable[[int], None]) -> bool:
-        """Receive until ``view`` is full, or for a moment; tell ``came`` of each piece as soon as it may be used.
+    def fill(self, block: Block) -> bool:
+        """Receive until ``block`` is full, or for a moment; False once the end is proven.
 
-        Returns False once the end is proven. Raises what ``read_into`` does.
+        ``block.filled`` grows as bytes come: whoever has it may use them at once. Raises what ``read_into`` does; what
+        ``block`` then holds still counts.
         """
-        if self._ended:
-            return False
-        start, before = self.position, self.connection.wire.clock()
-
-        def checked(count: int) -> None:
-            self._came(count)
-            came(count)
-
+        if self._ended or not self.connection.straight:
+            count = self.read_into(block.view[block.filled :])
+            block.filled += count
+            return count > 0
+        before, start = self.connection.wire.clock(), block.filled
         with self._explained():
-            goes_on = self.connection.fill(view, checked)
+            try:
+                goes_on = self.connection.fill(block)
+            finally:
+                # A body of known length cannot be longer than the file, whose size was compared when it was opened.
+                self.position += block.filled - start
         if not goes_on:
             self._finish()
             return False
-        self._keep_pace(self.position - start, before)
+        self._keep_pace(block.filled - start, before)
         return True
 
     def shorter(self) -> Changed:

@@ -19,6 +19,7 @@ from urlsum.origin.wire import Cut, Silent, Wire
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from urlsum.origin.buffers import Block
     from urlsum.origin.guard import Guard
     from urlsum.origin.head import Head
     from urlsum.origin.target import Target
@@ -141,25 +142,25 @@ class Connection:
         self._remaining -= count
         return count
 
-    def fill(self, view: memoryview, came: Callable[[int], None]) -> bool:
-        """Receive the next bytes of the body until ``view`` is full, telling ``came`` of each piece as it comes.
+    @property
+    def straight(self) -> bool:
+        """Whether what comes next on the socket is what comes next of a body of known length: nothing to parse."""
+        return self._remaining is not None and not self._chunked and not self._pending
 
-        It may return earlier, so that its caller can look at the time. Returns False once the body has ended.
-        Raises what ``read_into`` does; what was told before still counts.
+    def fill(self, block: Block) -> bool:
+        """Receive the body straight into ``block``, until it is full or a moment has passed; False at its end.
+
+        Raises Silent, Cut, DeadlineReached; what ``block`` then holds still counts.
         """
-        if self._chunked or self._pending or self._remaining is None:
-            count = self.read_into(view)
-            if count:
-                came(count)
-            return count > 0
+        if self._remaining is None:
+            raise ValueError("only a body of known length can be received without looking at it")
         if self._remaining == 0:
             return False
-
-        def counted(count: int) -> None:
-            self._remaining -= count  # type: ignore[operator] # it is a number, as was just seen
-            came(count)
-
-        self.wire.fill(view[: self._remaining], counted)
+        before = block.filled
+        try:
+            self.wire.fill(block, min(len(block.view), before + self._remaining))
+        finally:
+            self._remaining -= block.filled - before
         return True
 
     def goes_on(self) -> bool:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from urlsum.origin.answer import Answer
+    from urlsum.origin.buffers import Block
     from urlsum.origin.connection import Connection
     from urlsum.origin.prefetch import Prefetch
-    from urlsum.origin.window import Block, Part
+    from urlsum.origin.window import Part
 
 
 class Fetcher(threading.Thread):
@@ -80,14 +81,13 @@ class Fetcher(threading.Thread):
 
     def _fill(self, part: Part, block: Block, answer: Answer) -> bool:
         """Fill ``block``; False when the file has ended first."""
-
-        def came(count: int) -> None:
-            self.received += count
-            self._window.fill(part, block, count)
-
-        while block.filled < len(block.view):
-            if not answer.fill(block.view[block.filled :], came):
-                return False
+        while (before := block.filled) < len(block.view):
+            try:
+                if not answer.fill(block):
+                    return False
+            finally:
+                self.received += block.filled - before
+                self._window.came(part, block.filled - before)
         return True
 
     def _let_go(self) -> None:

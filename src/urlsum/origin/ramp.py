@@ -27,6 +27,8 @@ WORTHWHILE = 1.10
 PLAIN = 1.5
 # Below this share of what was measured once, the origin or the line has changed.
 FALLEN = 0.6
+# For this long, because a single hiccup says nothing.
+FALLEN_SECONDS = 1.0
 # How long is measured. At 20 MB/s this is 4 MB, some 250 records of TLS: enough to be within a few per cent.
 MEASURE_SECONDS = 0.2
 # A connection needs a round trip to open, one to ask, and some six doublings of TCP's window (RFC 6928: ten segments)
@@ -65,6 +67,7 @@ class Ramp:
         self._not_before = now  # of the next trial upwards
         self._pause = FIRST_PAUSE_SECONDS
         self._refused_at = -math.inf
+        self._fallen_at: float | None = None
         self._samples: deque[tuple[float, int, float]] = deque([(now, 0, 0.0)])
 
     def observe(self, now: float, count: int, waited: float) -> int:
@@ -121,10 +124,13 @@ class Ramp:
     def _look(self, now: float, rate: float, idle: float) -> None:
         if self._rate is None:
             self._rate = rate
+        fallen, self._fallen_at = self._fallen_at, None
         if rate < self._rate * FALLEN and self.target > 1 and now >= self._not_before:
-            self._rate = rate
-            self._begin(now, _Phase.DOWN, max(1, self.target // 2))
-        elif idle >= IDLE_SHARE and now >= self._not_before:
+            self._fallen_at = now if fallen is None else fallen
+            if now - self._fallen_at >= FALLEN_SECONDS:
+                self._rate = rate
+                self._begin(now, _Phase.DOWN, max(1, self.target // 2))
+        elif idle >= IDLE_SHARE and now >= self._not_before and self.target < self._most:
             self._rate = rate
             self._try_more(now)
         else:

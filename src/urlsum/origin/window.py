@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from urlsum.origin.buffers import BLOCKS_PER_CONNECTION
+from urlsum.origin.buffers import BLOCK_BYTES, BLOCKS_PER_CONNECTION, Block
 
 if TYPE_CHECKING:
     from urlsum.origin.buffers import Buffers
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 PART_BYTES = 8 * 2**20
 # How often one part is tried without getting further before its error is the stream's.
 MAX_TRIES = 3
-
-
-@dataclass(slots=True, eq=False)
-class Block:
-    """A piece of a part: ``filled`` bytes of ``view`` have come, ``taken`` of them are with the reader."""
-
-    view: memoryview
-    filled: int = 0
-    taken: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -115,26 +106,20 @@ class Window:
         """
         with self.changed:
             while not self.closed:
-                end = part.end
-                if end is None or part.granted < end:
-                    if view := self._lend(part):
-                        room = len(view) if end is None else min(len(view), end - part.granted)
-                        part.granted += room
-                        block = Block(view[:room])
-                        part.blocks.append(block)
-                        return block
-                elif self._relieved(part):
+                if block := self._granted(part):
+                    return block
+                if part.granted == part.end and self._relieved(part):
                     part.source = None
                     return None
                 # Woken when room was given back or a part was proven; other streams' buffers come back unheard.
                 self.changed.wait(0.05)
             return None
 
-    def fill(self, part: Part, block: Block, count: int) -> None:
-        """Count ``count`` more bytes in ``block``."""
-        block.filled += count
+    def came(self, part: Part, count: int) -> None:
+        """Count ``count`` bytes that the last block of ``part`` has got."""
         part.at += count
-        if block.filled == len(block.view):
+        block = part.blocks[-1] if part.blocks else None
+        if block is None or block.filled == len(block.view) or part.complete:
             with self.changed:
                 self.changed.notify_all()
 
@@ -149,7 +134,7 @@ class Window:
         """Let another try go on where this one failed; ``final`` when none may, or when there were too many."""
         with self.changed:
             part.source = None
-            if part.at > part.first and part.at - part.first >= PART_BYTES:
+            if part.at - part.first >= BLOCK_BYTES:
                 # Far enough to call it progress: an origin may cut every connection and still be read to the end.
                 part.first, part.tries = part.at, 0
             if not self._taken_back(part) and (final or part.tries >= MAX_TRIES):
@@ -223,6 +208,17 @@ class Window:
             self._read = part.blocks.popleft()
         return view
 
+    def _granted(self, part: Part) -> Block | None:
+        if part.granted == part.end:
+            return None
+        view = self._buffers.take(keep=0 if part is self._parts[0] else 1)
+        if view is None:
+            return None
+        room = len(view) if part.end is None else min(len(view), part.end - part.granted)
+        part.granted += room
+        part.blocks.append(Block(view[:room]))
+        return part.blocks[-1]
+
     def _given_up(self) -> Part | None:
         return next(
             (part for part in self._parts if part.source is None and not part.complete and part.error is None), None
@@ -270,9 +266,6 @@ class Window:
             return True
         following = part.following
         return following is None or following.proven or following.complete or following.error is not None
-
-    def _lend(self, part: Part) -> memoryview | None:
-        return self._buffers.take(keep=0 if part is self._parts[0] else 1)
 
     def _give_back(self) -> None:
         if self._read is not None:

@@ -12,10 +12,10 @@ from urlsum.errors import DeadlineReached
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urlsum.origin.buffers import Block
+
 # How long one fill() goes on: often enough to look at deadlines and rates, seldom enough that this costs nothing.
 FILL_SECONDS = 0.25
-# What a fast origin sends within this is told as one; a slow one's bytes are told as they come.
-TELL_SECONDS = 0.005
 
 
 class Silent(Exception):
@@ -66,34 +66,29 @@ class Wire:
             raise Cut
         return count
 
-    def fill(self, view: memoryview, came: Callable[[int], None]) -> None:
-        """Receive into ``view`` until it is full or FILL_SECONDS have passed; tell ``came`` what has come meanwhile.
+    def fill(self, block: Block, most: int) -> None:
+        """Receive into ``block`` until it holds ``most`` bytes, or for FILL_SECONDS.
 
         TLS gives at most one record of 16 KiB per call, so this loop is the hottest Python there is here: the time-out
         is armed once for all of it, and waits READ_TIMEOUT for each piece. Raises Silent, Cut, DeadlineReached; what
-        was told before still counts.
+        ``block`` then holds still counts.
         """
         by_deadline = self._arm(self.read_timeout)
-        receive, clock, length = self._sock.recv_into, self.clock, len(view)
-        now = clock()
-        until, due, filled, told = now + FILL_SECONDS, now + TELL_SECONDS, 0, 0
+        receive, clock, view, filled = self._sock.recv_into, self.clock, block.view, block.filled
+        until = clock() + FILL_SECONDS
         try:
-            while filled < length and now < until:
-                count = receive(view[filled:])
+            while filled < most:
+                count = receive(view[filled:most])
                 if count == 0:
                     raise Cut
                 filled += count
-                now = clock()
-                if now >= due:
-                    came(filled - told)
-                    told, due = filled, now + TELL_SECONDS
+                block.filled = filled
+                if clock() >= until:
+                    return
         except TimeoutError as exc:
             raise self._too_late(by_deadline) from exc
         except OSError as exc:
             raise Cut from exc
-        finally:
-            if filled > told:
-                came(filled - told)
 
     @property
     def quiet(self) -> bool:

@@ -1,0 +1,192 @@
+"""The rule of how many connections, under a clock that is told the time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+from urlsum.origin.ramp import FIRST_PAUSE_SECONDS, Ramp
+
+TICK = 0.05
+Line = Callable[[int, float], float]
+"""Bytes per second that a number of connections bring at a time."""
+
+
+class Drive:
+    """A ramp that reads over a simulated line; ``history`` has each change of the number and when it came."""
+
+    def __init__(self, line: Line, *, most: int = 8, latency: float = 0.001, idle: float = 0.9) -> None:
+        self.line = line
+        self.idle = idle
+        self.now = 100.0
+        self.count = 0.0
+        self.waited = 0.0
+        self.ramp = Ramp(most, latency=latency, now=self.now)
+        self.history = [(0.0, 1)]
+
+    def run(self, seconds: float) -> int:
+        """Let time pass; return the number of connections at the end."""
+        for _ in range(round(seconds / TICK)):
+            self.now += TICK
+            self.count += self.line(self.ramp.target, self.now - 100.0) * TICK
+            self.waited += self.idle * TICK
+            target = self.ramp.observe(self.now, int(self.count), self.waited)
+            if target != self.history[-1][1]:
+                self.history.append((self.now - 100.0, target))
+        return self.ramp.target
+
+    @property
+    def numbers(self) -> list[int]:
+        return [number for _, number in self.history]
+
+
+def throttled(each: float) -> Line:
+    return lambda connections, _: each * connections
+
+
+def shared(total: float) -> Line:
+    return lambda connections, _: total
+
+
+def test_it_starts_with_one() -> None:
+    assert Ramp(8, latency=0.1, now=0.0).target == 1
+
+
+def test_an_origin_that_throttles_each_connection_is_read_with_all_within_a_second() -> None:
+    drive = Drive(throttled(20e6))
+    assert drive.run(1.0) == 8
+    assert drive.numbers == [1, 2, 4, 8]
+    assert drive.run(600) == 8
+
+
+def test_a_fast_origin_is_read_with_one_after_a_single_trial() -> None:
+    drive = Drive(shared(500e6))
+    assert drive.run(FIRST_PAUSE_SECONDS) == 1
+    assert drive.numbers == [1, 2, 1]
+
+
+def test_a_line_that_two_fill_is_read_with_two() -> None:
+    drive = Drive(lambda connections, _: min(connections * 60e6, 120e6))
+    assert drive.run(5) == 2
+    assert drive.numbers == [1, 2, 4, 2]
+
+
+def test_a_gain_of_a_tenth_is_kept_and_less_is_not() -> None:
+    worth = Drive(lambda connections, _: 100e6 * (1.12 if connections > 1 else 1))
+    assert worth.run(5) == 2
+    not_worth = Drive(lambda connections, _: 100e6 * (1.08 if connections > 1 else 1))
+    assert not_worth.run(5) == 1
+
+
+def test_more_that_bring_less_are_taken_back() -> None:
+    drive = Drive(lambda connections, _: 100e6 / connections)
+    assert drive.run(5) == 1
+    assert drive.numbers == [1, 2, 1]
+
+
+def test_no_trial_while_the_reader_is_the_bottleneck() -> None:
+    drive = Drive(throttled(700e6), idle=0.02)
+    assert drive.run(60) == 1
+    assert drive.numbers == [1]
+
+
+def test_the_number_never_exceeds_what_is_allowed() -> None:
+    for most in (1, 2, 3, 5, 8, 64):
+        drive = Drive(throttled(1e6), most=most)
+        assert drive.run(5) == most
+        assert max(drive.numbers) == most
+
+
+def test_over_a_long_line_new_connections_have_the_time_to_come_up_to_speed() -> None:
+    latency, steps = 0.08, [(0.0, 0)]
+
+    def line(connections: int, now: float) -> float:
+        """Each connection doubles its rate every round trip, from 10 segments, up to 3 MB/s."""
+        while len(steps) <= connections:
+            steps.append((now, connections))
+        grown = [14_600 / latency * 2 ** ((now - began) / latency - 2) for began, _ in steps[1 : connections + 1]]
+        return sum(min(rate, 3e6) for rate in grown)
+
+    drive = Drive(line, latency=latency)
+    assert drive.run(4.0) == 8
+
+
+def test_failed_trials_are_repeated_ever_more_rarely() -> None:
+    drive = Drive(shared(500e6))
+    drive.run(3600)
+    trials = [at for at, number in drive.history if number == 2]
+    pauses = [round(later - earlier) for earlier, later in pairwise(trials)]
+    assert 6 <= len(trials) <= 14
+    assert pauses == sorted(pauses)
+    assert pauses[0] >= FIRST_PAUSE_SECONDS
+
+
+def test_a_line_that_gets_better_is_found_out() -> None:
+    drive = Drive(lambda connections, now: 20e6 * connections if now > 20 else 20e6)
+    assert drive.run(10) == 1
+    assert drive.run(60) == 8
+
+
+def test_a_refusal_halves_the_number_and_rules_out_trials() -> None:
+    drive = Drive(throttled(20e6))
+    drive.run(5)
+    drive.ramp.refused(drive.now)
+    assert drive.ramp.target == 4
+    assert drive.run(FIRST_PAUSE_SECONDS - 1) == 4
+    assert drive.run(5) == 8
+
+
+def test_several_refusals_at_once_are_one() -> None:
+    drive = Drive(throttled(20e6))
+    drive.run(5)
+    for _ in range(4):
+        drive.ramp.refused(drive.now)
+    assert drive.ramp.target == 4
+
+
+def test_refusals_again_and_again_lead_back_to_one() -> None:
+    drive = Drive(throttled(20e6))
+    drive.run(5)
+    for _ in range(5):
+        drive.ramp.refused(drive.now)
+        drive.run(2)
+    assert drive.ramp.target == 1
+
+
+def test_a_refusal_during_a_trial_goes_back_to_what_was_kept() -> None:
+    drive = Drive(throttled(20e6))
+    while drive.ramp.target < 4:
+        drive.run(TICK)
+    drive.ramp.refused(drive.now)
+    assert drive.ramp.target == 2
+
+
+def test_an_origin_that_names_a_pause_is_left_alone_for_as_long() -> None:
+    drive = Drive(throttled(20e6))
+    drive.run(5)
+    drive.ramp.refused(drive.now, 120.0)
+    assert drive.run(115) == 4
+    assert drive.run(10) == 8
+
+
+def test_falling_throughput_ends_with_fewer_when_fewer_bring_as_much() -> None:
+    def line(connections: int, now: float) -> float:
+        return 20e6 * connections if now < 10 else 40e6
+
+    drive = Drive(line)
+    assert drive.run(10) == 8
+    drive.run(FIRST_PAUSE_SECONDS - 1)
+    assert drive.ramp.target == 4
+
+
+def test_a_line_that_gets_slower_for_all_keeps_its_connections() -> None:
+    drive = Drive(lambda connections, now: (20e6 if now < 10 else 5e6) * connections)
+    assert drive.run(10) == 8
+    assert drive.run(20) == 8
+
+
+def test_a_silent_line_does_not_confuse_it() -> None:
+    drive = Drive(lambda connections, now: 0.0 if 2 < now < 8 else 20e6 * connections)
+    drive.run(20)
+    assert drive.ramp.target >= 1
+    assert drive.run(120) == 8

@@ -1,0 +1,260 @@
+"""Parts out of order into few buffers, and out of them in order; one thread plays all roles."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from urlsum.errors import Incomplete
+from urlsum.origin.buffers import BLOCK_BYTES, BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
+from urlsum.origin.window import MAX_TRIES, PART_BYTES, Part, Window
+
+SIZE = 10 * PART_BYTES + 12_345
+FETCHERS = ["a", "b", "c", "d"]
+
+
+def window(size: int | None = SIZE, *, first: int = 0, blocks: int = 64, connections: int = 8) -> Window:
+    made = Window(first, size, Buffers(Budget(blocks)))
+    made.widen(connections)
+    return made
+
+
+def fetch(of: Window, part: Part, most: int = 2**62) -> int:
+    """Bring up to ``most`` bytes of ``part``, by position; return how many there was room for."""
+    brought = 0
+    while brought < most:
+        block = part.blocks[-1] if part.blocks and part.granted > part.at else None
+        if block is None:
+            with of.changed:  # what Window.block does, without waiting
+                block = of._granted(part)
+        if block is None:
+            break
+        count = min(len(block.view) - block.filled, most - brought)
+        block.view[block.filled : block.filled + count] = pattern(part.at, count)
+        block.filled += count
+        of.came(part, count)
+        brought += count
+    return brought
+
+
+def pattern(start: int, count: int) -> bytes:
+    repeated = bytes(range(251)) * (count // 251 + 2)
+    return repeated[start % 251 : start % 251 + count]
+
+
+def drain(of: Window, at: int) -> int:
+    """Read all that is there, from position ``at`` on; return where it ended."""
+    while view := of.read(partly=True, within=0):
+        assert view == pattern(at, len(view))
+        at += len(view)
+    return at
+
+
+def test_one_fetcher_and_one_reader_take_turns() -> None:
+    of = window(connections=1)
+    part = of.begin("a")
+    at = 0
+    while at < SIZE:
+        assert fetch(of, part) > 0
+        at = drain(of, at)
+    assert of.read(partly=False, within=0) == memoryview(b"")
+    assert of._buffers._made <= BLOCKS_PER_CONNECTION
+
+
+def test_a_file_of_unknown_size_ends_where_its_answer_does() -> None:
+    of = window(None)
+    part = of.begin("a")
+    fetch(of, part, 1000)
+    assert of.read(partly=False, within=0) is None
+    assert drain(of, 0) == 1000
+    of.end(part)
+    assert of.size is None
+    assert of.read(partly=False, within=0) == memoryview(b"")
+    assert of.size == 1000
+
+
+def test_nobody_shares_what_has_no_known_size() -> None:
+    of = window(None)
+    of.begin("a")
+    assert not of.wanted(8)
+    assert of.claim("b", alone=False) is None
+
+
+def test_who_comes_later_gets_a_part_of_what_lies_ahead() -> None:
+    of = window()
+    first = of.begin("a")
+    fetch(of, first, 3_000_000)
+    second = of.claim("b", alone=False)
+    assert second is not None
+    assert first.end == second.first == first.granted + PART_BYTES
+    assert second.end == second.first + PART_BYTES
+    third = of.claim("c", alone=False)
+    assert third is not None
+    assert (third.first, third.end) == (second.end, second.end + PART_BYTES)
+
+
+def test_who_is_alone_gets_all_that_is_left() -> None:
+    of = window()
+    first = of.begin("a")
+    assert of.claim("b", alone=False) is not None
+    of.give_up(first, Incomplete("cut"), final=False)
+    again = of.claim("a", alone=True)
+    assert again is first
+    rest = of.claim("a", alone=True)
+    assert rest is not None
+    assert rest.end == SIZE
+
+
+def test_the_end_of_a_file_is_not_worth_sharing() -> None:
+    of = window(2 * PART_BYTES)
+    of.begin("a")
+    assert not of.wanted(8)
+    assert of.claim("b", alone=False) is None
+
+
+def test_the_first_stream_waits_for_proof_before_it_stops() -> None:
+    of = window()
+    first = of.begin("a")
+    fetch(of, first, BLOCK_BYTES)
+    second = of.claim("b", alone=False)
+    assert second is not None
+    at = 0
+    while first.at < (first.end or 0):
+        fetch(of, first)
+        at = drain(of, at)
+    assert not of._relieved(first)
+    assert of.read(partly=True, within=0) is None
+    of.prove(second)
+    assert of.block(first) is None
+
+
+def test_a_share_that_came_to_nothing_is_undone() -> None:
+    of = window()
+    first = of.begin("a")
+    fetch(of, first, BLOCK_BYTES)
+    second = of.claim("b", alone=False)
+    assert second is not None
+    of.give_up(second, Incomplete("no ranges"), final=True)
+    assert first.end == SIZE
+    at = 0
+    while at < SIZE:
+        fetch(of, first)
+        at = drain(of, at)
+    assert of.read(partly=True, within=0) == memoryview(b"")
+
+
+def test_a_part_that_failed_is_gone_on_with_where_it_was() -> None:
+    of = window()
+    first = of.begin("a")
+    fetch(of, first, 1_500_000)
+    of.give_up(first, Incomplete("cut"), final=False)
+    again = of.claim("b", alone=True)
+    assert again is first
+    assert again.at == again.granted == 1_500_000
+    at = 0
+    while at < SIZE:
+        fetch(of, again)
+        at = drain(of, at)
+
+
+def test_an_error_comes_after_everything_before_it() -> None:
+    of = window()
+    first = of.begin("a")
+    fetch(of, first, BLOCK_BYTES)
+    second = of.claim("b", alone=False)
+    assert second is not None
+    of.prove(second)
+    fetch(of, second, 1000)
+    of.give_up(second, Incomplete("the end of b"), final=True)
+    at = 0
+    while at < second.first + 1000:
+        fetch(of, first, BLOCK_BYTES)
+        at += len(of.read(partly=True, within=0) or b"")
+    with pytest.raises(Incomplete, match="the end of b"):
+        of.read(partly=True, within=0)
+
+
+def test_tries_are_bounded_unless_they_get_further() -> None:
+    of = window()
+    first = of.begin("a")
+    of.give_up(first, Incomplete("0"), final=False)
+    for number in range(MAX_TRIES):
+        assert first.error is None
+        assert of.claim("a", alone=True) is first
+        of.give_up(first, Incomplete(str(number)), final=False)
+    with pytest.raises(Incomplete, match=str(MAX_TRIES - 1)):
+        of.read(partly=True, within=0)
+
+
+def test_progress_of_a_part_forgives_earlier_tries() -> None:
+    of = window(100 * PART_BYTES)
+    part: Part | None = of.begin("a")
+    at = 0
+    for _ in range(5 * MAX_TRIES):
+        assert part is not None
+        goal = at + PART_BYTES
+        while at < goal:
+            fetch(of, part, BLOCK_BYTES)
+            at = drain(of, at)
+        of.give_up(part, Incomplete("cut again"), final=False)
+        part = of.claim("a", alone=True)
+    assert part is not None
+    assert part.error is None
+
+
+def test_one_block_is_always_left_for_the_first_part() -> None:
+    of = window(blocks=0)
+    first = of.begin("a")
+    second = of.claim("b", alone=False)
+    assert second is not None
+    of.prove(second)
+    assert fetch(of, second) == (RESERVE_BLOCKS - 1) * BLOCK_BYTES
+    assert fetch(of, first) == BLOCK_BYTES
+    assert drain(of, 0) == BLOCK_BYTES
+
+
+def test_files_share_a_budget_and_none_starves() -> None:
+    budget = Budget(4)
+    windows = [Window(0, SIZE, Buffers(budget)) for _ in range(3)]
+    parts = [of.begin("a") for of in windows]
+    brought = [fetch(of, part) for of, part in zip(windows, parts, strict=True)]
+    assert sum(brought) == (3 * RESERVE_BLOCKS + 4) * BLOCK_BYTES
+    assert min(brought) == RESERVE_BLOCKS * BLOCK_BYTES
+    windows[0].close()
+    windows[0].close()
+    assert fetch(windows[1], parts[1]) > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_order_of_events_gives_the_file(seed: int) -> None:
+    chance = random.Random(seed)
+    size = chance.choice([SIZE, 3 * PART_BYTES, 5 * PART_BYTES + 1, 20 * PART_BYTES])
+    of = window(size, blocks=chance.choice([0, 5, 64]))
+    held: dict[str, Part] = {"a": of.begin("a")}
+    at, failures = 0, 0
+    for _ in range(100_000):
+        name = chance.choice(FETCHERS)
+        part = held.get(name)
+        if part is None:
+            if part := of.claim(name, alone=len(held) == 0):
+                held[name] = part
+                if chance.random() < 0.1 and failures < 20 and part.tries < MAX_TRIES:
+                    failures += 1
+                    of.give_up(held.pop(name), Incomplete("refused"), final=False)
+                else:
+                    of.prove(part)
+        elif part.complete:
+            if of._relieved(part):
+                assert of.block(held.pop(name)) is None
+        elif chance.random() < 0.02 and failures < 20 and part.tries < MAX_TRIES:
+            failures += 1
+            of.give_up(held.pop(name), Incomplete("cut"), final=False)
+        else:
+            fetch(of, part, chance.randrange(1, 3 * BLOCK_BYTES))
+        if chance.random() < 0.5 and (view := of.read(partly=chance.random() < 0.5, within=0)) is not None:
+            if not view:
+                break
+            assert view == pattern(at, len(view))
+            at += len(view)
+    assert at == size
