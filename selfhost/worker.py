@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("urlsum.worker")
 
-# Tasks worked on at once by one process. MD5 and TLS release the GIL, so a few share a small machine well;
-# a huge or slow file then leaves room for small ones, and memory stays a handful of buffers.
-SLOTS = 4
+# Tasks worked on at once by one process. MD5 and TLS release the GIL, so a few share a small machine well; huge or slow
+# files then leave room for small ones. Small ones wait for the disk more than for anything else, and those that end at
+# the same time wait together (tables.commits). Memory is bounded by the buffers that all of them share.
+SLOTS = 8
 # How long one look at the queue may wait: also how quickly the loop sees that it is to stop.
 POLL_SECONDS = 0.5
 # After a store or queue that does not answer, or a record that must come again, before the next look.
@@ -57,10 +58,14 @@ class Worker:
         """Work until ``stop``."""
         self.sweeper.start()
         while not self.stopping.is_set():
+            self.running = {receipt: future for receipt, future in self.running.items() if not future.done()}
             free = SLOTS - len(self.running)
+            if not free:
+                wait(self.running.values(), POLL_SECONDS, FIRST_COMPLETED)
+                continue
             try:
                 # No more than there is room for: what is received and not worked on is hidden from the others.
-                deliveries = self.ports.queue.receive(free, wait=POLL_SECONDS) if free else []
+                deliveries = self.ports.queue.receive(free, wait=POLL_SECONDS)
             except Unavailable as exc:
                 log.warning("%s; looking again in %g s", exc, PAUSE_SECONDS)
                 self.stopping.wait(PAUSE_SECONDS)
@@ -69,11 +74,8 @@ class Worker:
             fresh = [delivery for delivery in deliveries if delivery.receipt not in self.running]
             for delivery in fresh:
                 self.running[delivery.receipt] = self.pool.submit(self._work, delivery)
-            if not free:
-                wait(self.running.values(), POLL_SECONDS, FIRST_COMPLETED)
-            elif not fresh:
+            if not fresh:
                 self.stopping.wait(POLL_SECONDS)
-            self.running = {receipt: future for receipt, future in self.running.items() if not future.done()}
         until = time.monotonic() + GRACE_SECONDS
         while any(not future.done() for future in self.running.values()) and time.monotonic() < until:
             time.sleep(0.02)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider as Metrics
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 from urlsum import queues, settings, wiring
 from urlsum.errors import UrlsumError
@@ -19,8 +18,6 @@ from urlsum.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
     from urlsum.task import Task
     from urlsum.wiring import Ports
@@ -32,6 +29,9 @@ log = logging.getLogger("urlsum.hash_worker")
 MARGIN_SECONDS = 30.0
 # How much of a message is logged; one of urlsum's own has 46 characters.
 MESSAGE_CHARACTERS = 100
+# What a file in company gets. More than CONNECT_TIMEOUT + READ_TIMEOUT, so that a silent origin is found out here too,
+# and long enough for some gigabytes in company.
+SHARED_SECONDS = 60.0
 
 
 class Context(Protocol):
@@ -43,37 +43,49 @@ class Context(Protocol):
 
 
 def process(event: dict[str, Any], context: Context, *, ports: Callable[[], Ports] = wiring.ports) -> dict[str, Any]:
-    """Work through the records of one batch; return those that must be delivered again.
+    """Work on the records of one batch, all at the same time; return those that must be delivered again.
+
+    A batch of small files is done in a moment. Of large ones only the first has the whole slice: the others are put
+    down after SHARED_SECONDS, and sent on to where they need not share one core.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
     wired = ports()
     bench = Bench(wired.table, wired.origin, wired.settings, wired.clock, wired.monotonic)
     remaining = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
-    deadline = wired.monotonic() + min(wired.settings.slice_seconds, remaining)
-    metrics = Metrics(namespace="urlsum", service="hash_worker")
+    started = wired.monotonic()
+    deadline = started + min(wired.settings.slice_seconds, remaining)
+    shared = min(deadline, started + SHARED_SECONDS)
+    metrics = Metrics(namespace="urlsum", service="hash_worker") if wired.settings.on_lambda else None
 
-    def handle(record: SQSRecord) -> None:
-        started = time.monotonic()
+    def handle(record: dict[str, Any]) -> bool:
+        """Whether the record is dealt with."""
+        alone = record is records[0]
         try:
-            task = work(queues.decode(record.body), bench, queue=wired.queue, mailer=wired.mailer, deadline=deadline)
+            task_id = queues.decode(record["body"])
+            task = work(task_id, bench, queue=wired.queue, mailer=wired.mailer, deadline=deadline if alone else shared)
         except Exception as exc:
-            # The processor turns this into "deliver it again" without a word of its own.
             expected = isinstance(exc, UrlsumError)
             # A task's message is shorter; what else may lie in a queue must not fill the log.
-            said = record.body[:MESSAGE_CHARACTERS]
+            said = record["body"][:MESSAGE_CHARACTERS]
             log.warning("%s: %s: %s", said, type(exc).__name__, exc, exc_info=None if expected else exc)
-            raise
+            return False
         if task is not None:
             log.info("task %s: %s at %d bytes", task.id, task.status, task.offset)
-            _measure(metrics, task, time.monotonic() - started)
+            if metrics is not None:
+                _measure(metrics, task, wired.monotonic() - started)
+        return True
 
-    # One processor for each call: it keeps the state of its batch, and self-hosted workers run several at once.
-    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    response = process_partial_response(event=event, record_handler=handle, processor=processor)
-    if wired.settings.on_lambda and metrics.metric_set:
+    records: list[dict[str, Any]] = event["Records"]
+    if len(records) == 1:
+        done = [handle(records[0])]
+    else:
+        with ThreadPoolExecutor(len(records), thread_name_prefix="record") as pool:
+            done = list(pool.map(handle, records))
+    if metrics is not None and metrics.metric_set:
         metrics.flush_metrics()
-    return dict(response)
+    failed = [record["messageId"] for record, dealt_with in zip(records, done, strict=True) if not dealt_with]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
 
 
 def _measure(metrics: Metrics, task: Task, seconds: float) -> None:

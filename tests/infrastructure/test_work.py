@@ -51,12 +51,12 @@ def test_both_queues_keep_messages_as_long_as_sqs_can_and_encrypted() -> None:
         assert queue["SqsManagedSseEnabled"] is True
 
 
-def test_the_mapping_takes_one_message_at_a_time_and_believes_the_worker_about_failures() -> None:
+def test_the_mapping_takes_what_waits_without_waiting_for_more_and_believes_the_worker_about_failures() -> None:
     [mapping] = deploy(MaximumConcurrency=7).of_type("AWS::Lambda::EventSourceMapping").values()
     assert mapping == {
         "EventSourceArn": "TasksQueue.Arn",
         "FunctionName": "HashWorkerFunction",
-        "BatchSize": 1,
+        "BatchSize": 10,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "ScalingConfig": {"MaximumConcurrency": 7},
     }

@@ -1,7 +1,8 @@
 """The task table in an SQL database: SQLite on one machine, MySQL or MariaDB for more.
 
-Every method is one statement in autocommit mode: the database makes it atomic by itself, under every isolation
-level, and a transaction around it would only add round trips. The schema is made by ``selfhost.migrate``.
+Every method is one statement, which the database makes atomic by itself, under every isolation level. On MySQL it runs
+in autocommit mode, as a transaction around it would only add round trips; on SQLite those of several threads share one.
+The schema is made by ``selfhost.migrate``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from urlsum.errors import LeaseLost, SettingsError, TableUnavailable, TaskExists, TaskNotFound
+from urlsum.tables.commits import Commits
 from urlsum.tables.rows import from_row, to_row
 
 if TYPE_CHECKING:
@@ -85,6 +87,24 @@ tasks = sa.Table(
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
     mysql_collate="utf8mb4_bin",
+)
+
+# Built once: building a statement of this many columns takes longer than SQLite takes to execute it.
+_UNCHANGED = (
+    tasks.c.id == sa.bindparam("before_id"),
+    tasks.c.fence == sa.bindparam("before_fence"),
+    tasks.c.status == sa.bindparam("before_status"),
+)
+_INSERT = sa.insert(tasks)
+_UPDATE = sa.update(tasks).where(*_UNCHANGED)
+_CLAIM = _UPDATE.where(tasks.c.lease_until < sa.bindparam("lease_before"))
+_DELETE = sa.delete(tasks).where(*_UNCHANGED)
+_SELECT = sa.select(tasks).where(tasks.c.id == sa.bindparam("wanted"))
+_DUE = (
+    sa.select(tasks.c.id)
+    .where(tasks.c.due_at <= sa.bindparam("before"))
+    .order_by(tasks.c.due_at)
+    .limit(sa.bindparam("most"))
 )
 
 
@@ -187,14 +207,15 @@ class SqlTaskTable:
 
     def __init__(self, database_uri: str) -> None:
         self._engine = engine(database_uri)
+        self._commits = Commits(self._engine) if self._engine.dialect.name == "sqlite" else None
         # The port has no close(): the pool lives as long as the table, and not until the garbage collector finds it.
         weakref.finalize(self, self._engine.dispose)
 
     def add(self, task: Task) -> None:
         """Insert a new task. Raises TaskExists."""
         try:
-            with translated(), self._engine.connect() as connection:
-                connection.execute(sa.insert(tasks).values(to_row(task)))
+            with translated():
+                self._write(_INSERT, to_row(task))
         except IntegrityError as exc:
             raise TaskExists(task.id) from exc
 
@@ -203,7 +224,7 @@ class SqlTaskTable:
         if not task_id.isascii():  # no id is, and MySQL refuses to compare the two
             raise TaskNotFound(task_id)
         with translated(), self._engine.connect() as connection:
-            row = connection.execute(sa.select(tasks).where(tasks.c.id == task_id)).mappings().one_or_none()
+            row = connection.execute(_SELECT, {"wanted": task_id}).mappings().one_or_none()
         # MySQL pads with blanks before it compares: "x" finds "x " too.
         if row is None or row["id"] != task_id:
             raise TaskNotFound(task_id)
@@ -215,34 +236,42 @@ class SqlTaskTable:
         When the connection breaks, the write may have taken place all the same, and its caller, told
         TableUnavailable, may try again and meet LeaseLost. It then stops without having written anything more: what
         is stored is a whole row, either old or new, and comes up again when its lease lapses.
+
+        A result is on the disk before this returns. A claim and a checkpoint need not be: should the machine lose its
+        power their holder is gone with them, and the row that is left says that the work is to be done again.
         """
-        change = sa.update(tasks).where(*_unchanged(over)).values(to_row(task))
+        change, values = _UPDATE, {**to_row(task), **_before(over)}
         if lease_before is not None:
-            change = change.where(tasks.c.lease_until < lease_before)
-        with translated(), self._engine.connect() as connection:
-            found = connection.execute(change).rowcount
+            change, values["lease_before"] = _CLAIM, lease_before
+        with translated():
+            found = self._write(change, values, durable=task.complete)
         if not found:
             raise LeaseLost(over.id)
 
     def remove(self, task: Task) -> None:
         """Delete ``task`` unless another write came between."""
-        with translated(), self._engine.connect() as connection:
-            connection.execute(sa.delete(tasks).where(*_unchanged(task)))
+        with translated():
+            self._write(_DELETE, _before(task))
 
     def due(self, before: float, limit: int) -> list[str]:
         """Ids of tasks whose ``due_at`` is not after ``before``, the longest waiting first."""
-        wanted = sa.select(tasks.c.id).where(tasks.c.due_at <= before).order_by(tasks.c.due_at).limit(limit)
         with translated(), self._engine.connect() as connection:
-            return list(connection.execute(wanted).scalars())
+            return list(connection.execute(_DUE, {"before": before, "most": limit}).scalars())
 
     def purge(self, now: float, limit: int) -> int:
         """Delete at most ``limit`` tasks that have expired; return how many."""
         expired = sa.select(tasks.c.id).where(tasks.c.expires_at <= now).order_by(tasks.c.expires_at).limit(limit)
         # One select more around it than would be needed: MySQL takes no LIMIT directly inside IN.
         chosen = sa.select(expired.subquery("expired").c.id)
-        with translated(), self._engine.connect() as connection:
-            return connection.execute(sa.delete(tasks).where(tasks.c.id.in_(chosen))).rowcount
+        with translated():
+            return self._write(sa.delete(tasks).where(tasks.c.id.in_(chosen)))
+
+    def _write(self, statement: sa.Executable, values: dict[str, Any] | None = None, *, durable: bool = True) -> int:
+        if self._commits is not None:
+            return self._commits.execute(statement, values, durable=durable)
+        with self._engine.connect() as connection:
+            return connection.execute(statement, values).rowcount
 
 
-def _unchanged(task: Task) -> tuple[sa.ColumnElement[bool], ...]:
-    return tasks.c.id == task.id, tasks.c.fence == task.fence, tasks.c.status == task.status.value
+def _before(task: Task) -> dict[str, Any]:
+    return {"before_id": task.id, "before_fence": task.fence, "before_status": task.status.value}
