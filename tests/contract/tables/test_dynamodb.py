@@ -12,6 +12,8 @@ import pytest
 from tests.support.dynamodb import Fault, Relay
 from tests.support.tables import NOW, full_task, new_task
 from urlsum.errors import LeaseLost, TableUnavailable, TaskExists, TaskNotFound
+from urlsum.hashing.md5 import STATE_SIZE
+from urlsum.origin.version import MAX_ETAG_CHARACTERS, TAIL_BYTES, Tail, Version
 from urlsum.tables.dynamodb import DUE_SHARDS, RETRIES, DynamoTaskTable
 from urlsum.task import Checkpoint, Mail
 
@@ -262,14 +264,20 @@ def test_a_checkpoint_or_removal_whose_answer_got_lost_succeeds(dynamodb_table_n
 def test_a_checkpoint_costs_one_write_unit(dynamodb_table_name: str, client: Any) -> None:
     table = DynamoTaskTable(dynamodb_table_name)
     url = "https://example.org/" + "a" * 180
-    validator = '{"etag": "\\"' + "5" * 64 + '\\"", "last_modified": "Tue, 24 Nov 2026 04:36:00 GMT"}'
+    # The longest that an origin can bring about: each backslash of its ETag takes two characters of JSON.
+    etag = '"' + "\\" * (MAX_ETAG_CHARACTERS - 2) + '"'
+    validator = Version(etag, False, 1_795_000_000, 5 * 2**40, Tail(4 * 2**40, TAIL_BYTES, "f" * 32)).dump()
     # Nothing short in it: an e-mail address, an expected MD5, five terabytes, six hours of slices.
     task = new_task(url=url, email="a.person.of.usual.name@example.org", expected_md5="f" * 32, mail=Mail.PENDING)
     claimed = replace(task, slices=360, fence=360).claimed(NOW, 90)
     table.add(claimed)
     table.save(
         claimed.checkpointed(
-            Checkpoint(4 * 2**40, bytes(range(24)), validator), size=5 * 2**40, rate=1e8 / 3, now=NOW, lease_seconds=90
+            Checkpoint(4 * 2**40, bytes(range(STATE_SIZE)), validator),
+            size=5 * 2**40,
+            rate=1e8 / 3,
+            now=NOW,
+            lease_seconds=90,
         ),
         over=claimed,
     )

@@ -8,7 +8,7 @@ from tests.support.memory import MemoryTaskTable
 from tests.support.synthetic import Clock, SyntheticSource
 from urlsum import errors
 from urlsum.errors import FailureCode, LeaseHeld, LeaseLost, NothingToDo
-from urlsum.hashing import retry
+from urlsum.hashing import job, retry
 from urlsum.hashing.job import Bench, run_slice
 from urlsum.settings import Settings
 from urlsum.task import Checkpoint, Mail, Status, Task
@@ -313,3 +313,40 @@ def test_a_finished_task_with_a_mail_owed_is_claimed_but_not_hashed_again() -> N
     again = desk.slice()
     assert (again.md5, again.fence) == (done.md5, done.fence + 1)
     assert desk.source.opened == [0]
+
+
+def test_a_fast_file_is_checkpointed_by_its_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "CHECKPOINT_BYTES", 4000)
+    desk = Desk(settings=Settings(checkpoint_seconds=1e6, lease_seconds=2e6))
+    offsets: list[int] = []
+    save = desk.table.save
+
+    def spy(task: Task, *, over: Task, lease_before: float | None = None) -> None:
+        if task.checkpoint is not None:
+            offsets.append(task.offset)
+        save(task, over=over, lease_before=lease_before)
+
+    desk.table.save = spy  # type: ignore[method-assign]
+    desk.slice()
+    assert offsets == [position // 64 * 64 for position in range(4000, len(CONTENT), 4000)]
+
+
+def test_a_rate_follows_the_line_within_half_a_minute_or_so() -> None:
+    desk = Desk(bytes(400_000))
+    rates: list[float] = []
+    save = desk.table.save
+
+    def spy(task: Task, *, over: Task, lease_before: float | None = None) -> None:
+        if task.checkpoint is not None and task.rate is not None:
+            rates.append(task.rate)
+        save(task, over=over, lease_before=lease_before)
+
+    def slower(offset: int) -> None:
+        desk.source.seconds = 4.0 if offset >= 100_000 else 1.0
+
+    desk.table.save, desk.source.fault = spy, slower  # type: ignore[method-assign]
+    desk.slice()
+    assert rates[5] == pytest.approx(1000)
+    assert rates[-1] == pytest.approx(250, rel=0.05)
+    changed = [rate for rate in rates if 300 < rate < 900]
+    assert len(changed) >= 2  # smoothed: it does not jump

@@ -1,0 +1,146 @@
+"""Connections that carry one file after the other, and those that must not."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.origin.conftest import Serve, read_all, server_context
+from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Request, Steps, chunk, head
+from urlsum.errors import Blocked, Incomplete
+from urlsum.origin import idle
+from urlsum.origin.guard import Guard
+from urlsum.origin.http import Origin
+from urlsum.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import trustme
+
+OK: Steps = [head("200 OK", "Content-Length: 2"), b"ok", KEEP]
+
+
+def opened(**settings: object) -> Origin:
+    given: dict[str, object] = {"allowed_networks": "127.0.0.0/8", "read_timeout": 2.0, **settings}
+    made = Settings(_env_file=None, **given)  # type: ignore[arg-type]
+    return Origin(made, Guard(made, resolve=lambda host: ["127.0.0.1"]))
+
+
+def fetch(origin: Origin, url: str) -> bytes:
+    with origin.open(url, deadline=time.monotonic() + 10) as body:
+        return read_all(body)
+
+
+@pytest.mark.parametrize("steps", [OK, [head("200 OK", "Transfer-Encoding: chunked"), chunk(b"ok"), LAST_CHUNK, KEEP]])
+def test_one_connection_serves_file_after_file(serve: Serve, steps: Steps) -> None:
+    server, origin = serve(lambda request: steps), opened()
+    assert [fetch(origin, server.url(f"/{number}")) for number in range(5)] == [b"ok"] * 5
+    assert server.connections == 1
+    assert [request.path for request in server.requests] == ["/0", "/1", "/2", "/3", "/4"]
+
+
+def test_over_tls_too(serve: Serve, authority: trustme.CA, ca_file: Path) -> None:
+    server = serve(lambda request: OK, tls=server_context(authority.issue_cert("a.example", "b.example")))
+    origin = opened(ssl_cert_file=ca_file)
+    assert [fetch(origin, server.url(host="a.example")) for _ in range(3)] == [b"ok"] * 3
+    assert server.connections == 1
+    # The same address, but another name: its certificate was not asked for.
+    fetch(origin, server.url(host="b.example"))
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [head("200 OK", "Content-Length: 2", "Connection: close"), b"ok", HANG],
+        [head("200 OK", "Content-Length: 2").replace(b"/1.1", b"/1.0"), b"ok", HANG],
+        [head("200 OK", "Content-Length: 2") + b"ok and more than that", HANG],
+        [head("200 OK", "Content-Length: 2"), b"ok"],
+    ],
+    ids=["says that it closes", "HTTP/1.0", "sends more than it said", "closes without a word"],
+)
+def test_what_cannot_carry_another_file_is_not_used_again(serve: Serve, steps: Steps) -> None:
+    server, origin = serve(lambda request: steps), opened()
+    for _ in range(3):
+        assert fetch(origin, server.url()) == b"ok"
+        time.sleep(0.02)
+    assert server.connections == 3
+
+
+def test_bytes_that_nobody_asked_for_end_a_connection(serve: Serve) -> None:
+    late: Steps = [*OK[:2], Pause(0.05), b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad", KEEP]
+    server, origin = serve(lambda request: late if request.connection == 0 else OK), opened()
+    assert fetch(origin, server.url()) == b"ok"
+    time.sleep(0.2)
+    assert fetch(origin, server.url()) == b"ok"
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("last", [[], [RESET]])
+def test_a_connection_that_dies_before_a_byte_of_the_answer_is_replaced(serve: Serve, last: Steps) -> None:
+    def script(request: Request) -> Steps:
+        return last if request.connection == 0 and request.path == "/second" else OK
+
+    server, origin = serve(script), opened()
+    fetch(origin, server.url("/first"))
+    assert fetch(origin, server.url("/second")) == b"ok"
+    assert server.connections == 2
+
+
+def test_it_is_replaced_once_and_not_for_ever(serve: Serve) -> None:
+    answer: dict[str, Steps] = {"/second": []}
+    server, origin = serve(lambda request: answer.get(request.path, OK)), opened()
+    fetch(origin, server.url("/first"))
+    with pytest.raises(Incomplete):
+        fetch(origin, server.url("/second"))
+    assert server.connections == 2
+
+
+def test_an_answer_that_had_begun_is_not_asked_for_again(serve: Serve) -> None:
+    def script(request: Request) -> Steps:
+        return [b"HTTP/1.1 200 OK\r\nConte"] if request.path == "/second" else OK
+
+    server, origin = serve(script), opened()
+    fetch(origin, server.url("/first"))
+    with pytest.raises(Incomplete):
+        fetch(origin, server.url("/second"))
+    assert server.connections == 1
+
+
+def test_a_body_that_was_not_read_to_its_end_ends_the_connection(serve: Serve) -> None:
+    server, origin = serve(lambda request: OK), opened()
+    with origin.open(server.url(), deadline=time.monotonic() + 10) as body:
+        body.read()
+    fetch(origin, server.url())
+    assert server.connections == 2
+
+
+def test_what_waited_too_long_is_not_used(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "IDLE_SECONDS", 0.05)
+    server, origin = serve(lambda request: OK), opened()
+    fetch(origin, server.url())
+    time.sleep(0.1)
+    fetch(origin, server.url())
+    assert server.connections == 2
+
+
+def test_only_so_many_wait(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idle, "MOST", 2)
+    servers, origin = [serve(lambda request: OK) for _ in range(3)], opened()
+    for server in (*servers, *reversed(servers)):
+        fetch(origin, server.url())
+    assert [server.connections for server in servers] == [2, 1, 1]
+
+
+def test_the_guard_judges_every_url_although_a_connection_waits(serve: Serve) -> None:
+    server = serve(lambda request: OK)
+    made = Settings(_env_file=None, allowed_networks="127.0.0.0/8")
+    guard = Guard(made)
+    origin = Origin(made, guard)
+    fetch(origin, server.url())
+    guard._allowed_networks = ()
+    with pytest.raises(Blocked):
+        fetch(origin, server.url())

@@ -1,0 +1,127 @@
+"""A file of five terabytes, over as many invocations as it takes."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.support.deployment import deploy
+from tests.support.fake_lambda import MOST_HOPS, FakeLambda
+from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.scaled import ScaledMD5, ScaledSource
+from tests.support.synthetic import Clock
+from tests.support.tables import new_task
+from tests.support.template import create_queue, create_table
+from urlsum.errors import Incomplete
+from urlsum.hashing import job
+from urlsum.origin.guard import Guard
+from urlsum.queues.sqs import SqsQueue
+from urlsum.settings import Settings
+from urlsum.tables.dynamodb import DynamoTaskTable
+from urlsum.task import Status, Task
+from urlsum.wiring import Ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from urlsum.queues import TaskQueue
+    from urlsum.tables import TaskTable
+
+FIVE_TB = 5 * 10**12 // 2**20 * 2**20
+SETTINGS = Settings(_env_file=None)
+
+
+@pytest.fixture(autouse=True)
+def _scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "MD5", ScaledMD5)
+
+
+def wired(table: TaskTable, queue: TaskQueue, source: Any, clock: Clock) -> Ports:
+    return Ports(SETTINGS, table, queue, MemoryMailer(), Guard(SETTINGS), source, clock, clock)
+
+
+def submitted(ports: Ports) -> Task:
+    now = ports.clock()
+    task = new_task(created_at=now, updated_at=now, due_at=now, expires_at=2**40)
+    ports.table.add(task)
+    ports.queue.send(task.id)
+    return task
+
+
+def test_hundreds_of_slices_end_right_in_flat_memory() -> None:
+    clock = Clock()
+    source = ScaledSource(FIVE_TB, clock, rate=50e6)
+    chance = random.Random(5)
+
+    def fault(offset: int) -> None:
+        if chance.random() < 0.01:
+            raise Incomplete(f"cut at {offset}")
+
+    source.fault = fault
+    ports = wired(MemoryTaskTable(), MemoryQueue(), source, clock)
+    task = submitted(ports)
+    runner = FakeLambda(ports, "Allow")
+    peaks = []
+    tracemalloc.start()
+    try:
+        while not ports.table.get(task.id).complete:
+            tracemalloc.reset_peak()
+            [delivery] = ports.queue.receive(10, wait=0)
+            runner._invoke([delivery])
+            clock.now += 30  # the back-off after a cut
+            peaks.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+    done = ports.table.get(task.id)
+    assert (done.status, done.md5, done.size) == (Status.DONE, source.md5, FIVE_TB)
+    assert len(source.opened) == done.slices > 400
+    assert sorted(source.opened) == source.opened
+    assert max(peaks[-100:]) < max(peaks[:100]) + 200_000
+
+
+def test_progress_is_told_on_the_way() -> None:
+    clock = Clock()
+    ports = wired(MemoryTaskTable(), MemoryQueue(), ScaledSource(FIVE_TB, clock, rate=100e6), clock)
+    task = submitted(ports)
+    runner = FakeLambda(ports, "Allow")
+    offsets = []
+    for _ in range(20):
+        [delivery] = ports.queue.receive(10, wait=0)
+        runner._invoke([delivery])
+        stored = ports.table.get(task.id)
+        offsets.append(stored.offset)
+        assert stored.size == FIVE_TB
+        assert stored.rate == pytest.approx(100e6, rel=0.01)
+    assert offsets == sorted(set(offsets))
+
+
+@pytest.fixture
+def aws() -> Iterator[tuple[TaskTable, TaskQueue]]:
+    with mock_aws():
+        yield (
+            DynamoTaskTable(create_table(boto3.client("dynamodb"))),
+            SqsQueue(create_queue(boto3.client("sqs"))),
+        )
+
+
+@pytest.mark.parametrize("recursive_loop", [deploy()["HashWorkerFunction"].get("RecursiveLoop"), "Terminate"])
+def test_through_sqs_under_the_rule_of_sixteen_hops(aws: tuple[TaskTable, TaskQueue], recursive_loop: str) -> None:
+    clock = Clock()
+    source = ScaledSource(FIVE_TB, clock, rate=1e9, piece=16_384)
+    ports = wired(*aws, source, clock)
+    task = submitted(ports)
+    runner = FakeLambda(ports, recursive_loop)
+    runner.run()
+    stored = ports.table.get(task.id)
+    if recursive_loop == "Allow":
+        assert (stored.status, stored.md5, stored.size) == (Status.DONE, source.md5, FIVE_TB)
+        assert runner.invocations == stored.slices > MOST_HOPS
+        assert runner.stopped == []
+    else:
+        assert stored.status is Status.RUNNING
+        assert runner.stopped == [task.id]

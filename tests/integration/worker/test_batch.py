@@ -1,0 +1,121 @@
+"""One invocation with several messages."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from typing import Any
+
+from functions.hash_worker.app import SHARED_SECONDS, process
+from tests.integration.origin.conftest import Serve
+from tests.integration.origin.conftest import serve as _serve
+from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.origin_server import KEEP, Request, Steps, head
+from tests.support.scaled import SCALE, ScaledMD5, ScaledSource
+from tests.support.synthetic import Clock
+from tests.support.tables import new_task
+from urlsum import queues
+from urlsum.hashing import job
+from urlsum.origin.guard import Guard
+from urlsum.origin.http import Origin
+from urlsum.queues import Delivery, encode
+from urlsum.settings import Settings
+from urlsum.task import Status, Task
+from urlsum.wiring import Ports
+
+serve = _serve
+SETTINGS = Settings(_env_file=None, allowed_networks="127.0.0.0/8")
+
+
+class Context:
+    def get_remaining_time_in_millis(self) -> int:
+        return 300_000
+
+
+def wired(source: Any, clock: Any = time.time, monotonic: Any = time.monotonic) -> Ports:
+    return Ports(SETTINGS, MemoryTaskTable(), MemoryQueue(), MemoryMailer(), Guard(SETTINGS), source, clock, monotonic)
+
+
+def submitted(ports: Ports, url: str) -> Task:
+    now = ports.clock()
+    task = new_task(url=url, created_at=now, updated_at=now, due_at=now, expires_at=2**40)
+    ports.table.add(task)
+    return task
+
+
+def invoke(ports: Ports, *bodies: str) -> list[str]:
+    """Invoke with these messages; return the ids of those that are to come again."""
+    records = [queues.lambda_record(Delivery(f"message-{n}", "", body, 1)) for n, body in enumerate(bodies)]
+    response = process({"Records": records}, Context(), ports=lambda: ports)
+    return [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
+
+
+def test_small_files_are_hashed_at_the_same_time(serve: Serve) -> None:
+    everybody = threading.Barrier(10, timeout=10)
+
+    def script(request: Request) -> Steps:
+        everybody.wait()  # broken, and so no answer, unless ten requests are open at once
+        return [head("200 OK", f"Content-Length: {len(request.path)}"), request.path.encode()]
+
+    origin = serve(script)
+    ports = wired(Origin(SETTINGS, Guard(SETTINGS)))
+    tasks = [submitted(ports, origin.url(f"/{number}")) for number in range(10)]
+    assert invoke(ports, *(encode(task.id) for task in tasks)) == []
+    for number, task in enumerate(tasks):
+        assert ports.table.get(task.id).md5 == hashlib.md5(f"/{number}".encode()).hexdigest()
+    assert len(origin.requests) == 10
+
+
+def test_only_what_failed_comes_again(serve: Serve) -> None:
+    origin = serve(lambda request: [head("200 OK", "Content-Length: 2"), b"ok", KEEP])
+    ports = wired(Origin(SETTINGS, Guard(SETTINGS)))
+    good = [submitted(ports, origin.url(f"/{number}")) for number in range(3)]
+    held = submitted(ports, origin.url("/held"))
+    ports.table.save(held.claimed(ports.clock(), 90), over=held)
+    unknown = new_task()
+    bodies = [
+        encode(good[0].id),
+        "not JSON",
+        encode(held.id),
+        encode(good[1].id),
+        encode(unknown.id),
+        encode(good[2].id),
+    ]
+    # An unknown task is dropped: it has expired, and will not come back.
+    assert invoke(ports, *bodies) == ["message-1", "message-2"]
+    assert [ports.table.get(task.id).status for task in good] == [Status.DONE] * 3
+
+
+def test_all_of_a_batch_may_fail() -> None:
+    assert invoke(wired(None), "1", "{}", "[]") == ["message-0", "message-1", "message-2"]
+
+
+def test_of_large_files_in_company_only_the_first_keeps_the_slice(monkeypatch: Any) -> None:
+    monkeypatch.setattr(job, "MD5", ScaledMD5)
+
+    class Company:
+        """Every file has a clock of its own, as if each had a core of its own."""
+
+        def __init__(self) -> None:
+            self.seconds: dict[str, float] = {}
+
+        def open(self, url: str, *, deadline: float, resume: Any = None) -> Any:
+            clock = Clock(0.0)
+            source = ScaledSource(10**6 * SCALE, clock, rate=100 * SCALE, piece=100)
+            self.seconds[url] = deadline
+            return source.open(url, deadline=deadline, resume=resume)
+
+    company = Company()
+    ports = wired(company, clock=lambda: 1_000_000.0, monotonic=lambda: 0.0)
+    tasks = [submitted(ports, f"https://o.example/{number}") for number in range(4)]
+    assert invoke(ports, *(encode(task.id) for task in tasks)) == []
+    first, *others = [ports.table.get(task.id) for task in tasks]
+    assert company.seconds[first.url] == SETTINGS.slice_seconds
+    assert {company.seconds[task.url] for task in others} == {SHARED_SECONDS}
+    assert all(task.offset > 0 and task.status is Status.RUNNING for task in (first, *others))
+    assert sorted(task_id for task_id, _ in ports.queue.sent) == sorted(task.id for task in tasks)  # type: ignore[attr-defined]
+
+
+def test_a_silent_origin_is_found_out_before_a_file_in_company_is_put_down() -> None:
+    assert SETTINGS.connect_timeout + SETTINGS.read_timeout < SHARED_SECONDS

@@ -1,0 +1,66 @@
+"""Lambda between a queue and the worker: batches, partial failures, and the end of what it takes for a runaway loop."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from functions.hash_worker.app import process
+from urlsum import queues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.queues import Delivery, TaskQueue
+    from urlsum.wiring import Ports
+
+# "approximately 16 times": https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
+MOST_HOPS = 16
+
+
+@dataclass
+class FakeLambda:
+    """Invokes the worker for what is on ``ports.queue``; ``recursive_loop`` is the property of the function.
+
+    AWS counts hops in the trace header, which its SDKs carry from the event that a function handles to the messages
+    that it sends; here the task's id takes the header's place.
+    """
+
+    ports: Ports
+    recursive_loop: str
+    seconds: float = 300.0
+    advance: Callable[[float], None] = lambda seconds: None
+    invocations: int = 0
+    stopped: list[str] = field(default_factory=list)
+    hops: Counter[str] = field(default_factory=Counter)
+
+    def run(self) -> None:
+        """Invoke until the queue is empty."""
+        queue: TaskQueue = self.ports.queue
+        while deliveries := queue.receive(10, wait=0):
+            batch = [delivery for delivery in deliveries if self._lets_through(delivery)]
+            if batch:
+                self._invoke(batch)
+
+    def get_remaining_time_in_millis(self) -> int:
+        """As the context of an invocation that has just begun."""
+        return int(self.seconds * 1000)
+
+    def _lets_through(self, delivery: Delivery) -> bool:
+        task_id = queues.decode(delivery.body)
+        self.hops[task_id] += 1
+        if self.recursive_loop == "Allow" or self.hops[task_id] <= MOST_HOPS:
+            return True
+        self.stopped.append(task_id)  # Lambda moves it to the dead-letter queue
+        self.ports.queue.delete(delivery)
+        return False
+
+    def _invoke(self, batch: list[Delivery]) -> None:
+        self.invocations += 1
+        event = {"Records": [queues.lambda_record(delivery) for delivery in batch]}
+        response = process(event, self, ports=lambda: self.ports)
+        failed = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
+        for delivery in batch:
+            if delivery.message_id not in failed:
+                self.ports.queue.delete(delivery)
