@@ -81,17 +81,17 @@ class Prefetch:
         started = now = self._clock()
         partly = False
         while True:
-            self._steer(now)
             if now >= self._deadline:
                 raise DeadlineReached
+            if now - started > self._silence:
+                raise self._last_error or TimedOut(f"{self._where}: nothing came for {self._silence:g} s")
+            self._steer(now)
             view = self.window.read(partly=partly, within=LOOK_SECONDS)
             before, now = now, self._clock()
             self._waited += now - before
             if view is not None:
                 return view
             partly = now - started >= LOOK_SECONDS
-            if now - started > self._silence:
-                raise self._last_error or TimedOut(f"{self._where}: nothing came for {self._silence:g} s")
 
     def close(self) -> None:
         """End all connections and threads; a second time does nothing."""
