@@ -149,16 +149,19 @@ def test_logs_name_the_task_and_nothing_that_is_private(
 
 # Settings are read when the module is imported, as on Lambda; hence a process of its own.
 ON_LAMBDA = """
+from itertools import count
 from types import SimpleNamespace
 from functions.hash_worker.app import handler
 from tests.integration.worker.conftest import Bay, record
 from urlsum.errors import Incomplete
 from urlsum.queues import encode
 bay = Bay()
-def cut(offset):
-    if len(bay.source.opened) > 1:
+opened, opens = count(), bay.source.open
+def open_one(*args, **kwargs):
+    if next(opened):
         raise Incomplete("cut")
-bay.source.fault = cut
+    return opens(*args, **kwargs)
+bay.source.open = open_one
 bodies = [encode(bay.add().id), encode(bay.add().id), "poison"]
 context = SimpleNamespace(
     function_name="hash_worker", memory_limit_in_mb=1769, aws_request_id="request-1",
