@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run migrate compose docker-build \
-	test test-containers test-long check format openapi lock sam-build sam-local clean
+	test test-containers test-long bench check format openapi lock sam-build sam-local clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ test-containers: sam-build docker-build ## Run the tests that drive containers; 
 
 test-long: install $(VENV)/.installed-dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(ARGS)
+
+bench: install-dev ## Measure against curl, rclone and aria2 (ARGS="http memory": these cases)
+	@$(BIN)/python -m bench.run $(ARGS)
 
 check: install-dev ## Style, types, import rule, template and API description
 	@$(BIN)/ruff format --check .

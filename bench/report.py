@@ -1,0 +1,89 @@
+"""The figures as Markdown, and their place in bench/README.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import ssl
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from urlsum import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from bench.world import Case, Row
+
+MARKS = {None: "", True: "met", False: "**missed**"}
+VERSION_COMMANDS = {
+    "nginx": ["nginx", "-v"],
+    "curl": ["curl", "--version"],
+    "rclone": ["rclone", "version"],
+    "aria2": ["aria2c", "--version"],
+    "md5sum": ["md5sum", "--version"],
+}
+
+
+def section(case: Case, rows: Sequence[Row], day: date) -> str:
+    """One case: a table of medians with minimum and maximum."""
+    lines = [
+        f"### {case.title} (`{case.key}`)",
+        "",
+        case.setting,
+        "",
+        f"| {day}, {case.rounds} rounds | median (min … max) | must reach | |",
+        "|---|---|---|---|",
+        *(
+            f"| {row.what.replace('|', chr(92) + '|')} | {row.figure} | {row.bound} | {MARKS[row.met]} |"
+            for row in rows
+        ),
+        "",
+        f"What limits it: {case.limit}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """The machine and the versions, as one paragraph."""
+    congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    versions = [f"{name} {_version(command)}" for name, command in VERSION_COMMANDS.items()]
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()} "
+        f"({platform.machine()}), loopback with {congestion}; urlsum {__version__}, "
+        f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}; {', '.join(versions)}.\n"
+    )
+
+
+def written(readme: str, machine_line: str, key: str, text: str) -> str:
+    """``readme`` with the section of one case, and the machine, replaced."""
+    return _between(_between(readme, "machine", machine_line), key, text)
+
+
+def _between(readme: str, name: str, text: str) -> str:
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(readme):
+        raise SystemExit(f"bench/README.md has no place for {name}")
+    return pattern.sub(lambda _: f"{begin}\n{text}{end}", readme)
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or "unknown processor"
+
+
+def _version(command: Sequence[str]) -> str:
+    if shutil.which(command[0]) is None:
+        return "absent"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = re.search(r"\d+\.\d+(\.\d+)?\S*", done.stdout + done.stderr)
+    return found[0] if found else "unknown"

@@ -1,0 +1,93 @@
+"""Hash one URL by the worker's slices: `python -m bench.slices FOLDER URL MD5 [SIZE]`.
+
+With SIZE there is a checkpoint every 5 s and, at half of it, a deadline after which a second slice resumes; without,
+no checkpoint at all. Prints wall seconds, CPU seconds and how many checkpoints were written.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from selfhost.migrate import upgrade
+from urlsum.cli.local import Metered
+from urlsum.cli.progress import NoMeter
+from urlsum.hashing import job
+from urlsum.origin.guard import Guard
+from urlsum.origin.http import Origin
+from urlsum.settings import Settings
+from urlsum.tables.sql import SqlTaskTable
+from urlsum.task import Task
+
+if TYPE_CHECKING:
+    from urlsum.task import Checkpoint
+
+CHECKPOINT_SECONDS = 5.0
+# Longer than any run.
+NEVER_SECONDS = 1e6
+
+
+class Counting(SqlTaskTable):
+    """Counts checkpoints."""
+
+    count = 0
+    last: Checkpoint | None = None
+
+    def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
+        """Write, and see whether there is a new checkpoint."""
+        super().save(task, over=over, lease_before=lease_before)
+        if task.checkpoint is not None and task.checkpoint != self.last:
+            self.last = task.checkpoint
+            self.count += 1
+
+
+class Clock(NoMeter):
+    """Monotonic seconds until ``half`` bytes were read: then every deadline has passed."""
+
+    def __init__(self, half: float) -> None:
+        self.half = half
+        self._at = 0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return math.inf if self._at >= self.half else time.monotonic()
+
+    def move(self, at: int, total: int | None) -> None:  # noqa: ARG002 - the meter's
+        """Take note of what was read."""
+        self._at = at
+
+
+def main(folder: str, url: str, expected: str, size: str = "") -> None:
+    """Run the slices and print what they took."""
+    uri = f"sqlite:///{Path(folder) / 'slices.db'}"
+    upgrade(uri)
+    table = Counting(uri)
+    interval = CHECKPOINT_SECONDS if size else NEVER_SECONDS
+    settings = Settings(checkpoint_seconds=interval, lease_seconds=interval + 100)
+    if not size:
+        job.CHECKPOINT_BYTES = 2**62
+    clock = Clock(int(size) / 2 if size else math.inf)
+    origin = Metered(Origin(settings, Guard(settings), clock=clock), clock)
+    bench = job.Bench(table, origin, settings, time.time, clock)
+    now = time.time()
+    task = Task(id=str(uuid.uuid4()), url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 9999)
+    table.add(task)
+    wall, cpu = time.perf_counter(), time.process_time()
+    task = job.run_slice(task.id, bench, deadline=time.monotonic() + NEVER_SECONDS)
+    if size:
+        if task.complete or not task.offset:
+            raise SystemExit("the first slice did not end half-way")
+        clock.half = math.inf
+        task = job.run_slice(task.id, bench, deadline=time.monotonic() + NEVER_SECONDS)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    if task.md5 != expected:
+        raise SystemExit(f"wrong or no digest: {task}")
+    print(wall, cpu, table.count)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,210 @@
+"""One large file, over lines of every kind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bench.files import MIB, random_file
+from bench.measure import Command, interleaved, say
+from bench.origin_nginx import Nginx
+from bench.wan import ORIGIN, Wan
+from bench.world import PYTHON, ROOT, Case, Row, World, absolute, against, curl, rclone, urlsum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PACE_BYTES_PER_SECOND = 20_000_000
+PACED_CONNECTIONS = 8
+# At 34 MB/s, which is what one connection reaches here, 2 GiB would take a minute a run; a quarter shows the same.
+WAN_BYTES = 512 * MIB
+# With loss one connection has 2 to 4 MB/s.
+LOSSY_BYTES = 128 * MIB
+LOSS_PPM = 200
+
+
+def unthrottled(world: World, *, secure: bool, wall: float, cpu: float) -> list[Row]:
+    """Nginx on loopback: nothing but the two processes is in the way."""
+    big = world.big
+    with Nginx(world.folder / "nginx", world.files) as nginx:
+        url, ca_file = nginx.url(big.name, secure=secure), nginx.ca_file if secure else None
+        results = interleaved(
+            [
+                curl(url, big.md5, ca_file=ca_file),
+                urlsum(url, big.md5, ca_file=ca_file),
+                rclone(nginx.url("", secure=secure), big.name, big.md5, ca_file=ca_file),
+            ],
+            world.rounds,
+        )
+    return [
+        *absolute(results),
+        against(results, "curl | md5sum", "wall", wall),
+        against(results, "curl | md5sum", "cpu", cpu),
+        against(results, "rclone hashsum --download", "wall", 1.0),
+    ]
+
+
+def http(world: World) -> list[Row]:
+    """Plain."""
+    return unthrottled(world, secure=False, wall=0.77, cpu=0.66)
+
+
+def https(world: World) -> list[Row]:
+    """TLS 1.3."""
+    return unthrottled(world, secure=True, wall=0.66, cpu=0.80)
+
+
+def one_cpu(world: World) -> list[Row]:
+    """Both clients have but one CPU; nginx has the other one."""
+    big = world.big
+    with Nginx(world.folder / "nginx", world.files, prefix=["taskset", "-c", "0"], workers="1") as nginx:
+        url = nginx.url(big.name, secure=True)
+        clients = [curl(url, big.md5, ca_file=nginx.ca_file), urlsum(url, big.md5, ca_file=nginx.ca_file)]
+        results = interleaved([replace(each, prefix=["taskset", "-c", "1"]) for each in clients], world.rounds)
+    return [*absolute(results), against(results, "curl | md5sum", "wall", 0.85)]
+
+
+@contextmanager
+def paced_origin(world: World, rate: int = PACE_BYTES_PER_SECOND) -> Iterator[str]:
+    """The base URL of ``bench.paced`` on a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen([PYTHON, "-m", "bench.paced", str(world.files), str(port), str(rate)], cwd=ROOT)
+    try:
+        _await("127.0.0.1", port)
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def paced(world: World) -> list[Row]:
+    """Every connection has 20 MB/s."""
+    big = world.big
+    with paced_origin(world) as base:
+        url = base + big.name
+        target = world.folder / "aria2"
+        fetch = f"aria2c -q -x{PACED_CONNECTIONS} -s{PACED_CONNECTIONS} --file-allocation=none -d {target} -o got {url}"
+        aria2 = Command("aria2c -x8, then md5sum", f"{fetch} && md5sum {target}/got; rm -rf {target}", big.md5)
+        results = interleaved(
+            [curl(url, big.md5), urlsum(url, big.md5, "--connections", str(PACED_CONNECTIONS)), aria2],
+            world.rounds,
+            warm=False,  # 2 min each, in which the origin decides everything
+        )
+    return [
+        *absolute(results),
+        against(results, "curl | md5sum", "wall", 0.145),
+        against(results, "aria2c -x8, then md5sum", "wall", 1.0),
+    ]
+
+
+def far(world: World, *, size: int, loss_ppm: int, bound: float) -> list[Row]:
+    """80 ms and 1 Gbit/s away."""
+    sample = random_file(world.files, size)
+    with (
+        Wan(world.folder, loss_ppm=loss_ppm) as path,
+        Nginx(world.folder / "nginx", world.files, host=ORIGIN, prefix=path.at_origin) as nginx,
+    ):
+        url = nginx.url(sample.name)
+        trip = _round_trip(url, path.at_client)
+        clients = [curl(url, sample.md5), urlsum(url, sample.md5)]
+        results = interleaved([replace(each, prefix=path.at_client) for each in clients], world.rounds, warm=False)
+    say(path.told)
+    return [
+        Row("round trip, as curl connects", f"{trip * 1000:.1f} ms"),
+        *absolute(results),
+        against(results, "curl | md5sum", "wall", bound),
+    ]
+
+
+def wan(world: World) -> list[Row]:
+    """No loss but that of a full queue."""
+    return far(world, size=WAN_BYTES, loss_ppm=0, bound=0.55)
+
+
+def lossy(world: World) -> list[Row]:
+    """One packet in 5,000 lost."""
+    return far(world, size=LOSSY_BYTES, loss_ppm=LOSS_PPM, bound=0.25)
+
+
+def _round_trip(url: str, prefix: Sequence[str]) -> float:
+    command = [*prefix, "curl", "-s", "-r", "0-0", "-o", os.devnull, "-w", "%{time_connect}", url]
+    return min(float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(3))
+
+
+def _await(host: str, port: int) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection((host, port)).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise SystemExit(f"nothing listens on {host}:{port}")
+
+
+CASES = [
+    Case(
+        "http",
+        "Unthrottled HTTP",
+        "2 GiB from nginx on loopback.",
+        "MD5 itself: one dependency chain, 690 to 730 MB/s on one core of this machine. The other one does the rest.",
+        ["nginx", "curl", "md5sum", "rclone"],
+        5,
+        http,
+    ),
+    Case(
+        "https",
+        "Unthrottled HTTPS",
+        "The same over TLS 1.3.",
+        "All CPU together: about one CPU second per GB to encrypt, as much to decrypt, and 1.4 to hash, on two cores.",
+        ["nginx", "curl", "md5sum", "rclone"],
+        5,
+        https,
+    ),
+    Case(
+        "paced",
+        "20 MB/s per connection",
+        "2 GiB from an origin that paces each connection with SO_MAX_PACING_RATE.",
+        "The origin: eight connections have 160 MB/s together, so 0.125 is the least there can be.",
+        ["curl", "md5sum", "aria2c"],
+        3,
+        paced,
+    ),
+    Case(
+        "wan",
+        "80 ms round trip, 1 Gbit/s",
+        "512 MiB (scaled down from 2 GiB) from nginx through bench/wan.c: 40 ms each way, a drop-tail queue of 10 MB, "
+        "CUBIC, the machine's TCP buffers, an MTU of 1500.",
+        "At first slow start, then the line: 119 MB/s are 4.5 s. A single connection is held by the sender's buffer "
+        "(tcp_wmem, 4 MB) to about 34 MB/s.",
+        ["nginx", "curl", "md5sum", "ip", "cc"],
+        3,
+        wan,
+        root=True,
+    ),
+    Case(
+        "lossy",
+        "80 ms round trip, 1 Gbit/s, 200 ppm loss",
+        "128 MiB through the same path, one packet in 5,000 lost at random.",
+        "CUBIC's answer to loss: each connection has 2 to 4 MB/s, so the number of connections decides.",
+        ["nginx", "curl", "md5sum", "ip", "cc"],
+        3,
+        lossy,
+        root=True,
+    ),
+    Case(
+        "cpu",
+        "One vCPU, HTTPS",
+        "2 GiB over TLS 1.3; the client is pinned to one CPU, nginx to the other one.",
+        "That one CPU: MD5 and decryption add up, and there is nothing to overlap.",
+        ["nginx", "curl", "md5sum", "taskset"],
+        5,
+        one_cpu,
+    ),
+]

@@ -1,0 +1,130 @@
+"""What the cases share: a folder, the large file, how often, and what is compared with what."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.files import MIB, Sample, random_file
+from bench.measure import Command, Run, Spread, ratios, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+ROOT = Path(__file__).parents[1]
+PYTHON = sys.executable
+URLSUM = str(Path(sys.executable).with_name("urlsum"))
+BIG_BYTES = 2048 * MIB
+# What the benchmarks themselves have to open; every other setting is the default.
+NETWORKS = "127.0.0.0/8,10.77.0.0/24"
+# Where Debian has the peers.
+PACKAGES = {
+    "nginx": "nginx-light",
+    "curl": "curl",
+    "md5sum": "coreutils",
+    "rclone": "rclone",
+    "aria2c": "aria2",
+    "taskset": "util-linux",
+    "ip": "iproute2",
+    "cc": "gcc libc6-dev",
+    "xargs": "findutils",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a case's table; ``met`` is None where nothing must be reached."""
+
+    what: str
+    figure: str
+    bound: str = ""
+    met: bool | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to measure; ``limit`` says what keeps the figures from being better still."""
+
+    key: str
+    title: str
+    setting: str
+    limit: str
+    programs: Sequence[str]
+    rounds: int
+    measure: Callable[[World], list[Row]]
+    root: bool = False
+
+
+@dataclass
+class World:
+    """Where one call of the benchmarks works; ``rounds`` is that of the case at hand."""
+
+    folder: Path
+    rounds: int = 0
+    _free: list[int] = field(default_factory=list)
+
+    @property
+    def files(self) -> Path:
+        """What the origins serve."""
+        path = self.folder / "files"
+        path.mkdir(exist_ok=True)
+        return path
+
+    @cached_property
+    def big(self) -> Sample:
+        """The 2 GiB file."""
+        say("making a file of 2 GiB …")
+        return random_file(self.files, BIG_BYTES)
+
+
+def urlsum(url: str, expected: str, *arguments: str, ca_file: Path | None = None, **more: str) -> Command:
+    """Our command; ``more`` are settings."""
+    environment = {"ALLOWED_NETWORKS": NETWORKS, **more}
+    if ca_file is not None:
+        environment["SSL_CERT_FILE"] = str(ca_file)
+    return Command("urlsum", " ".join([URLSUM, *arguments, url]), expected, environment)
+
+
+def curl(url: str, expected: str, *, ca_file: Path | None = None) -> Command:
+    """What people do today."""
+    trusted = f"--cacert {ca_file} " if ca_file is not None else ""
+    return Command("curl | md5sum", f"curl -s {trusted}{url} | md5sum", expected)
+
+
+def rclone(base: str, name: str, expected: str, *, ca_file: Path | None = None) -> Command:
+    """The peer that fetches and hashes in one process."""
+    trusted = f"--ca-cert {ca_file} " if ca_file is not None else ""
+    line = f"rclone hashsum MD5 --download {trusted}--http-url {base} :http:{name}"
+    # No configuration of the user's.
+    return Command("rclone hashsum --download", line, expected, {"RCLONE_CONFIG": "/dev/null"})
+
+
+def absolute(results: Mapping[str, Sequence[Run]]) -> list[Row]:
+    """Seconds of everybody."""
+    return [
+        Row(
+            name,
+            f"{Spread([run.wall for run in runs]).text(2)} s wall, {Spread([run.cpu for run in runs]).text(2)} s CPU",
+        )
+        for name, runs in results.items()
+    ]
+
+
+def against(
+    results: Mapping[str, Sequence[Run]], peer: str, figure: str, bound: float | None, ours: str = "urlsum"
+) -> Row:
+    """Our wall or CPU time as a share of the peer's, and whether its median is within ``bound``."""
+    spread = ratios(results[ours], results[peer], figure)
+    name = {"wall": "wall", "cpu": "CPU"}[figure]
+    shown = "" if bound is None else f"≤ {bound:g}"
+    return Row(f"{name}, {ours} / {peer}", spread.text(3), shown, None if bound is None else spread.median <= bound)
+
+
+def missing(programs: Sequence[str]) -> list[str]:
+    """Those that are not on PATH."""
+    # Debian keeps nginx and ip where only root's PATH leads.
+    return [name for name in programs if shutil.which(name) is None]
