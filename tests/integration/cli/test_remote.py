@@ -73,7 +73,10 @@ def service(database: Path) -> Iterator[str]:
 
 def answered(status: str, body: object, *fields: str) -> Steps:
     raw = json.dumps(body).encode()
-    return [head(status, "Content-Type: application/json", f"Content-Length: {len(raw)}", *fields), raw]
+    return [
+        head(status, "Content-Type: application/json", f"Content-Length: {len(raw)}", "Connection: close", *fields),
+        raw,
+    ]
 
 
 ACCEPTED = answered("202 Accepted", {"id": TASK})
