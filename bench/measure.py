@@ -55,7 +55,9 @@ def run(command: Command, *, memory: bool = False) -> Run:
     limit = threading.Timer(LIMIT_SECONDS, os.killpg, (process.pid, signal.SIGKILL))
     limit.start()
     try:
-        out = process.stdout.read() if process.stdout else b""
+        assert process.stdout is not None
+        with process.stdout as pipe:
+            out = pipe.read()
         # The usage of a process counts the children that it waited for, which a shell does for a pipeline.
         _, status, usage = os.wait4(process.pid, 0)
     finally:
