@@ -19,12 +19,12 @@ from bench.world import PYTHON, ROOT, Case, Row, World, absolute, against, curl,
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from bench.files import Sample
+
 PACE_BYTES_PER_SECOND = 20_000_000
 PACED_CONNECTIONS = 8
-# At 34 MB/s, which is what one connection reaches here, 2 GiB would take a minute a run; a quarter shows the same.
-WAN_BYTES = 512 * MIB
-# With loss one connection has 2 to 4 MB/s.
-LOSSY_BYTES = 128 * MIB
+# With loss one connection has 2 to 4 MB/s: 2 GiB would take a quarter of an hour a run.
+LOSSY_BYTES = 256 * MIB
 LOSS_PPM = 200
 
 
@@ -103,9 +103,8 @@ def paced(world: World) -> list[Row]:
     ]
 
 
-def far(world: World, *, size: int, loss_ppm: int, bound: float) -> list[Row]:
+def far(world: World, sample: Sample, *, loss_ppm: int, bound: float) -> list[Row]:
     """80 ms and 1 Gbit/s away."""
-    sample = random_file(world.files, size)
     with (
         Wan(world.folder, loss_ppm=loss_ppm) as path,
         Nginx(world.folder / "nginx", world.files, host=ORIGIN, prefix=path.at_origin) as nginx,
@@ -124,12 +123,12 @@ def far(world: World, *, size: int, loss_ppm: int, bound: float) -> list[Row]:
 
 def wan(world: World) -> list[Row]:
     """No loss but that of a full queue."""
-    return far(world, size=WAN_BYTES, loss_ppm=0, bound=0.55)
+    return far(world, world.big, loss_ppm=0, bound=0.55)
 
 
 def lossy(world: World) -> list[Row]:
     """One packet in 5,000 lost."""
-    return far(world, size=LOSSY_BYTES, loss_ppm=LOSS_PPM, bound=0.25)
+    return far(world, random_file(world.files, LOSSY_BYTES), loss_ppm=LOSS_PPM, bound=0.25)
 
 
 def _round_trip(url: str, prefix: Sequence[str]) -> float:
@@ -179,10 +178,10 @@ CASES = [
     Case(
         "wan",
         "80 ms round trip, 1 Gbit/s",
-        "512 MiB (scaled down from 2 GiB) from nginx through bench/wan.c: 40 ms each way, a drop-tail queue of 10 MB, "
+        "2 GiB from nginx through bench/wan.c: 40 ms each way, a drop-tail queue of 10 MB, "
         "CUBIC, the machine's TCP buffers, an MTU of 1500.",
-        "At first slow start, then the line: 119 MB/s are 4.5 s. A single connection is held by the sender's buffer "
-        "(tcp_wmem, 4 MB) to about 34 MB/s.",
+        "At first slow start, then the line: at 119 MB/s 2 GiB take 18 s. A single connection is held to some 34 MB/s "
+        "by the sender's buffer (tcp_wmem, 4 MB).",
         ["nginx", "curl", "md5sum", "ip", "cc"],
         3,
         wan,
@@ -191,7 +190,7 @@ CASES = [
     Case(
         "lossy",
         "80 ms round trip, 1 Gbit/s, 200 ppm loss",
-        "128 MiB through the same path, one packet in 5,000 lost at random.",
+        "256 MiB (scaled down from 2 GiB) through the same path, one packet in 5,000 lost at random.",
         "CUBIC's answer to loss: each connection has 2 to 4 MB/s, so the number of connections decides.",
         ["nginx", "curl", "md5sum", "ip", "cc"],
         3,
