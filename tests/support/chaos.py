@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.support.memory import MemoryMailer
@@ -172,7 +173,7 @@ class Day:
         while len(self.ids) < count:
             url = f"https://origin.example/{len(self.ids)}"
             content = self.rng.randbytes(self.rng.randrange(60_000))
-            self.sources[url] = SyntheticSource(content, self.clock, fault=self._fault)
+            self.sources[url] = SyntheticSource(content, self.clock, fault=partial(self._fault, url))
             submission = Submission(url=url, email="reader@abc.ru")
             guard = Guard(SETTINGS)
             try:
@@ -209,14 +210,13 @@ class Day:
 
     def _step(self) -> None:
         if self.queue.messages:
-            self._deliver()
+            self._deliver(self.queue.take())
         else:
             self.clock.now += 60
         if self.clock.now - self.swept_at > SWEEP_SECONDS:
             self._sweep()
 
-    def _deliver(self) -> None:
-        task_id = self.queue.take()
+    def _deliver(self, task_id: str) -> None:
         self.depth += 1
         deadline = self.clock() + self.rng.uniform(15, 240)
         try:
@@ -233,12 +233,14 @@ class Day:
             with suppress(Unavailable):
                 sweep(self.table, self.sweeper_queue, now=self.clock(), settings=SETTINGS)
 
-    def _fault(self, offset: int) -> None:
+    def _fault(self, url: str, _offset: int) -> None:
         chance = self.rng.random() / self.violence if self.violence else 1.0
         if chance < 0.1:
             raise Death
         if chance < 0.2:
-            self.clock.now += 2.5 * SETTINGS.lease_seconds  # asleep
+            self.clock.now += 2.5 * SETTINGS.lease_seconds  # asleep; and a message of the same task comes
+            if self.depth < DEPTH:
+                self._deliver(next(task_id for task_id in self.ids if self.ids[task_id] == url))
         elif chance < 0.3:
             raise self.rng.choice([Incomplete("cut"), TimedOut("silent")])
         elif chance < 0.6 and self.depth < DEPTH:
