@@ -17,8 +17,8 @@ TASKS = 8
 SHARE = 0.1
 VIOLENCE = 0.1
 # Days in the short form; memory takes milliseconds for one, the others seconds.
-FEW = {"memory": 8, "sqlite": 1, "mysql": 1, "dynamodb": 1}
-MANY = {"memory": 1000, "sqlite": 40, "mysql": 40, "dynamodb": 20}
+FEW = {"memory": 5, "sqlite": 1, "mysql": 1, "dynamodb": 1}
+MANY = {"memory": 200, "sqlite": 10, "mysql": 10, "dynamodb": 3}
 
 
 def bad_day(kind: str, directory: Path, seed: int, violence: float) -> None:
