@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from urlsum.cli.progress import Meter
     from urlsum.settings import Settings
 
-OK, ACCEPTED, FAILED_DEPENDENCY = 200, 202, 424
+OK, ACCEPTED, GONE, FAILED_DEPENDENCY = 200, 202, 410, 424
 # The code of trouble with the service itself, which says nothing about the file.
 SERVICE = "service"
 PROBLEM_PREFIX = "urn:urlsum:problem:"
@@ -106,6 +106,8 @@ class RemoteHasher:
         if answer.status_code == FAILED_DEPENDENCY:
             error = self._member(answer, self._json(answer), "error", dict)
             raise Refused(self._member(answer, error, "code", str), self._member(answer, error, "message", str))
+        if answer.status_code == GONE:
+            raise Refused(self._member(answer, self._json(answer), "status", str), "somebody cancelled the task")
         raise self._refusal(answer)
 
     def _try(self, url: str, act: Callable[[], str]) -> str | Outcome:

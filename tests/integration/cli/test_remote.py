@@ -113,6 +113,13 @@ def test_what_the_service_refuses_is_told_in_its_words(run: Run, service: str) -
     assert done.stderr.startswith("urlsum: http://169.254.169.254/latest: invalid-request: urlsum does not contact")
 
 
+def test_a_task_that_somebody_cancels_is_told(run: Run, serve: Serve) -> None:
+    origin = serve(answers(ACCEPTED, answered("410 Gone", {"id": TASK, "status": "cancelled", "complete": True})))
+    done = run("--server", origin.url("/"), "https://files.example/a")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "urlsum: https://files.example/a: cancelled: somebody cancelled the task\n"
+
+
 def test_the_request_says_what_is_expected_and_can_be_repeated(run: Run, serve: Serve) -> None:
     origin = serve(answers(BUSY, ACCEPTED, answered("202 Accepted", RUNNING, "Retry-After: 0"), BUSY, DONE))
     base, url = origin.url("/prefix"), "https://files.example/a"
