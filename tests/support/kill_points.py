@@ -10,6 +10,7 @@ own because forks want one without threads.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -204,6 +205,7 @@ def chosen(lines: list[str], which: str) -> list[int]:
 
 def main() -> None:
     """Go through the lines."""
+    logging.disable(logging.ERROR)  # a sweep tells of each task that was stranded, as it should
     directory, scene, which = Path(sys.argv[1]), SCENES[sys.argv[2]], sys.argv[3]
     settings = Settings()
     common = wiring.wire(settings)  # imports what it takes, so that the forks need not
