@@ -211,6 +211,7 @@ class Day:
     def _step(self) -> None:
         if self.queue.messages:
             self._deliver(self.queue.take())
+            self.clock.now += 1  # or else a message that comes too early, and begets three, would stop the time
         else:
             self.clock.now += 60
         if self.clock.now - self.swept_at > SWEEP_SECONDS:
@@ -223,7 +224,6 @@ class Day:
             work(task_id, self.bench, queue=self.queue, mailer=self.mailer, deadline=deadline)
         except (Unavailable, Death):
             self.queue.messages.append(task_id)  # the visibility time-out ends
-            self.clock.now += 1
         finally:
             self.depth -= 1
 
