@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -19,6 +21,7 @@ HIGHEST_PORT = 65535
 Port = Annotated[int, Field(ge=1, le=HIGHEST_PORT)]
 # What holds a password, and so is neither quoted in errors nor shown by repr().
 SECRET = frozenset({"MAIL_PASSWORD", "DATABASE_URI", "REDIS_URL"})
+_HOST_OR_SUFFIX = re.compile(r"\.?([a-z0-9_-]+\.)*[0-9_-]*[a-z][a-z0-9_-]*")
 
 
 class Settings(BaseSettings):
@@ -57,6 +60,8 @@ class Settings(BaseSettings):
     # What may be contacted. 8080 and 8443 beside the two standard ports: mirrors use them.
     allowed_networks: Annotated[tuple[Network, ...], NoDecode] = ()
     allowed_ports: Annotated[frozenset[int], NoDecode] = frozenset({80, 443, 8080, 8443})
+    # Hosts, .suffixes and networks that this service leaves alone: an operator who is asked to stop must be able to.
+    blocked_hosts: Annotated[tuple[Network | str, ...], NoDecode] = ()
     ssl_cert_file: Path | None = None
 
     # How an origin is read. 5 TiB is the largest object that S3 keeps.
@@ -88,6 +93,13 @@ class Settings(BaseSettings):
             return value
         return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
 
+    @field_validator("blocked_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(_host_or_network(part.strip()) for part in value.split(",") if part.strip())
+
     @field_validator("allowed_ports", mode="before")
     @classmethod
     def _ports(cls, value: object) -> object:
@@ -114,6 +126,19 @@ class Settings(BaseSettings):
     def on_lambda(self) -> bool:
         """Whether this process runs inside AWS Lambda (or its emulator)."""
         return self.aws_lambda_function_name is not None
+
+
+def _host_or_network(text: str) -> Network | str:
+    with suppress(ValueError):
+        return ip_network(text)
+    host = text.lower().removesuffix(".")
+    # An entry that no host can match, like *.example.org or a URL, would be a deny list that denies nothing.
+    if not _HOST_OR_SUFFIX.fullmatch(host):
+        raise ValueError(
+            f"{text!r} is neither a host (example.org), nor a .suffix (.example.org: it and all below it), nor a"
+            " network (192.0.2.0/24); write international names in their xn-- form"
+        )
+    return host
 
 
 def on_lambda() -> bool:

@@ -21,7 +21,9 @@ def test_defaults_are_valid_and_open_nothing() -> None:
 def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOWED_NETWORKS", "127.0.0.0/8, ::1/128")
     monkeypatch.setenv("ALLOWED_PORTS", "80,8000")
+    monkeypatch.setenv("BLOCKED_HOSTS", "Example.org., .example.net, 8.8.8.8, 2606:4700::/32,")
     loaded = settings.load()
+    assert loaded.blocked_hosts == ("example.org", ".example.net", ip_network("8.8.8.8"), ip_network("2606:4700::/32"))
     assert loaded.allowed_networks == (ip_network("127.0.0.0/8"), ip_network("::1/128"))
     assert loaded.allowed_ports == {80, 8000}
 
@@ -35,6 +37,12 @@ def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ALLOWED_NETWORKS", "localhost"),
         ("ALLOWED_PORTS", "80,99999"),
         ("ALLOWED_PORTS", "http"),
+        ("BLOCKED_HOSTS", "*.example.org"),
+        ("BLOCKED_HOSTS", "https://example.org"),
+        ("BLOCKED_HOSTS", "example.org:8080"),
+        ("BLOCKED_HOSTS", "münchen.de"),
+        ("BLOCKED_HOSTS", "10.0.0.1/8"),
+        ("BLOCKED_HOSTS", "10.0"),
         ("CONNECT_TIMEOUT", "0"),
         ("READ_TIMEOUT", "-1"),
         ("MAX_BYTES", "10GB"),

@@ -51,9 +51,13 @@ SPECIAL_V6: Table = {
     IPv6Network("3fff::/20"): "documentation (RFC 9637)",
 }
 NAT64 = IPv6Network("64:ff9b::/96")
-# Where the last 32 bits are, or may be, an IPv4 address: NAT64 (RFC 6052, RFC 8215), IPv4-mapped and the
-# IPv4-compatible addresses of old (RFC 4291).
-TRAILING_V4 = (NAT64, IPv6Network("64:ff9b:1::/48"), IPv6Network("::ffff:0:0/96"), IPv6Network("::/96"))
+# Where a network translates by a prefix of its own choice, of any length that RFC 6052 knows (RFC 8215).
+LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
+# Where the last 32 bits are, or may be, an IPv4 address: NAT64 (RFC 6052), IPv4-mapped and the IPv4-compatible
+# addresses of old (RFC 4291), IPv4-translated (RFC 7915 and its forerunner RFC 2765).
+TRAILING_V4 = (NAT64, IPv6Network("::ffff:0:0/96"), IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
+# RFC 6052, 2.2: the lengths of prefixes behind which an IPv4 address may stand.
+PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
 
 # Whatever ALLOWED_NETWORKS says: here clouds answer with credentials, to anybody who can ask from inside.
 NEVER: Table = {
@@ -80,7 +84,7 @@ def why_never(address: Address, *, on_lambda: bool) -> str | None:
     Every IPv4 address that hides in an IPv6 one counts, so that opening ``::/0`` opens no side door.
     """
     table = {**NEVER, **NEVER_ON_LAMBDA} if on_lambda else NEVER
-    for form in (address, *_embedded(address)):
+    for form in forms(address):
         if reason := _look_up(form, table):
             return reason
     return None
@@ -95,7 +99,7 @@ def why_special(address: Address) -> str | None:
     if isinstance(address, IPv4Address):
         return _look_up(address, SPECIAL_V4)
     if address in NAT64:
-        return _look_up(_trailing(address), SPECIAL_V4)
+        return _look_up(translated(address, 96), SPECIAL_V4)
     if address not in GLOBAL_V6:
         return "not a global unicast address (RFC 4291)"
     return _look_up(address, SPECIAL_V6)
@@ -105,15 +109,28 @@ def _look_up(address: Address, table: Table) -> str | None:
     return next((reason for network, reason in table.items() if address in network), None)
 
 
-def _trailing(address: IPv6Address) -> IPv4Address:
-    return IPv4Address(address.packed[12:])
+def translated(address: IPv6Address, prefix_length: int) -> IPv4Address:
+    """The IPv4 address behind a NAT64 prefix of this length; bits 64 to 71 are skipped (RFC 6052, 2.2).
+
+    >>> translated(IPv6Address("2001:db8:122:344::192.0.2.33"), 96)
+    IPv4Address('192.0.2.33')
+    >>> translated(IPv6Address("2001:db8:122:c000:2:2100::"), 48)
+    IPv4Address('192.0.2.33')
+    """
+    packed = address.packed if prefix_length == PREFIX_LENGTHS[-1] else address.packed[:8] + address.packed[9:]
+    return IPv4Address(packed[prefix_length // 8 :][:4])
 
 
-def _embedded(address: Address) -> Iterator[IPv4Address]:
+def forms(address: Address) -> Iterator[Address]:
+    """``address``, and every IPv4 address that it may stand for."""
+    yield address
     if isinstance(address, IPv4Address):
         return
     if any(address in network for network in TRAILING_V4):
-        yield _trailing(address)
+        yield translated(address, 96)
+    if address in LOCAL_NAT64:
+        for length in PREFIX_LENGTHS[2:]:
+            yield translated(address, length)
     if address.sixtofour:
         yield address.sixtofour
     if address.teredo:

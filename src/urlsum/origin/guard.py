@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from urlsum.errors import Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
 from urlsum.origin import resolver, target
 from urlsum.origin.addresses import why_never, why_special
+from urlsum.origin.denylist import DenyList
+from urlsum.origin.nat64 import Nat64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,9 +44,11 @@ class Guard:
     def __init__(self, settings: Settings, *, resolve: Resolver = resolver.system, dial: Dial | None = None) -> None:
         self._allowed_networks = settings.allowed_networks
         self._allowed_ports = settings.allowed_ports
+        self._denied = DenyList(settings.blocked_hosts)
         self._on_lambda = settings.on_lambda
         self._connect_timeout = settings.connect_timeout
         self._resolve = resolve
+        self._nat64 = Nat64(resolve)
         self._dial = dial or _connected
         self._own = _own(settings.public_url)
 
@@ -56,6 +60,8 @@ class Guard:
         judged = target.parse(url)
         if self._is_own(judged):
             raise Blocked(f"{judged}: this is urlsum itself")
+        if self._denied.has_host(judged.host):
+            raise Blocked(f"{judged}: {judged.host} is not contacted by this service (BLOCKED_HOSTS)")
         if judged.address is not None:
             self._judge(judged, judged.address)
         elif not self._allowed_networks:
@@ -76,6 +82,11 @@ class Guard:
         addresses = self._addresses(judged, limit - clock(), ends_with_deadline=limit == deadline)
         for address in addresses:
             self._judge(judged, address)
+            if isinstance(address, IPv6Address):
+                # A look-up that hangs must leave time to connect.
+                inner = self._nat64.ipv4_in(address, within=(limit - clock()) / 2, clock=clock)
+                if inner is not None:
+                    self._judge(judged, inner)
         tried = addresses[:MAX_ADDRESSES_TRIED]
         failures = []
         for left, address in zip(range(len(tried), 0, -1), tried, strict=True):
@@ -118,6 +129,8 @@ class Guard:
             raise Blocked(f"{judged}: {address} is {reason}; no setting opens it")
         if isinstance(address, IPv6Address) and address.scope_id is not None:
             raise Blocked(f"{judged}: {address} has a zone, so it is not a public address")
+        if self._denied.has_address(address):
+            raise Blocked(f"{judged}: {address} is not contacted by this service (BLOCKED_HOSTS)")
         if any(address in network for network in self._allowed_networks):
             return
         if reason := why_special(address):

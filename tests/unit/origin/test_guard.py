@@ -148,6 +148,9 @@ NEVER = [
     "2002:a9fe:a9fe::1",
     "2001:0:a9fe:a9fe::1",
     "2001::5601:5601",  # Teredo, whose client address is stored inverted
+    "::ffff:0:169.254.169.254",
+    "64:ff9b:1:a9fe:a9:fe00::",  # behind a local NAT64 prefix of 48 bits
+    "64:ff9b:1:ff:a9:fea9:fe00:0",  # and of 64
 ]
 EVERYTHING = "0.0.0.0/0,::/0"
 
@@ -358,6 +361,46 @@ def test_at_home_only_the_port_of_urlsum_itself_is_refused() -> None:
     assert judge.inspect("http://localhost:8000/file").port == 8000
     with pytest.raises(Blocked, match="urlsum itself"):
         judge.inspect("http://localhost:5000/check")
+
+
+@pytest.mark.parametrize(
+    ("entries", "host"),
+    [
+        ("files.example.org", "files.example.org"),
+        ("FILES.example.org.", "files.example.ORG."),
+        (".example.org", "files.example.org"),
+        (".example.org", "a.b.example.org"),
+        (".example.org", "example.org"),
+        ("other.example, .example.org", "example.org"),
+        ("xn--mnchen-3ya.de", "münchen.de"),
+        ("8.8.8.8", "8.8.8.8"),
+        ("8.8.0.0/16", "8.8.8.8"),
+        ("8.8.0.0/16", "[64:ff9b::8.8.8.8]"),
+        ("2606:4700::/32", "[2606:4700::1111]"),
+    ],
+)
+def test_a_denied_host_is_blocked_before_a_look_up(entries: str, host: str) -> None:
+    for opened in ("", EVERYTHING):
+        with pytest.raises(Blocked, match="BLOCKED_HOSTS"):
+            guard(blocked_hosts=entries, allowed_networks=opened).inspect(f"http://{host}/")
+
+
+@pytest.mark.parametrize(
+    "host", ["example.org", "a.files.example.org", "myfiles.example.org", "9.8.8.8", "files.example"]
+)
+def test_a_deny_list_denies_nothing_else(host: str) -> None:
+    assert guard(blocked_hosts="files.example.org,8.8.0.0/16").inspect(f"http://{host}/").host == host
+
+
+def test_a_suffix_ends_at_a_label() -> None:
+    assert guard(blocked_hosts=".example.org").inspect("http://notexample.org/").host == "notexample.org"
+
+
+def test_a_name_with_one_denied_address_is_blocked() -> None:
+    dial = Dialler()
+    with pytest.raises(Blocked, match=r"8\.8\.8\.8 .*BLOCKED_HOSTS"):
+        connect(guard("1.1.1.1", "8.8.8.8", dial=dial, blocked_hosts="8.8.8.0/24"))
+    assert dial.called == []
 
 
 def test_a_public_url_that_breaks_the_grammar_takes_nothing_down() -> None:
