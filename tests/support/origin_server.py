@@ -212,7 +212,7 @@ class OriginServer:
 
     def _converse(self, connection: socket.socket, number: int) -> None:
         pending = b""
-        while (taken := _request(connection, number, pending)) is not None:
+        while (taken := read_request(connection, number, pending)) is not None:
             request, pending = taken
             self.requests.append(request)
             steps = list(self.script(request))
@@ -220,7 +220,7 @@ class OriginServer:
                 if not self._take(step, connection):
                     return
             if KEEP not in steps:
-                _close_politely(connection)
+                close_politely(connection)
                 return
 
     def _take(self, step: Step, connection: socket.socket) -> bool:
@@ -249,7 +249,8 @@ class OriginServer:
         return True
 
 
-def _request(connection: socket.socket, number: int, pending: bytes) -> tuple[Request, bytes] | None:
+def read_request(connection: socket.socket, number: int, pending: bytes = b"") -> tuple[Request, bytes] | None:
+    """The next request on ``connection`` and what came after it; None when the client closed."""
     while b"\r\n\r\n" not in pending:
         received = connection.recv(65_536)
         if not received:
@@ -262,7 +263,7 @@ def _request(connection: socket.socket, number: int, pending: bytes) -> tuple[Re
     return Request(method, path, fields, raw, number), rest
 
 
-def _close_politely(connection: socket.socket) -> None:
+def close_politely(connection: socket.socket) -> None:
     """Say FIN and take what still comes: closing with unread bytes would send RST and lose what was sent."""
     with suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
