@@ -1,0 +1,218 @@
+"""What origins do wrong: each fault spoils one answer of a well-behaved file server.
+
+``ends`` is how a task ends when every answer is spoiled like this, ``passing`` when only one is and the rest are well:
+``done`` or a failure code. ``resumed`` and ``resumed_passing`` are the same for answers to range requests, where they
+differ.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.support.origin_server import (
+    HANG,
+    LAST_CHUNK,
+    RESET,
+    File,
+    Pause,
+    Request,
+    Step,
+    Steps,
+    Trickle,
+    chunk,
+    head,
+)
+
+Spoil = Callable[[Request, File], Steps]
+DONE = "done"
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    spoil: Spoil
+    ends: str
+    passing: str = DONE
+    resumed: str | None = None
+    resumed_passing: str | None = None
+
+    def expected(self, *, always: bool, resumed: bool) -> str:
+        """How a task ends that meets the fault always or once, from the start or after a checkpoint."""
+        fresh = self.ends if always else self.passing
+        later = self.resumed if always else self.resumed_passing
+        return fresh if not resumed or later is None else later
+
+
+def healthy(request: Request, file: File) -> tuple[bytes, bytes]:
+    """Head and body of the right answer."""
+    answer, *body = file(request)
+    assert isinstance(answer, bytes)
+    return answer, b"".join(bytes(piece) for piece in body if isinstance(piece, bytes | memoryview))
+
+
+def body(change: Callable[[bytes], Steps]) -> Spoil:
+    """The right head, and a body that ``change`` makes of the right one."""
+
+    def spoil(request: Request, file: File) -> Steps:
+        answer, right = healthy(request, file)
+        return [answer, *change(right)]
+
+    return spoil
+
+
+def fields(*changed: str, without: str = "", status: str | None = None) -> Spoil:
+    """The right answer with fields added and, by the beginning of their lines, left out."""
+
+    def spoil(request: Request, file: File) -> Steps:
+        answer, right = healthy(request, file)
+        first, *lines = answer.decode("latin-1").strip("\r\n").split("\r\n")
+        kept = [line for line in lines if not without or not line.lower().startswith(without)]
+        added = [line.replace("LENGTH", str(len(right))) for line in changed]
+        return [head(status or first.split(" ", 1)[1], *kept, *added), right]
+
+    return spoil
+
+
+def chunks(change: Callable[[bytes], list[Step]]) -> Spoil:
+    """The right answer with chunks instead of a length."""
+
+    def spoil(request: Request, file: File) -> Steps:
+        answer, right = fields(CHUNKED, without="content-length")(request, file)
+        assert isinstance(right, bytes)
+        return [answer, *change(right)]
+
+    return spoil
+
+
+def only(*steps: Step) -> Spoil:
+    return lambda request, file: list(steps)
+
+
+def status(line: str, *lines: str) -> Spoil:
+    return only(head(line, *lines, "Content-Length: 0"))
+
+
+def to_ranges(spoil: Spoil) -> Spoil:
+    """Spoil answers to range requests only."""
+    return lambda request, file: spoil(request, file) if "range" in request.fields else file(request)
+
+
+def part(change: str, **given: str) -> Spoil:
+    return to_ranges(fields(change, without="content-range", **given))
+
+
+def unasked(request: Request, file: File) -> Steps:
+    return file(request) if "range" in request.fields else whole_as_part(request, file)
+
+
+def whole_as_part(request: Request, file: File) -> Steps:
+    total = len(file.content)
+    fields = (f"Content-Range: bytes 0-{total - 1}/{total}", f"Content-Length: {total}")
+    return [head("206 Partial Content", *fields), file.content]
+
+
+def whole(request: Request, file: File) -> Steps:
+    return File(file.content, file.etag, file.last_modified, ranges=False)(request)
+
+
+def multipart(request: Request, file: File) -> Steps:
+    _, right = healthy(request, file)
+    text = b"--x\r\nContent-Range: bytes 0-9/10\r\n\r\n" + right + b"\r\n--x--\r\n"
+    return [
+        head("206 Partial Content", "Content-Type: multipart/byteranges; boundary=x", f"Content-Length: {len(text)}"),
+        text,
+    ]
+
+
+def half(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def rest(data: bytes) -> bytes:
+    return data[len(data) // 2 :]
+
+
+PROTOCOL, INCOMPLETE, TIMEOUT = "protocol", "incomplete", "timeout"
+FRAMING = [
+    Fault("half, FIN", body(lambda right: [half(right)]), INCOMPLETE),
+    Fault("half, RST", body(lambda right: [half(right), RESET]), INCOMPLETE),
+    Fault("all but one byte", body(lambda right: [right[:-1]]), INCOMPLETE),
+    Fault("head only", body(lambda right: []), INCOMPLETE),
+    Fault("half a head", lambda request, file: [half(healthy(request, file)[0])], INCOMPLETE),
+    Fault("half a head, RST", lambda request, file: [half(healthy(request, file)[0]), RESET], INCOMPLETE),
+    Fault("half the chunks", chunks(lambda right: [half(chunk(right))]), INCOMPLETE),
+    Fault("no last chunk", chunks(lambda right: [chunk(right)]), INCOMPLETE),
+    Fault("no end after the last chunk", chunks(lambda right: [chunk(right), b"0\r\n"]), INCOMPLETE),
+    Fault("chunks as they should be", chunks(lambda right: [chunk(half(right)), chunk(rest(right)), LAST_CHUNK]), DONE),
+    Fault("a chunk size that is none", chunks(lambda right: [b"zz\r\n", right, LAST_CHUNK]), PROTOCOL),
+    Fault("a negative chunk size", chunks(lambda right: [b"-5\r\n", right, LAST_CHUNK]), PROTOCOL),
+    Fault("a chunk longer than its size", chunks(lambda right: [b"5\r\n", right, LAST_CHUNK]), PROTOCOL),
+    Fault("longer than declared", body(lambda right: [right, b"and more"]), DONE),
+    Fault("the same length twice", fields("Content-Length: LENGTH"), PROTOCOL),
+    Fault("two lengths", fields("Content-Length: 5"), PROTOCOL),
+    Fault("a negative length", fields("Content-Length: -5", without="content-length"), PROTOCOL),
+    Fault("a length of letters", fields("Content-Length: abc", without="content-length"), PROTOCOL),
+    Fault("a length of 2**64", fields(f"Content-Length: {2**64}", without="content-length"), PROTOCOL),
+    # After a range request it does not agree with Content-Range.
+    Fault("a length of 2**63", fields(f"Content-Length: {2**63}", without="content-length"), "too_large", "too_large",
+          PROTOCOL, DONE),
+    Fault("length and chunks", fields(CHUNKED), PROTOCOL),
+    # A part has its end in Content-Range.
+    Fault("neither length nor chunks", fields(without="content-length"), "unverifiable", "unverifiable", DONE, DONE),
+    Fault("empty reply", only(), INCOMPLETE),
+    Fault("reset", only(RESET), INCOMPLETE),
+    Fault("HTTP/0.9", lambda request, file: [file.content], PROTOCOL),
+    Fault("HTTP/2", only(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00"), PROTOCOL),
+    Fault("status 000", status("000 Nothing"), PROTOCOL),
+    Fault("status 600", status("600 Whatever"), "http", "http"),
+    Fault("103 before the answer", lambda request, file: [head("103 Early Hints"), *file(request)], DONE),
+    Fault("100 without end", only(head("100 Continue") * 1000, HANG), PROTOCOL),
+    Fault("5,000 fields", fields(*(f"X-{number}: y" for number in range(5000))), PROTOCOL),
+    Fault("a field of 100 KB", fields("X: " + "y" * 100_000), PROTOCOL),
+    Fault("a head of 10 MB", only(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1_600_000), PROTOCOL),
+    Fault("204", only(head("204 No Content")), "http", "http"),
+    Fault("304", only(head("304 Not Modified")), PROTOCOL),
+]  # fmt: skip
+RANGES = [
+    Fault("ranges are ignored", whole, DONE),
+    Fault("206 that nobody asked for", unasked, PROTOCOL, resumed=DONE),
+    Fault("206 of the whole", to_ranges(whole_as_part), DONE, resumed=PROTOCOL),
+    Fault("206 without Content-Range", to_ranges(fields(without="content-range")), DONE, resumed=PROTOCOL),
+    Fault("206 that begins elsewhere", part("Content-Range: bytes 7-100/200"), DONE, resumed=PROTOCOL),
+    Fault("206 of another unit", part("Content-Range: items 0-9/10"), DONE, resumed=PROTOCOL),
+    Fault("206 with nonsense", part("Content-Range: bytes 9-3/2"), DONE, resumed=PROTOCOL),
+    Fault("multipart/byteranges", to_ranges(multipart), DONE, resumed=PROTOCOL),
+    Fault("416 for all that is asked", to_ranges(status("416 Range Not Satisfiable")), DONE),
+    Fault("416 with a smaller total", to_ranges(status("416 No Such Range", "Content-Range: bytes */10")), DONE),
+]  # fmt: skip
+TIME = [
+    Fault("never answers", only(HANG), TIMEOUT),
+    Fault("stalls in the head", lambda request, file: [half(healthy(request, file)[0]), HANG], TIMEOUT),
+    Fault("a slow head", lambda request, file: [Trickle(healthy(request, file)[0], every=0.05)], TIMEOUT),
+    Fault("stalls after the head", body(lambda right: [HANG]), TIMEOUT),
+    Fault("stalls half-way", body(lambda right: [half(right), HANG]), TIMEOUT),
+    Fault("one byte now and then", body(lambda right: [Trickle(right, every=0.2)]), TIMEOUT),
+    Fault("a pause that is in time", body(lambda right: [half(right), Pause(0.1), rest(right)]), DONE),
+    Fault("a chunk size without end", chunks(lambda right: [b"5;" + b"x" * 1000, HANG]), TIMEOUT),
+]  # fmt: skip
+# Which answers a later try may cure, as the retry policy has it; the origin's word is final in all others.
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+FINAL = (201, 202, 203, 205, 300, 305, 306, 400, 401, 403, 404, 405, 410, 451, 501, 505)
+STATUS = [
+    *(Fault(f"status {code}", status(f"{code} Sorry"), "http") for code in PASSING),
+    *(Fault(f"status {code}", status(f"{code} No"), "http", "http") for code in FINAL),
+    Fault("416", status("416 Range Not Satisfiable"), "http", "http", resumed_passing=DONE),
+    Fault("a redirect to nowhere", status("302 Found"), "redirects", "redirects"),
+    Fault("a redirect to no URL", status("302 Found", "Location: http://127.1/"), "redirects", "redirects"),
+    Fault("a redirect to a secret", status("302 Found", "Location: http://169.254.169.254/"), "blocked", "blocked"),
+    Fault("a redirect to itself", lambda request, file: status("302 Found", f"Location: {request.path}")(request, file),
+          "redirects", "redirects"),
+]  # fmt: skip
+CODINGS = [
+    # The bytes as sent are the file: a coding that was not asked for is not undone.
+    Fault("half a gzip stream", chunks(lambda right: [half(chunk(gzip.compress(right, mtime=0)))]), INCOMPLETE),
+]
+FAULTS = [*FRAMING, *RANGES, *TIME, *STATUS, *CODINGS]

@@ -1,0 +1,101 @@
+"""The whole job against a scripted origin: slice after slice until the task ends; back-off is not waited for."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.memory import MemoryTaskTable
+from urlsum.errors import NothingToDo
+from urlsum.hashing.job import Bench, run_slice
+from urlsum.origin.guard import Guard
+from urlsum.origin.http import Origin
+from urlsum.settings import Settings
+from urlsum.task import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.origin.guard import Dial
+    from urlsum.origin.resolver import Resolver
+
+ID = "0e4fac17-0000-4000-8000-000000000004"
+# Far more than any scripted origin needs: a job that takes as many does not end.
+MOST_SLICES = 60
+
+
+class Recorder(MemoryTaskTable):
+    """Remembers every state that was written, and refuses a second result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[Task] = []
+
+    def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
+        super().save(task, over=over, lease_before=lease_before)
+        self.writes.append(task)
+        assert sum(written.complete for written in self.writes) <= 1
+
+
+def patient(**changes: object) -> Settings:
+    """Settings that open loopback and wait for nothing longer than a test may."""
+    given: dict[str, object] = {
+        "allowed_networks": "127.0.0.0/8,::1/128",
+        "connect_timeout": 1.0,
+        "read_timeout": 0.4,
+        "min_rate_seconds": 0.5,
+        "max_attempts": 3,
+        "retry_base_seconds": 0.01,
+        **changes,
+    }
+    return Settings(_env_file=None, **given)  # type: ignore[arg-type]
+
+
+@dataclass
+class Worker:
+    """Works on one task. ``delays`` are the waits between slices, in seconds, none of which is waited for."""
+
+    settings: Settings = field(default_factory=patient)
+    resolve: Resolver = lambda host: ["127.0.0.1"]
+    dial: Dial | None = None
+    slice_seconds: float = 20.0
+    between: Callable[[Task], None] = lambda task: None
+    delays: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.table = Recorder()
+        self._skipped = 0.0
+
+    def now(self) -> float:
+        return time.time() + self._skipped
+
+    def run(self, url: str) -> Task:
+        """Work on ``url`` until its task is final; return it as it was last written."""
+        now = self.now()
+        self.table.add(Task(id=ID, url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 86400))
+        guard = Guard(self.settings, resolve=self.resolve, dial=self.dial)
+        origin = Origin(self.settings, guard, wall_clock=self.now)
+        bench = Bench(self.table, origin, self.settings, self.now, time.monotonic)
+        for _ in range(MOST_SLICES):
+            task = self._slice(bench)
+            if task.complete:
+                assert task == self.table.get(ID)
+                with pytest.raises(NothingToDo):
+                    run_slice(ID, bench, deadline=time.monotonic() + self.slice_seconds)
+                return task
+            assert task.due_at is not None
+            self.delays.append(max(0.0, task.due_at - self.now()))
+            # The claim needs a moment strictly after the lease and not before the time that is due.
+            self._skipped += self.delays[-1] + 0.001
+            self.between(task)
+        raise AssertionError(f"not finished after {MOST_SLICES} slices: {task}")
+
+    def _slice(self, bench: Bench) -> Task:
+        deadline = time.monotonic() + self.slice_seconds
+        task = run_slice(ID, bench, deadline=deadline)
+        assert time.monotonic() < deadline + 1.0, "the slice outlived its deadline"
+        assert task.lease_until == 0.0, "nobody works on the task, yet it is held"
+        return task
