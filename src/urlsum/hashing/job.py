@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from urlsum.errors import (
@@ -23,6 +23,7 @@ from urlsum.errors import (
 from urlsum.hashing import retry
 from urlsum.hashing.md5 import MD5
 from urlsum.task import Checkpoint, Failure, Task
+from urlsum.text import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +129,7 @@ class _Slice:
         try:
             return self._stream()
         except DeadlineReached:
-            return self._write(self.task.released(self.bench.now()))
+            return self._hand_over()
         except OriginError as error:
             if self.bench.monotonic() >= self.deadline:
                 # What fails as the time ends may fail because it ends: the clock of a worker that is being stopped
@@ -216,6 +217,14 @@ class _Slice:
             return read / elapsed
         keep = math.exp(-elapsed / RATE_MEMORY_SECONDS)
         return keep * self.task.rate + (1 - keep) * read / elapsed
+
+    def _hand_over(self) -> Task:
+        task = self.task.released(self.bench.now())
+        if task.attempts:
+            # Nothing was gained. When that has happened too often, the task must end with the reason, not as a riddle.
+            why = "a whole slice of work brought nothing new: the origin is too slow, or has no ranges to go on by"
+            task = replace(task, error=Failure(FailureCode.TIMEOUT, f"{shown_url(task.url)}: {why}"))
+        return self._write(task)
 
     def _settle(self, error: OriginError) -> Task:
         settings, now = self.bench.settings, self.bench.now()
