@@ -45,8 +45,8 @@ def patient(**changes: object) -> Settings:
     given: dict[str, object] = {
         "allowed_networks": "127.0.0.0/8,::1/128",
         "connect_timeout": 1.0,
-        "read_timeout": 0.4,
-        "min_rate_seconds": 0.5,
+        "read_timeout": 0.3,
+        "min_rate_seconds": 0.4,
         "max_attempts": 3,
         "retry_base_seconds": 0.01,
         **changes,

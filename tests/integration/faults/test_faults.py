@@ -75,8 +75,9 @@ def test_a_fault_ends_as_it_should(serve: Serve, fault: Fault, *, always: bool, 
 
 
 @pytest.mark.parametrize("fault", OVER_TLS, ids=[fault.name for fault in OVER_TLS])
-@pytest.mark.parametrize("always", [True, False], ids=["always", "once"])
-@pytest.mark.parametrize("cut", [False, True], ids=["at the start", "after a checkpoint"])
+@pytest.mark.parametrize(
+    ("always", "cut"), [(True, False), (False, True)], ids=["always, at the start", "once, after a checkpoint"]
+)
 def test_a_fault_over_tls_ends_alike(
     serve: Serve, authority: trustme.CA, ca_file: Path, fault: Fault, *, always: bool, cut: bool
 ) -> None:

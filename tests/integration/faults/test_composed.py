@@ -1,0 +1,142 @@
+"""Faults in any order, on any kind of file: whatever happens, no digest but that of one version, whole."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, event, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.support.faults import FAULTS, Fault, healthy
+from tests.support.origin_server import RESET, File, OriginServer, Request, Steps
+from tests.support.worker import Worker, patient
+from urlsum.errors import FailureCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Sizes around the block of MD5, the tail that is re-read, and what one read of a socket brings.
+SIZES = [0, 1, 63, 64, 65, 1000, 65_535, 65_536, 65_600, 200_000, 300_000]
+DATES = [None, "Sun, 06 Nov 1994 08:49:37 GMT", "Mon, 07 Nov 1994 08:49:37 GMT"]
+# A stall costs a whole time-out each, and is as good as a cut to all that follows: few of many examples have one.
+QUICK = [fault for fault in FAULTS if fault.ends != "timeout" and fault.passing == "done"]
+LAST = [fault for fault in FAULTS if fault.passing != "done"]
+STALLS = [fault for fault in FAULTS if fault.name in {"never answers", "stalls half-way", "stalls in the head"}]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The right answer up to a share of its body, then FIN or RST."""
+
+    share: float
+    reset: bool
+
+    def spoil(self, request: Request, file: File) -> Steps:
+        answer, right = healthy(request, file)
+        return [answer, right[: int(len(right) * self.share)], *([RESET] if self.reset else [])]
+
+
+@dataclass(frozen=True)
+class Change:
+    """From here on another version of the file is served, cut or whole; its ETag may keep silent about that."""
+
+    version: int
+    honest: bool
+    cut: Cut | None
+
+    def spoil(self, request: Request, file: File) -> Steps:
+        return self.cut.spoil(request, file) if self.cut else file(request)
+
+
+Move = Fault | Cut | Change
+CUTS = st.builds(Cut, st.floats(0, 1), st.booleans())
+CHANGES = st.builds(Change, st.integers(0, 3), st.booleans(), st.one_of(CUTS, CUTS, st.none()))
+# Mostly what leaves the task going on, so that one fault meets the traces of the other.
+KINDS = [*[st.sampled_from(QUICK)] * 3, *[CUTS] * 5, *[CHANGES] * 3, st.sampled_from(LAST)]
+MOVES = st.integers(0, len(KINDS) - 1).flatmap(KINDS.__getitem__)
+FILES = st.builds(
+    File,
+    content=st.just(b""),
+    etag=st.sampled_from(['"v0"', 'W/"v0"', None]),
+    last_modified=st.sampled_from(DATES[:2]),
+    ranges=st.booleans(),
+    chunked=st.booleans(),
+)
+
+
+class Origin:
+    """Answers the n-th request by the n-th move, and well after the last one."""
+
+    def __init__(self, form: File, sizes: Sequence[int], moves: Sequence[Move]) -> None:
+        self.versions = [random.Random(number).randbytes(size) for number, size in enumerate(sizes)]
+        self.file = replace(form, content=self.versions[0])
+        self.moves = list(moves)
+
+    def __call__(self, request: Request) -> Steps:
+        move = self.moves.pop(0) if self.moves else None
+        if move is None:
+            return self.file(request)
+        if isinstance(move, Change):
+            changed = replace(self.file, content=self.versions[move.version])
+            if move.honest and self.file.etag:
+                changed.etag = f'{self.file.etag[:-3]}v{move.version}"'
+            if move.honest and self.file.last_modified:
+                changed.last_modified = DATES[1 + move.version % 2]
+            self.file = changed
+        return move.spoil(request, self.file)
+
+
+def no_wrong_digest(form: File, sizes: Sequence[int], moves: Sequence[Move], *, often: bool) -> None:
+    origin = Origin(form, sizes, moves)
+    # A checkpoint at every read, or only where a try ends.
+    worker = Worker(patient(read_timeout=0.15, checkpoint_seconds=0.0001 if often else 10.0))
+    with OriginServer(origin) as server:
+        task = worker.run(server.url())
+    right = {(hashlib.md5(version).hexdigest(), len(version)) for version in origin.versions}
+    if task.error is None:
+        assert (task.md5, task.size) in right
+    else:
+        assert task.md5 is None
+        assert task.error.code != FailureCode.INTERNAL
+    event(task.error.code if task.error else "done")
+    event(f"{min(task.slices, 5)} slices" + (" or more" if task.slices > 4 else ""))
+    event(f"{task.restarts} restarts")
+
+
+MOST = st.lists(MOVES, min_size=2, max_size=10)
+FOUR_SIZES = st.lists(st.sampled_from(SIZES), min_size=4, max_size=4)
+
+
+def examples(count: int) -> settings:
+    return settings(max_examples=count, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@seed(4)
+@examples(400)
+@given(form=FILES, sizes=FOUR_SIZES, moves=MOST, often=st.booleans())
+def test_faults_in_any_order_give_no_wrong_digest(
+    form: File, sizes: list[int], moves: list[Move], *, often: bool
+) -> None:
+    no_wrong_digest(form, sizes, moves, often=often)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@seed(5)
+@examples(5000)
+@given(form=FILES, sizes=FOUR_SIZES, moves=MOST, often=st.booleans())
+def test_thousands_of_faults_give_no_wrong_digest(
+    form: File, sizes: list[int], moves: list[Move], *, often: bool
+) -> None:
+    no_wrong_digest(form, sizes, moves, often=often)
+
+
+@seed(6)
+@examples(25)
+@given(form=FILES, size=st.sampled_from(SIZES), moves=MOST, stall=st.sampled_from(STALLS))
+def test_stalls_among_faults_give_no_wrong_digest(form: File, size: int, moves: list[Move], stall: Fault) -> None:
+    no_wrong_digest(form, [size] * 4, [moves[0], stall, *moves[1:]], often=True)
