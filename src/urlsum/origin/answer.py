@@ -81,6 +81,10 @@ class Answer:
         """The error of a file that ends before a place where it once went on."""
         return Changed(f"{self._where}: the file is shorter than it was; it ends at {self.position} bytes")
 
+    def torn(self, at: int) -> Changed:
+        """The error of a file whose parts do not fit together, whatever their ETags say."""
+        return Changed(f"{self._where}: parts of different versions meet at {human_bytes(at)}")
+
     def _came(self, count: int) -> None:
         position = self.position + count
         if position > self._max_bytes:

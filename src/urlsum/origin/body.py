@@ -112,7 +112,12 @@ class Body:
         return self._position - self._answer_began >= INLINE_BYTES and (left is None or left > INLINE_BYTES)
 
     def _fetched(self, most: int) -> memoryview:
-        view = self._rest or self._prefetch.read()  # type: ignore[union-attr] # there is one, as was just seen
+        view = self._rest
+        if not view:
+            view = self._prefetch.read()  # type: ignore[union-attr] # there is one, as was just seen
+            lead = self._prefetch.lead  # type: ignore[union-attr] # the same
+            if lead is not None and not self._trail.ends_with(lead):
+                raise self._answer.torn(lead.end)
         self._rest = view[most:]
         return view[:most]
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from urlsum.origin.version import Tail
 
 # The most that is received or hashed at once. Beside the 1.4 ms that MD5 takes for it the calls around it vanish;
 # smaller ones made more hand-overs between threads and up to a third more CPU, larger ones only more memory.
@@ -21,12 +25,13 @@ class Block:
     """A piece of a file: ``filled`` bytes of ``view`` have come, ``taken`` of them are with the reader.
 
     One thread fills it while another reads what it holds, without a lock between them: both numbers only grow, and
-    bytes that were counted never change.
+    bytes that were counted never change. ``lead`` is what the answer that fills it says of the bytes before it.
     """
 
     view: memoryview
     filled: int = 0
     taken: int = 0
+    lead: Tail | None = None
 
 
 class Budget:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from urlsum.errors import DeadlineReached
+
 if TYPE_CHECKING:
     from urlsum.origin.answer import Answer
     from urlsum.origin.buffers import Block
     from urlsum.origin.connection import Connection
     from urlsum.origin.prefetch import Prefetch
+    from urlsum.origin.version import Tail
     from urlsum.origin.window import Part
 
 
@@ -53,8 +56,8 @@ class Fetcher(threading.Thread):
         opening = answer is None
         try:
             if answer is None:
-                answer = self._open(part)
-                self._window.prove(part)
+                answer, lead = self._open(part)
+                self._window.prove(part, lead)
                 opening = False
             while block := self._window.block(part):
                 if not self._fill(part, block, answer):
@@ -64,7 +67,7 @@ class Fetcher(threading.Thread):
             self._let_go()
             self._owner.failed(part, exc, opening=opening)
 
-    def _open(self, part: Part) -> Answer:
+    def _open(self, part: Part) -> tuple[Answer, Tail]:
         ranges = self._owner.ranges
         if ranges is None or part.end is None:
             raise ValueError("only a part of known length can be asked for")
@@ -75,9 +78,12 @@ class Fetcher(threading.Thread):
                 connection.close()
             connection = ranges.connect()
         self._connection = connection
-        answer = ranges.open(connection, part.at, part.end)
+        if self._window.closed:
+            # Whoever closed it may have looked for a connection to abort before this one was there.
+            raise DeadlineReached
+        answer, lead = ranges.open(connection, part.at, part.end)
         self._connection = answer.connection
-        return answer
+        return answer, lead
 
     def _fill(self, part: Part, block: Block, answer: Answer) -> bool:
         """Fill ``block``; False when the file has ended first."""

@@ -157,10 +157,18 @@ class Origin:
         # A borrowed end is proven by what comes after it, which only a plain reader looks at.
         body = Body(answer, version, self._asking.idle, ahead=None if extent.borrowed else ahead)
         if resume is not None:
-            if not body.proves(resume.tail):
-                raise Changed(f"{head.target}: the last bytes that were hashed are others now{_after(resume)}")
-            body.skip_to(resume.offset)
+            try:
+                self._go_on(body, head, resume)
+            except BaseException:
+                # An origin without ranges is read from its start, and that may take several connections.
+                body.close()
+                raise
         return body
+
+    def _go_on(self, body: Body, head: Head, resume: _Resume) -> None:
+        if not body.proves(resume.tail):
+            raise Changed(f"{head.target}: the last bytes that were hashed are others now{_after(resume)}")
+        body.skip_to(resume.offset)
 
     def _ahead(self, url: str, answer: Answer, version: Version, head: Head, deadline: float) -> Prefetch:
         settings, clock = self._settings, self._asking.clock

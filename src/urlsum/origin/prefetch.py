@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from urlsum.errors import DeadlineReached, Incomplete, OriginError, TimedOut
+from urlsum.errors import BadRedirect, Blocked, DeadlineReached, HttpFailed, Incomplete, OriginError, TimedOut
 from urlsum.origin.fetcher import Fetcher
 from urlsum.origin.ranges import NoRanges
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from urlsum.origin.asking import Asking
     from urlsum.origin.ramp import Ramp
     from urlsum.origin.ranges import Ranges
+    from urlsum.origin.version import Tail
     from urlsum.origin.window import Part, Window
 
 # How long the reader waits for a whole block before it takes what there is; also how soon it sees that time is up.
@@ -69,6 +70,11 @@ class Prefetch:
         return self.window.size
 
     @property
+    def lead(self) -> Tail | None:
+        """What must lie before the bytes that were read last, where another answer begins."""
+        return self.window.lead
+
+    @property
     def connections(self) -> int:
         """How many are at work now."""
         return sum(fetcher.is_alive() for fetcher in self._fetchers)
@@ -113,6 +119,9 @@ class Prefetch:
 
     def failed(self, part: Part, error: Exception, *, opening: bool) -> None:
         """Settle what becomes of ``part`` after ``error``: another try, or the end of the file's story."""
+        if opening and isinstance(error, HttpFailed | BadRedirect | Blocked):
+            # What one of several is told is not the last word on the file: the next try asks for the rest alone.
+            error = Incomplete(f"{error}, when more of the file was asked for", retry_after=error.retry_after)
         if isinstance(error, NoRanges):
             self.ranges = None
             # Whoever waited for the rest is told why the connection that was to bring it is gone.

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, HttpFailed, OriginError
 from urlsum.origin.answer import Answer
+from urlsum.origin.asking import REDIRECTS
 from urlsum.origin.extent import part
 from urlsum.origin.fields import retry_after
 from urlsum.origin.pace import Pace
-from urlsum.origin.version import Version
+from urlsum.origin.version import Tail, Version, digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 OK = 200
 PARTIAL = 206
+# What is read again before each part: one record of TLS, two thousandths of a part. Two versions that differ in more
+# than a few places differ here too.
+LEAD_BYTES = 16_384
 # What a signed URL says once its time is over, in the ways of S3, Google Cloud Storage and their imitators.
 EXPIRED = frozenset({401, 403, 404, 410})
 
@@ -56,34 +60,37 @@ class Ranges:
         """A new connection to where the file was found. Raises OriginError, DeadlineReached."""
         return self.asking.connect(self._target, self._deadline)
 
-    def open(self, connection: Connection, first: int, end: int) -> Answer:
+    def open(self, connection: Connection, first: int, end: int) -> tuple[Answer, Tail]:
         """The bytes from ``first`` up to ``end`` of the very version, asked for on ``connection``.
 
-        Where the file was found may have been a signed URL of short life: the submitted one is then followed again,
-        on another connection. Closes what it does not return. Raises NoRanges, Changed, HttpFailed, other
-        OriginErrors, DeadlineReached.
+        The answer begins a little before ``first``, and what it has there must be what the parts before end with:
+        that an ETag is the same is only what the origin says. Where the file was found may have been a signed URL of
+        short life: the submitted one is then followed again, on another connection. Closes what it does not return.
+        Raises NoRanges, Changed, HttpFailed, other OriginErrors, DeadlineReached.
         """
-        fields: tuple[tuple[str, str], ...] = (("Range", f"bytes={first}-{end - 1}"),)
+        begin = max(0, first - LEAD_BYTES)
+        fields: tuple[tuple[str, str], ...] = (("Range", f"bytes={begin}-{end - 1}"),)
         if tag := self._version.if_range:
             fields += (("If-Range", tag),)
         target = self._target
         head = self.asking.ask_on(connection, target, fields, self._deadline)
-        if head.status in EXPIRED:
+        if head.status in EXPIRED or head.status in REDIRECTS:
             connection.close()
             connection, head = self.asking.follow(self._url, fields, self._deadline)
             self._target = head.target
         try:
-            self._check(head, first, end)
+            self._check(head, begin, end)
             if head.length is None:
-                connection.expect(end - first)
+                connection.expect(end - begin)
             settings = self._settings
-            return Answer(
+            answer = Answer(
                 connection,
-                part(head, first, self._version.size),
+                part(head, begin, self._version.size),
                 size=self._version.size,
                 max_bytes=settings.max_bytes,
                 pace=Pace(settings.min_bytes_per_second, settings.min_rate_seconds),
             )
+            return answer, _lead(answer, first)
         except BaseException:
             connection.close()
             raise
@@ -101,3 +108,11 @@ class Ranges:
             raise NoRanges(f"{head.target}: the origin answers a range request with the whole file")
         if extent.end != end or not self._version.proven_by(now):
             raise NoRanges(f"{head.target}: the answer to a range request does not prove what it is")
+
+
+def _lead(answer: Answer, first: int) -> Tail:
+    view = memoryview(bytearray(first - answer.position))
+    filled = 0
+    while filled < len(view):
+        filled += answer.read_into(view[filled:])
+    return Tail(first, len(view), digest(view))

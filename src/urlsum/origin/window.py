@@ -19,6 +19,7 @@ from urlsum.origin.buffers import BLOCK_BYTES, BLOCKS_PER_CONNECTION, Block
 
 if TYPE_CHECKING:
     from urlsum.origin.buffers import Buffers
+    from urlsum.origin.version import Tail
 
 # How far a connection reads before it asks again. At the rates where several connections are worth it this takes half
 # a second, beside which the wait for an answer is small; and TLS with 1 MiB parts was measurably slower.
@@ -32,14 +33,15 @@ class Part:
     """The bytes of the file from ``first`` to ``end`` (None: to wherever it ends); ``at`` is the next to come.
 
     ``source`` names who fetches it, None when nobody does, and ``reach`` how far that answer goes, which may be beyond
-    ``end`` once a part was cut off; ``proven`` says that the answer was checked. ``granted`` is up to where blocks were
-    lent.
+    ``end`` once a part was cut off; ``proven`` says that the answer was checked, and ``lead`` what it has before the
+    part. ``granted`` is up to where blocks were lent.
     """
 
     first: int
     end: int | None
     at: int
     proven: bool = False
+    lead: Tail | None = None
     source: object | None = None
     reach: int | None = None
     granted: int = 0
@@ -64,6 +66,8 @@ class Window:
         self.changed = threading.Condition()
         self.size = size
         self.closed = False
+        self.lead: Tail | None = None
+        """What must lie before the bytes that were read last; None where they go on with the answer before them."""
         self._buffers = buffers
         # Everything up to the end of the file is one part, until somebody comes to share it.
         self._parts = deque([Part(first, size, first, granted=first)])
@@ -79,24 +83,27 @@ class Window:
             return part
 
     def claim(self, source: object, *, alone: bool) -> Part | None:
-        """A part to fetch, None when there is none now: one that was given up, else the next, else a share of the last.
+        """A part to fetch: one that was given up, else a share of the last; None without one, or when closed.
 
         ``alone`` asks for all that is left, as one connection wants one open-ended range.
         """
         with self.changed:
-            part = self._given_up() or self._share()
+            part = None if self.closed else self._given_up() or self._share()
             if part is None:
                 return None
             if not alone and part.end is not None and part.end - part.at > 2 * PART_BYTES and part is self._parts[-1]:
                 self._cut(part, part.at + PART_BYTES)
-            part.source, part.granted, part.reach, part.proven = source, part.at, part.end, False
+            part.source, part.granted, part.reach, part.proven, part.lead = source, part.at, part.end, False, None
             part.tries += 1
             return part
 
-    def prove(self, part: Part) -> None:
-        """Say that an answer for ``part`` is open and checked: who comes from before may stop at its beginning."""
+    def prove(self, part: Part, lead: Tail | None = None) -> None:
+        """Say that an answer for ``part`` is open and checked: who comes from before may stop at its beginning.
+
+        ``lead`` is what the answer has before the part, for the reader to compare.
+        """
         with self.changed:
-            part.proven = True
+            part.proven, part.lead = True, lead
             self.changed.notify_all()
 
     def block(self, part: Part) -> Block | None:
@@ -161,6 +168,7 @@ class Window:
         """
         with self.changed:
             self._give_back()
+            self.lead = None
             view = self._next(partly=partly)
             if view is None and not self.closed:
                 self.changed.wait(within)
@@ -202,6 +210,8 @@ class Window:
         if not closed and (not partly or filled == block.taken):
             return None
         view = block.view[block.taken : filled]
+        if view and block.taken == 0:
+            self.lead = block.lead
         block.taken = filled
         if closed:
             self._give_back()
@@ -216,7 +226,8 @@ class Window:
             return None
         room = len(view) if part.end is None else min(len(view), part.end - part.granted)
         part.granted += room
-        part.blocks.append(Block(view[:room]))
+        part.blocks.append(Block(view[:room], lead=part.lead))
+        part.lead = None
         return part.blocks[-1]
 
     def _given_up(self) -> Part | None:
@@ -241,20 +252,23 @@ class Window:
         self._parts.append(part.following)
 
     def _taken_back(self, part: Part) -> bool:
-        """Undo the sharing when nothing came of it and whoever reads up to there can still go on."""
-        at = self._parts.index(part)
-        behind = list(self._parts)[at + 1 :]
-        before = self._parts[at - 1] if at else None
-        if before is None or before.source is None or part.proven or part.at != part.first:
+        """Undo the sharing when nothing came of it and whoever reads up to there can still go on.
+
+        All the parts that nobody fetches go together: whoever waits before the first of them would wait for ever.
+        """
+        vain: list[Part] = []
+        for later in reversed(self._parts):
+            if later.source is not None or later.at != later.first:
+                break
+            vain.append(later)
+        if part not in vain or len(vain) == len(self._parts):
             return False
-        if any(later.source is not None or later.tries for later in behind):
+        before = self._parts[-len(vain) - 1]
+        if before.source is None or before.reach != vain[0].end:
             return False
-        end = behind[-1].end if behind else part.end
-        if before.reach != end:
-            return False
-        for _ in range(len(behind) + 1):
+        for _ in vain:
             self._parts.pop()
-        before.end, before.following = end, None
+        before.end, before.following = vain[0].end, None
         return True
 
     def _relieved(self, part: Part) -> bool:
