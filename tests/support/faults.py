@@ -38,6 +38,7 @@ class Fault:
     passing: str = DONE
     resumed: str | None = None
     resumed_passing: str | None = None
+    parallel: str | None = None
 
     def expected(self, *, always: bool, resumed: bool) -> str:
         """How a task ends that meets the fault always or once, from the start or after a checkpoint."""
@@ -222,5 +223,5 @@ STATUS = [
     Fault("a redirect to itself", lambda request, file: status("302 Found", f"Location: {request.path}")(request, file),
           "redirects", "redirects"),
 ]  # fmt: skip
-CODINGS = [Fault("half of it, compressed", zipped, INCOMPLETE)]
+CODINGS = [Fault("half of it, compressed", zipped, INCOMPLETE, parallel="changed")]
 FAULTS = [*FRAMING, *RANGES, *TIME, *STATUS, *CODINGS]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from urlsum.errors import (
     Changed,
     DeadlineReached,
+    FailureCode,
     Incomplete,
     OriginError,
     StateError,
@@ -220,8 +221,9 @@ class _Slice:
 
     def _hand_over(self) -> Task:
         task = self.task.released(self.bench.now())
-        if task.attempts:
-            # Nothing was gained. When that has happened too often, the task must end with the reason, not as a riddle.
+        if task.attempts and self.bench.monotonic() < math.inf:
+            # Nothing was gained, and not because the worker is being stopped. When that has happened too often, the
+            # task must end with the reason, not as a riddle.
             why = "a whole slice of work brought nothing new: the origin is too slow, or has no ranges to go on by"
             task = replace(task, error=Failure(FailureCode.TIMEOUT, f"{shown_url(task.url)}: {why}"))
         return self._write(task)
