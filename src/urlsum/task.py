@@ -61,7 +61,8 @@ class Task:
     holder's claim lapses. ``due_at`` is when somebody should next look at the task, None when nothing is owed
     any more: the sparse index of the tables. ``not_before`` is when a worker may take it, which is the same time
     unless the sweeper has put off its own next look. ``attempts`` counts claims since the last progress, ``restarts``
-    how often the work began again from the first byte. ``rate`` is the smoothed speed in bytes per second.
+    how often the work began again from the first byte, ``received`` the bytes that were read for it in all, those
+    that were read again included. ``rate`` is the smoothed speed in bytes per second.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Task:
     attempts: int = 0
     slices: int = 0
     restarts: int = 0
+    received: int = 0
     error: Failure | None = None
     mail: Mail = Mail.NONE
     finished_at: float | None = None

@@ -82,6 +82,7 @@ class ScaledSource:
 class ScaledStream:
     def __init__(self, source: ScaledSource, offset: int, deadline: float) -> None:
         self.offset = offset
+        self.reread = 0
         self.size: int | None = source.size
         self.validator = source.validator
         self._source = source

@@ -54,6 +54,7 @@ class SyntheticStream:
     def __init__(self, source: SyntheticSource, offset: int, deadline: float) -> None:
         self.source = source
         self.offset = offset
+        self.reread = 0
         self.size: int | None = len(source.content)
         self.version = source.version
         self.closed = False

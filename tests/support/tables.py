@@ -52,6 +52,7 @@ def full_task(**changes: Any) -> Task:
         "attempts": 2,
         "slices": 1234,
         "restarts": 1,
+        "received": 6 * 2**40,
         "error": Failure(FailureCode.TIMEOUT, "the origin was silent for 30 s: Grüße, 世界, \U0001f600"),
         "mail": Mail.PENDING,
         "finished_at": NOW + 0.000001,

@@ -178,6 +178,10 @@ class _MeteredStream:
     def validator(self) -> str:
         return self._stream.validator
 
+    @property
+    def reread(self) -> int:
+        return self._stream.reread
+
     def read(self) -> memoryview:
         piece = self._stream.read()
         self.size = self._stream.size

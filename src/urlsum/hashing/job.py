@@ -19,12 +19,13 @@ from urlsum.errors import (
     Incomplete,
     OriginError,
     StateError,
+    TooLarge,
     UrlsumError,
 )
 from urlsum.hashing import retry
 from urlsum.hashing.md5 import MD5
 from urlsum.task import Checkpoint, Failure, Task
-from urlsum.text import shown_url
+from urlsum.text import human_bytes, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 # A kill costs at most one checkpoint interval; on a 25 Gbit/s line 10 s would be 30 GiB of the origin's
 # traffic, so bytes bound it too.
 CHECKPOINT_BYTES = 4 * 2**30
+# How often a file of MAX_BYTES may be read for one task: each restart reads it again, and so does each try where the
+# origin cannot go on in the middle. Without an end to that, one URL could keep a line busy for weeks.
+READINGS = retry.MAX_RESTARTS + 1
 # The reported rate forgets within about this time: long enough to be steady, short enough to be current.
 RATE_MEMORY_SECONDS = 30.0
 
@@ -49,6 +53,11 @@ class Stream(Protocol):
     """
 
     offset: int
+
+    @property
+    def reread(self) -> int:
+        """How many bytes before ``offset`` had to be read again to get there."""
+        ...
 
     @property
     def size(self) -> int | None:
@@ -121,6 +130,8 @@ class _Slice:
         self.md5 = MD5()
         self.rate_at = bench.monotonic()
         self.rate_count = 0
+        self.received = task.received  # up to the last opening
+        self.opened_at = 0
 
     def run(self) -> Task:
         # The claim has counted this very try already.
@@ -160,6 +171,7 @@ class _Slice:
         if checkpoint is not None:
             try:
                 self.md5 = _restored(checkpoint)
+                self.opened_at = self.md5.count
             except StateError:
                 log.exception("task %s: unusable checkpoint, starting again", self.task.id)
                 self._restart()
@@ -174,12 +186,14 @@ class _Slice:
         if body.offset != self.md5.count:
             body.close()
             raise OriginError(f"the origin room resumed at {body.offset}, not at {self.md5.count}")
-        self.rate_count = self.md5.count
+        self.rate_count = self.opened_at = self.md5.count
+        self.received += body.reread
         return body
 
     def _restart(self) -> None:
         self.task = self._write(self.task.restarted(self.bench.now()))
-        self.md5 = MD5()
+        self.received = self.task.received
+        self.md5, self.opened_at = MD5(), 0
 
     def _hash(self, body: Stream) -> Task:
         md5, monotonic, interval = self.md5, self.bench.monotonic, self.bench.settings.checkpoint_seconds
@@ -194,6 +208,12 @@ class _Slice:
         return self._write(self.task.done(md5.hexdigest(), md5.count, self.bench.now()))
 
     def _checkpoint(self, body: Stream) -> None:
+        limit = READINGS * self.bench.settings.max_bytes
+        if self._received() > limit:
+            raise TooLarge(
+                f"{shown_url(self.task.url)}: {human_bytes(self._received())} were read for one task, in vain;"
+                f" at most {human_bytes(limit)} are ({READINGS} times MAX_BYTES)"
+            )
         offset, state = self.md5.checkpoint()
         if offset == 0:
             return
@@ -249,7 +269,11 @@ class _Slice:
             return self._write(self.task.failed(failure, now))
         return self._write(self.task.retried(failure, now, delay=wait))
 
+    def _received(self) -> int:
+        return self.received + self.md5.count - self.opened_at
+
     def _write(self, task: Task) -> Task:
+        task = replace(task, received=self._received())
         self.bench.table.save(task, over=self.task)
         self.task = task
         return task

@@ -50,6 +50,11 @@ class Body:
         return self._prefetch.size if self._prefetch else self._answer.size
 
     @property
+    def reread(self) -> int:
+        """How many bytes before ``offset`` were read, to prove the version or for want of ranges."""
+        return self.offset - self._answer_began
+
+    @property
     def connections(self) -> int:
         """How many connections bring the file just now."""
         return self._prefetch.connections if self._prefetch else 1

@@ -80,6 +80,7 @@ class _Item(Model):
     attempts = NumberAttribute()
     slices = NumberAttribute()
     restarts = NumberAttribute()
+    received = NumberAttribute(null=True)
     error_code = UnicodeAttribute(null=True)
     error_message = UnicodeAttribute(null=True)
     mail = UnicodeAttribute()

@@ -36,6 +36,7 @@ def to_row(task: Task) -> dict[str, Value]:
         "attempts": task.attempts,
         "slices": task.slices,
         "restarts": task.restarts,
+        "received": task.received,
         "error_code": error.code.value if error else None,
         "error_message": error.message if error else None,
         "mail": task.mail.value,
@@ -65,6 +66,7 @@ def from_row(row: Mapping[str, Any]) -> Task:
         attempts=row["attempts"],
         slices=row["slices"],
         restarts=row["restarts"],
+        received=row["received"] or 0,  # older versions write none
         error=_failure(row),
         mail=Mail(row["mail"]),
         expected_md5=row["expected_md5"],

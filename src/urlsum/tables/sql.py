@@ -75,6 +75,7 @@ tasks = sa.Table(
     sa.Column("attempts", sa.Integer(), nullable=False),
     sa.Column("slices", sa.Integer(), nullable=False),
     sa.Column("restarts", sa.Integer(), nullable=False),
+    sa.Column("received", sa.BigInteger()),
     sa.Column("error_code", sa.String(16)),
     sa.Column("error_message", sa.Text()),
     sa.Column("mail", sa.String(16), nullable=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -140,3 +141,43 @@ def test_a_denied_origin_is_not_contacted(serve: Serve) -> None:
         assert task.error is not None
         assert task.error.code == FailureCode.BLOCKED
     assert origin.connections == 0
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_what_is_read_for_one_task_has_an_end(serve: Serve, *, ranges: bool) -> None:
+    """An origin that cuts every answer a little later costs a reading each time, if it cannot go on in the middle."""
+    content = random.Random(4).randbytes(200_000)
+    file, sent = File(content, ranges=ranges), [0]
+
+    def script(request: Request) -> Steps:
+        answer, right = healthy(request, file)
+        piece = right[: min(len(right), 120_000 if ranges else 10_000 * (request.connection + 1))]
+        sent[0] += len(piece)
+        return [answer, piece]
+
+    task = Worker(patient(max_bytes=len(content))).run(serve(script).url())
+    assert task.received <= sent[0] <= 5 * len(content)
+    if ranges:
+        assert (task.status, task.error) == ("done", None)
+    else:
+        assert task.error is not None
+        assert task.error.code == FailureCode.TOO_LARGE
+        assert "4 times MAX_BYTES" in task.error.message
+        assert task.received > 4 * len(content)
+
+
+def test_what_was_read_is_counted_over_slices_and_restarts(serve: Serve) -> None:
+    before = File(random.Random(4).randbytes(100_000))
+    after = File(random.Random(5).randbytes(30_000), etag='"v2"')
+
+    def script(request: Request) -> Steps:
+        if request.connection > 1:
+            return after(request)
+        answer, right = healthy(request, before)
+        return [answer, right[:60_000]]
+
+    worker = Worker()
+    task = worker.run(serve(script).url())
+    assert (task.size, task.restarts) == (30_000, 1)
+    # The first part; the tail before the checkpoint, which was all of it, and some more; then the other version.
+    assert task.received == 60_000 + 60_000 + 30_000
