@@ -67,22 +67,28 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.table = Recorder()
+        self.origin = Origin(
+            self.settings, Guard(self.settings, resolve=self.resolve, dial=self.dial), wall_clock=self.now
+        )
         self._skipped = 0.0
 
     def now(self) -> float:
         return time.time() + self._skipped
 
-    def run(self, url: str) -> Task:
+    @property
+    def task(self) -> Task:
+        """The task as it was last written."""
+        return self.table.get(ID)
+
+    def run(self, url: str, *, origin: Origin | None = None) -> Task:
         """Work on ``url`` until its task is final; return it as it was last written."""
         now = self.now()
         self.table.add(Task(id=ID, url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 86400))
-        guard = Guard(self.settings, resolve=self.resolve, dial=self.dial)
-        origin = Origin(self.settings, guard, wall_clock=self.now)
-        bench = Bench(self.table, origin, self.settings, self.now, time.monotonic)
+        bench = Bench(self.table, origin or self.origin, self.settings, self.now, time.monotonic)
         for _ in range(MOST_SLICES):
             task = self._slice(bench)
             if task.complete:
-                assert task == self.table.get(ID)
+                assert task == self.task
                 with pytest.raises(NothingToDo):
                     run_slice(ID, bench, deadline=time.monotonic() + self.slice_seconds)
                 return task

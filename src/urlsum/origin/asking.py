@@ -9,6 +9,7 @@ from urllib.parse import quote
 from urlsum import __version__
 from urlsum.errors import BadRedirect, DeadlineReached, Incomplete, InvalidUrl, TimedOut, TlsFailed
 from urlsum.origin.connection import connect
+from urlsum.origin.crowd import Crowd
 from urlsum.text import shown_url
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Asking:
     def __init__(self, settings: Settings, guard: Guard, idle: Idle, *, clock: Callable[[], float]) -> None:
         self.idle = idle
         self.clock = clock
+        self.crowd = Crowd(settings.connections_per_origin)
         self._settings = settings
         self._guard = guard
         self._fields: Fields = (

@@ -39,6 +39,7 @@ class Fetcher(threading.Thread):
                 self._fetch(part, None)
         finally:
             self._let_go()
+            self._owner.left()
 
     def abort(self) -> None:
         """Wake it where it waits for the origin; from any thread."""

@@ -53,6 +53,7 @@ class Prefetch:
         self.idle = asking.idle
         self.window = window
         self._ramp = ramp
+        self._crowd = asking.crowd
         self._where = answer.connection.target
         self._deadline = deadline
         self._silence = silence
@@ -62,6 +63,7 @@ class Prefetch:
         self._last_error: OriginError | None = None
         self._fetchers: list[Fetcher] = []
         self._received = 0  # by fetchers that are gone
+        self._crowd.enter(self._where, first=True)
         self._start(answer)
 
     @property
@@ -110,7 +112,11 @@ class Prefetch:
     def surplus(self, fetcher: Fetcher) -> bool:
         """Whether ``fetcher`` is one too many."""
         alive = [other for other in self._fetchers if other.is_alive()]
-        return fetcher in alive[self._ramp.target :]
+        return fetcher in alive[self._ramp.target :] or (fetcher in alive[1:] and self._crowd.too_many(self._where))
+
+    def left(self) -> None:
+        """Hear that a fetcher is gone."""
+        self._crowd.leave(self._where)
 
     @property
     def alone(self) -> bool:
@@ -146,6 +152,8 @@ class Prefetch:
         target = self._ramp.observe(now, count, self._waited)
         self.window.widen(target)
         while len(self._fetchers) < target and self.window.wanted(target):
+            if not self._crowd.enter(self._where, first=not self._fetchers):
+                break
             self._start(None)
 
     def _start(self, answer: Answer | None) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import socket
 import threading
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.faults import FAULTS, Fault
-from tests.support.origin_server import File, Request, Steps
+from tests.support.origin_server import File, Request, Steps, head
 from tests.support.worker import Worker, patient
 from urlsum.origin import body, buffers, http, prefetch, window
 from urlsum.origin.ramp import Ramp
@@ -103,3 +105,113 @@ def test_bad_answers_to_all_further_requests_end_as_they_do_alone(serve: Serve, 
     assert script.spoiled >= 1
     # What the first answer still brings may be all that is left: then nobody notices.
     assert outcome(task) in {fault.parallel or fault.expected(always=True, resumed=True), "done"}
+
+
+OTHER = random.Random(5).randbytes(len(CONTENT))
+
+
+@pytest.mark.parametrize("etag", ['"v1"', '"v2"'], ids=["the same ETag", "another ETag"])
+@pytest.mark.parametrize("share", [1, 2, 5], ids=["all others", "every second", "every fifth"])
+def test_two_back_ends_are_never_mixed(serve: Serve, etag: str, share: int) -> None:
+    """The second serves another file of the same length and date, and may call it by the same ETag."""
+    first, second = File(CONTENT, rate=RATE), File(OTHER, etag=etag, rate=RATE)
+    ranged: list[Request] = []
+
+    def script(request: Request) -> Steps:
+        if "range" in request.fields:
+            ranged.append(request)
+        return (second if ranged and len(ranged) % share == 0 else first)(request)
+
+    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    assert ranged
+    if task.error is None:
+        assert task.md5 in {MD5, hashlib.md5(OTHER).hexdigest()}
+    else:
+        assert (task.error.code, task.md5) == ("changed", None)
+
+
+def test_one_part_of_another_version_under_the_same_etag_is_found(serve: Serve) -> None:
+    script = Faulty(Fault("lie", lambda request, file: replace(file, content=OTHER)(request), "changed"), always=False)
+    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    assert outcome(task) == "done"
+    assert task.slices == 2
+
+
+@pytest.mark.parametrize("at", [1, 4, 9])
+def test_a_checkpoint_in_the_middle_of_many_is_gone_on_from(serve: Serve, at: int) -> None:
+    """All connections break at once, and again while it goes on."""
+    file, ranged = File(CONTENT, rate=RATE), [0]
+
+    def script(request: Request) -> Steps:
+        ranged[0] += "range" in request.fields
+        return [] if at <= ranged[0] < at + 4 else file(request)
+
+    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    assert outcome(task) == "done"
+    assert task.restarts == 0
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.5])
+def test_deadlines_in_the_middle_of_many_hand_over(serve: Serve, seconds: float) -> None:
+    origin = serve(File(CONTENT, rate=400_000))
+    worker = Worker(patient(connections_per_origin=CONNECTIONS, read_timeout=20.0), slice_seconds=seconds)
+    task = worker.run(origin.url())
+    assert outcome(task) == "done"
+    assert task.slices > 1
+    assert task.restarts == 0
+
+
+def test_a_signed_url_that_expires_in_the_middle_of_many_is_asked_for_anew(serve: Serve) -> None:
+    file = File(CONTENT, rate=RATE)
+    uses: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def script(request: Request) -> Steps:
+        if request.path == "/file":
+            return [head("302 Found", f"Location: /signed?{request.connection}", "Content-Length: 0")]
+        with lock:
+            uses[request.path] += 1
+            return file(request) if uses[request.path] <= 5 else [head("403 Expired", "Content-Length: 0")]
+
+    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    assert outcome(task) == "done"
+    assert task.restarts == 0
+    assert len(uses) >= 2
+
+
+@pytest.mark.parametrize("status", ["429 Slow Down", "503 Busy"])
+def test_an_origin_that_wants_to_be_left_alone_is_not_asked_on_and_on(serve: Serve, status: str) -> None:
+    file = File(CONTENT, rate=RATE)
+    busy = [head(status, "Retry-After: 100", "Content-Length: 0")]
+    origin = serve(lambda request: busy if "range" in request.fields else file(request))
+    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(origin.url())
+    assert outcome(task) == "done"
+    # Those that were opened together before one of them had its answer.
+    assert sum("range" in request.fields for request in origin.requests) <= CONNECTIONS
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_there_are_never_more_connections_than_allowed(serve: Serve, tasks: int) -> None:
+    origin = serve(File(CONTENT, rate=RATE))
+    opened: list[socket.socket] = []
+    most = [0]
+    lock = threading.Lock()
+
+    def dial(address: object, port: int, within: float) -> socket.socket:
+        with lock:
+            opened.append(socket.create_connection((str(address), port), within))
+            most[0] = max(most[0], sum(connection.fileno() >= 0 for connection in opened))
+            return opened[-1]
+
+    workers = [Worker(patient(connections_per_origin=CONNECTIONS), dial=dial) for _ in range(tasks)]
+    source = workers[0].origin
+    threads = [
+        threading.Thread(target=worker.run, args=(origin.url(),), kwargs={"origin": source}) for worker in workers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [outcome(worker.task) for worker in workers] == ["done"] * tasks
+    # Each file may have one; those that came first then let go of what is above the limit.
+    assert 1 < most[0] <= CONNECTIONS + tasks - 1
