@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from urlsum.errors import DeadlineReached
+from urlsum.errors import DeadlineReached, Incomplete, TlsFailed
 
 if TYPE_CHECKING:
     from urlsum.origin.answer import Answer
     from urlsum.origin.buffers import Block
     from urlsum.origin.connection import Connection
     from urlsum.origin.prefetch import Prefetch
+    from urlsum.origin.ranges import Ranges
     from urlsum.origin.version import Tail
     from urlsum.origin.window import Part
 
@@ -73,16 +74,24 @@ class Fetcher(threading.Thread):
         if ranges is None or part.end is None:
             raise ValueError("only a part of known length can be asked for")
         connection, self._connection = self._connection, None
-        if connection is None or not connection.reusable:
+        if connection is not None and connection.reusable:
+            try:
+                return self._ask(ranges, connection, part.at, part.end)
+            except (Incomplete, TlsFailed):
+                # The origin may have closed it at this very moment, which says nothing about the part.
+                if connection.heard:
+                    raise
+        elif connection is not None:
             # The part before was cut off: what its answer would still bring is somebody else's.
-            if connection is not None:
-                connection.close()
-            connection = ranges.connect()
+            connection.close()
+        return self._ask(ranges, ranges.connect(), part.at, part.end)
+
+    def _ask(self, ranges: Ranges, connection: Connection, first: int, end: int) -> tuple[Answer, Tail]:
         self._connection = connection
         if self._window.closed:
             # Whoever closed it may have looked for a connection to abort before this one was there.
             raise DeadlineReached
-        answer, lead = ranges.open(connection, part.at, part.end)
+        answer, lead = ranges.open(connection, first, end)
         self._connection = answer.connection
         return answer, lead
 
