@@ -48,8 +48,8 @@ class Fault:
 
 
 def healthy(request: Request, file: File) -> tuple[bytes, bytes]:
-    """Head and body of the right answer."""
-    answer, *body = file(request)
+    """Head and body of the right answer, all at once."""
+    answer, *body = replace(file, rate=0, keep=False)(request)
     assert isinstance(answer, bytes)
     return answer, b"".join(bytes(piece) for piece in body if isinstance(piece, bytes | memoryview))
 

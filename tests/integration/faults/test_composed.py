@@ -115,8 +115,7 @@ class Origin:
         return move.spoil(request, self.file)
 
 
-def no_wrong_digest(form: File, sizes: Sequence[int], moves: Sequence[Move], *, often: bool) -> None:
-    origin = Origin(form, sizes, moves)
+def no_wrong_digest(origin: Origin, *, often: bool) -> None:
     # A checkpoint at every read, or only where a try ends.
     worker = Worker(patient(read_timeout=0.15, checkpoint_seconds=0.0001 if often else 10.0))
     with OriginServer(origin) as server:
@@ -146,7 +145,7 @@ def examples(count: int) -> settings:
 def test_faults_in_any_order_give_no_wrong_digest(
     form: File, sizes: list[int], moves: list[Move], *, often: bool
 ) -> None:
-    no_wrong_digest(form, sizes, moves, often=often)
+    no_wrong_digest(Origin(form, sizes, moves), often=often)
 
 
 @pytest.mark.long
@@ -157,11 +156,11 @@ def test_faults_in_any_order_give_no_wrong_digest(
 def test_thousands_of_faults_give_no_wrong_digest(
     form: File, sizes: list[int], moves: list[Move], *, often: bool
 ) -> None:
-    no_wrong_digest(form, sizes, moves, often=often)
+    no_wrong_digest(Origin(form, sizes, moves), often=often)
 
 
 @seed(6)
 @examples(25)
 @given(form=FILES, size=st.sampled_from(SIZES), moves=MOST, stall=st.sampled_from(STALLS))
 def test_stalls_among_faults_give_no_wrong_digest(form: File, size: int, moves: list[Move], stall: Fault) -> None:
-    no_wrong_digest(form, [size] * 4, [moves[0], stall, *moves[1:]], often=True)
+    no_wrong_digest(Origin(form, [size] * 4, [moves[0], stall, *moves[1:]]), often=True)

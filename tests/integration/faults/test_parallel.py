@@ -44,7 +44,7 @@ class Eager(Ramp):
 
 
 @pytest.fixture(autouse=True)
-def _small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(window, "PART_BYTES", PART)
     monkeypatch.setattr(buffers, "BLOCK_BYTES", PART // 4)
     monkeypatch.setattr(window, "BLOCK_BYTES", PART // 4)
