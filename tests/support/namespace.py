@@ -9,6 +9,7 @@ import selectors
 import socket
 import subprocess
 import threading
+import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import dns.flags
 import dns.message
 import dns.rrset
 
-from tests.support.origin_server import Request, Script, close_politely, read_request
+from tests.support.origin_server import Request, Script, Trickle, close_politely, read_request
 
 if TYPE_CHECKING:
     import ssl
@@ -189,6 +190,11 @@ class Canary:
 
     def _answer(self, connection: socket.socket, request: Request) -> None:
         for step in self._script(request):
-            assert isinstance(step, bytes | memoryview)
-            connection.sendall(step)
+            if isinstance(step, Trickle):
+                for start in range(0, len(step.data), step.size):
+                    connection.sendall(step.data[start : start + step.size])
+                    time.sleep(step.every)
+            else:
+                assert isinstance(step, bytes | memoryview)
+                connection.sendall(step)
         close_politely(connection)

@@ -2,7 +2,8 @@
 
 ``expected`` is ``reached`` for the controls, ``invalid`` for what breaks the grammar, else the failure code.
 ``reached`` are the endpoints where a canary may take a connection, all of them public or opened on purpose;
-``hops`` is how many connections it takes there, where it is not one.
+``hops`` is how many connections it takes there, where it is not one; -1 for several;
+``asked`` is how often at least the name server must have been asked for its name.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Vector:
     settings: dict[str, str] = field(default_factory=dict)
     slices: int = 1
     hops: int | None = None
+    asked: int = 0
 
     @property
     def connections(self) -> int:
@@ -130,6 +132,13 @@ def names() -> Iterator[Vector]:
         steps = [[PUBLIC_V4]] * length + [["10.0.0.1"]]
         url = f"http://{name}/hop?{length}"
         yield Vector(f"rebinding after {length} redirects", url, "blocked", at(PUBLIC_V4), {name: steps}, hops=length)
+    for number, address in enumerate(
+        ["127.0.0.1", "169.254.169.254", "10.0.0.1", "fd00:ec2::254", "64:ff9b::10.0.0.1"]
+    ):
+        # Further connections for parts of the file are refused, and the first one reads all of it.
+        name = f"parts{number}.example.org"
+        known = {name: [[PUBLIC_V4], [address]]}
+        yield Vector(f"parts {address}", f"http://{name}/long", "reached", at(PUBLIC_V4), known, asked=2)
     yield Vector("no address", "http://empty.example.org/file", "dns", names={"empty.example.org": [[]]})
 
 
@@ -236,6 +245,8 @@ def controls() -> Iterator[Vector]:
     yield Vector("public alias", "http://www.example.org/file", "reached", at(PUBLIC_V4, PUBLIC_V6), known, alias)
     url = redirecting("http://moves.example.org/file", "moves.example.org")
     yield Vector("a name that moves", url, "reached", at(PUBLIC_V4, "1.1.1.1"), known, hops=2)
+    known["parts.example.org"] = [[PUBLIC_V4]]
+    yield Vector("parts", "http://parts.example.org/long", "reached", at(PUBLIC_V4), known, hops=-1)
     url = redirecting("https://both.example.org/file")
     reached = at(PUBLIC_V4) | at(PUBLIC_V4, PUBLIC_V6, port=443)
     yield Vector("redirect into TLS", url, "reached", reached, known, hops=2)
