@@ -8,6 +8,7 @@ import pytest
 
 from urlsum.errors import Incomplete
 from urlsum.origin.buffers import BLOCK_BYTES, BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
+from urlsum.origin.version import Tail
 from urlsum.origin.window import MAX_TRIES, PART_BYTES, Part, Window
 
 SIZE = 10 * PART_BYTES + 12_345
@@ -142,6 +143,50 @@ def test_a_share_that_came_to_nothing_is_undone() -> None:
         fetch(of, first)
         at = drain(of, at)
     assert of.read(partly=True, within=0) == memoryview(b"")
+
+
+def test_shares_that_came_to_nothing_together_are_undone_together() -> None:
+    """Or the first stream would wait at its end for somebody who never comes."""
+    of = window()
+    first = of.begin("a")
+    fetch(of, first, 1)
+    shares = [of.claim(name, alone=False) for name in FETCHERS[1:]]
+    assert first.end != SIZE
+    for share in shares:
+        assert share is not None
+        of.give_up(share, Incomplete("refused"), final=False)
+    assert first.end == SIZE
+    at = 0
+    while at < SIZE:
+        fetch(of, first)
+        at = drain(of, at)
+    assert of.size == SIZE
+
+
+def test_nothing_is_left_to_fetch_of_what_is_closed() -> None:
+    of = window()
+    of.begin("a")
+    of.close()
+    assert of.claim("b", alone=False) is None
+
+
+def test_what_an_answer_has_before_a_part_comes_with_its_first_bytes_only() -> None:
+    of = window()
+    first = of.begin("a")
+    fetch(of, first, 1)
+    second = of.claim("b", alone=False)
+    assert second is not None
+    lead = Tail(second.first, 4, "beef")
+    of.prove(second, lead)
+    fetch(of, second, 10)
+    fetch(of, first)
+    leads = []
+    while of.read(partly=True, within=0):
+        leads.append(of.lead)
+    assert leads == [*[None] * (len(leads) - 1), lead]
+    fetch(of, second, 10)
+    assert of.read(partly=True, within=0)
+    assert of.lead is None
 
 
 def test_a_part_that_failed_is_gone_on_with_where_it_was() -> None:
