@@ -150,7 +150,7 @@ class Prefetch:
             return
         count = self._received + sum(fetcher.received for fetcher in self._fetchers)
         target = self._ramp.observe(now, count, self._waited)
-        self.window.widen(target)
+        self.window.widen(target, self._ramp.each)
         while len(self._fetchers) < target and self.window.wanted(target):
             if not self._crowd.enter(self._where, first=not self._fetchers):
                 break

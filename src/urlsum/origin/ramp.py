@@ -3,12 +3,14 @@
 The rule climbs. It starts with one connection and measures what all of them bring together. When that is steady it
 doubles them, waits until the new ones have come up to speed, and measures again: a gain of WORTHWHILE keeps them and
 asks for the next doubling, anything less takes the step back. So an origin that is fast by itself is read with one
-connection and a trial, and one that throttles each connection with as many as are allowed, within a second.
+connection and a trial, and one that throttles each connection with as many as are allowed, within a second. To a far
+origin it is one step to all of them, because there each step costs a slow start.
 
 - A reader that never waits (MD5 is the bottleneck) gains nothing by faster fetching: no trial.
 - A refusal (429, 503, a connection that is not taken) halves the number and rules out trials for a while.
 - Throughput that falls below FALLEN of what a step was kept for halves the number on trial: fewer connections that
-  bring as much stay, otherwise the line itself is slower, and the number comes back.
+  bring as much stay, otherwise the line itself is slower, and the number comes back. A single connection that falls so
+  (TCP measured it before its first loss) leads to a trial upwards, without waiting for the next one's time.
 - Later trials, because lines change in the hours that a large file takes, are ever rarer.
 
 Pure: the caller's clock in seconds, the caller's count of bytes.
@@ -34,9 +36,17 @@ MEASURE_SECONDS = 0.2
 # A connection needs a round trip to open, one to ask, and some six doublings of TCP's window (RFC 6928: ten segments)
 # until it carries a few megabytes a round trip.
 SETTLE_LATENCIES = 8
+# Several that come up at once get in one another's way, the stream that was cut off for them begins anew, and CUBIC
+# leaves slow start early: over 80 ms and 1 Gbit/s it took 2.5 s until two brought what one had brought.
+TRIAL_LATENCIES = 32
 LEAST_SETTLE_SECONDS = 0.1
 # An origin that thinks for long before each answer has a latency that is not the line's.
-MOST_SETTLE_SECONDS = 2.0
+MOST_SETTLE_SECONDS = 3.0
+# From this latency on, a step goes to all connections that are allowed: 20 ms are another country. One connection
+# carries at most its sender's buffer per round trip (4 MB by Linux's default), so several are nearly always worth it.
+FAR_SECONDS = 0.02
+# How long after a trial a single connection that has fallen may lead to the next.
+AGAIN_SECONDS = 5.0
 # The reader is the bottleneck when it waits for less than this share of the time.
 IDLE_SHARE = 0.1
 # From a trial that failed to the next, doubled each time up to the most: what they cost stays below 1 %.
@@ -59,7 +69,9 @@ class Ramp:
     def __init__(self, most: int, *, latency: float, now: float) -> None:
         self.target = 1
         self._most = most
-        self._settle = min(max(latency * SETTLE_LATENCIES, LEAST_SETTLE_SECONDS), MOST_SETTLE_SECONDS)
+        self._settle = _bounded(latency * SETTLE_LATENCIES)
+        self._settle_trial = _bounded(latency * TRIAL_LATENCIES)
+        self._step = most if latency >= FAR_SECONDS else 2
         self._phase = _Phase.STEADY
         self._kept = 1  # what a trial goes back to
         self._rate: float | None = None  # what ``_kept`` connections brought, bytes per second
@@ -69,6 +81,11 @@ class Ramp:
         self._refused_at = -math.inf
         self._fallen_at: float | None = None
         self._samples: deque[tuple[float, int, float]] = deque([(now, 0, 0.0)])
+
+    @property
+    def each(self) -> float | None:
+        """What one connection brings, in bytes per second, by the last measurement; None before the first."""
+        return None if self._rate is None else self._rate / self._kept
 
     def observe(self, now: float, count: int, waited: float) -> int:
         """Take in that ``count`` bytes have come in all, and that the reader has waited for ``waited`` seconds in all.
@@ -83,7 +100,8 @@ class Ramp:
         if elapsed < MEASURE_SECONDS or start < self._since:
             return self.target
         rate, idle = (count - before) / elapsed, (waited - idle_before) / elapsed
-        settled = now - self._since >= self._settle + MEASURE_SECONDS
+        settle = self._settle if self._phase is _Phase.STEADY else self._settle_trial
+        settled = now - self._since >= settle + MEASURE_SECONDS
         match self._phase:
             case _Phase.UP:
                 self._judge_more(now, rate, settled=settled)
@@ -125,20 +143,27 @@ class Ramp:
         if self._rate is None:
             self._rate = rate
         fallen, self._fallen_at = self._fallen_at, None
-        if rate < self._rate * FALLEN and self.target > 1 and now >= self._not_before:
+        if rate < self._rate * FALLEN and now >= min(self._not_before, self._since + self._allowance()):
             self._fallen_at = now if fallen is None else fallen
             if now - self._fallen_at >= FALLEN_SECONDS:
                 self._rate = rate
-                self._begin(now, _Phase.DOWN, max(1, self.target // 2))
+                if self.target > 1:
+                    self._begin(now, _Phase.DOWN, max(1, self.target // 2))
+                elif idle >= IDLE_SHARE:
+                    self._try_more(now)
         elif idle >= IDLE_SHARE and now >= self._not_before and self.target < self._most:
             self._rate = rate
             self._try_more(now)
         else:
             self._rate = max(self._rate, rate)
 
+    def _allowance(self) -> float:
+        """How long after the last trial a fall may begin the next."""
+        return AGAIN_SECONDS if self.target == 1 and self._refused_at == -math.inf else math.inf
+
     def _try_more(self, now: float) -> None:
         if self.target < self._most:
-            self._begin(now, _Phase.UP, min(self.target * 2, self._most))
+            self._begin(now, _Phase.UP, min(self.target * self._step, self._most))
 
     def _begin(self, now: float, phase: _Phase, target: int) -> None:
         self._phase, self._kept, self.target, self._since = phase, self.target, target, now
@@ -149,3 +174,7 @@ class Ramp:
     def _put_off(self, now: float) -> None:
         self._not_before = now + self._pause
         self._pause = min(self._pause * 2, MOST_PAUSE_SECONDS)
+
+
+def _bounded(settle: float) -> float:
+    return min(max(settle, LEAST_SETTLE_SECONDS), MOST_SETTLE_SECONDS)

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 # How far a connection reads before it asks again. At the rates where several connections are worth it this takes half
 # a second, beside which the wait for an answer is small; and TLS with 1 MiB parts was measurably slower.
 PART_BYTES = 8 * 2**20
+# A slow connection takes less at a time: what comes behind its part waits in the window, and when that is full, so do
+# all others. About a second, beside which a round trip to the other side of the world is still small.
+PART_SECONDS = 1.0
+# The smallest part: towards the end of a file they get smaller, so that all connections end together.
+LEAST_PART_BYTES = BLOCK_BYTES
 # How often one part is tried without getting further before its error is the stream's.
 MAX_TRIES = 3
 
@@ -69,6 +74,8 @@ class Window:
         self.lead: Tail | None = None
         """What must lie before the bytes that were read last; None where they go on with the answer before them."""
         self._buffers = buffers
+        self._connections = 1
+        self._part_bytes = PART_BYTES
         # Everything up to the end of the file is one part, until somebody comes to share it.
         self._parts = deque([Part(first, size, first, granted=first)])
         self._read: Block | None = None
@@ -91,8 +98,10 @@ class Window:
             part = None if self.closed else self._given_up() or self._share()
             if part is None:
                 return None
-            if not alone and part.end is not None and part.end - part.at > 2 * PART_BYTES and part is self._parts[-1]:
-                self._cut(part, part.at + PART_BYTES)
+            if not alone and part.end is not None and part is self._parts[-1]:
+                share = self._share_bytes(part.end - part.at)
+                if part.end - part.at > 2 * share:
+                    self._cut(part, part.at + share)
             part.source, part.granted, part.reach, part.proven, part.lead = source, part.at, part.end, False, None
             part.tries += 1
             return part
@@ -148,9 +157,13 @@ class Window:
                 part.error = error
             self.changed.notify_all()
 
-    def widen(self, connections: int) -> None:
-        """Allow as many blocks as that many connections fill."""
+    def widen(self, connections: int, each: float | None) -> None:
+        """Allow as many blocks as that many connections fill, which bring ``each`` bytes per second, if that is known."""
         self._buffers.most = BLOCKS_PER_CONNECTION * connections
+        self._connections = connections
+        if each is not None:
+            blocks = int(each * PART_SECONDS) // BLOCK_BYTES
+            self._part_bytes = min(max(blocks * BLOCK_BYTES, LEAST_PART_BYTES), PART_BYTES)
 
     def close(self) -> None:
         """Wake everybody; nothing is lent or read any more."""
@@ -236,15 +249,23 @@ class Window:
         )
 
     def _shareable(self, last: Part) -> bool:
-        return last.end is not None and last.end - last.granted > 2 * PART_BYTES and last.error is None
+        if last.end is None or last.error is not None:
+            return False
+        left = last.end - last.granted
+        return left > 2 * self._share_bytes(left)
 
     def _share(self) -> Part | None:
         """Cut the last part, which somebody is reading to the end of the file, so that there is one behind it."""
         last = self._parts[-1]
-        if not self._shareable(last):
+        if last.end is None or not self._shareable(last):
             return None
-        self._cut(last, last.granted + PART_BYTES)
+        self._cut(last, last.granted + self._share_bytes(last.end - last.granted))
         return self._parts[-1]
+
+    def _share_bytes(self, left: int) -> int:
+        """How much of ``left`` bytes a connection takes at a time: whole blocks, and half of a fair share at most."""
+        fair = left // (2 * self._connections) // BLOCK_BYTES * BLOCK_BYTES
+        return min(self._part_bytes, max(fair, LEAST_PART_BYTES))
 
     def _cut(self, part: Part, end: int) -> None:
         part.following = Part(end, part.end, end, granted=end)
