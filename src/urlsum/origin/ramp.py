@@ -29,7 +29,8 @@ WORTHWHILE = 1.10
 PLAIN = 1.5
 # Below this share of what was measured once, the origin or the line has changed.
 FALLEN = 0.6
-# For this long, because a single hiccup says nothing.
+# For this long at least, because a single hiccup says nothing; on a far line for as long as a step takes to be judged:
+# a connection that waits for a lost packet to be sent again holds up all the others for a second.
 FALLEN_SECONDS = 1.0
 # How long is measured. At 20 MB/s this is 4 MB, some 250 records of TLS: enough to be within a few per cent.
 MEASURE_SECONDS = 0.2
@@ -145,7 +146,7 @@ class Ramp:
         fallen, self._fallen_at = self._fallen_at, None
         if rate < self._rate * FALLEN and now >= min(self._not_before, self._since + self._allowance()):
             self._fallen_at = now if fallen is None else fallen
-            if now - self._fallen_at >= FALLEN_SECONDS:
+            if now - self._fallen_at >= max(FALLEN_SECONDS, self._settle_trial):
                 self._rate = rate
                 if self.target > 1:
                     self._begin(now, _Phase.DOWN, max(1, self.target // 2))

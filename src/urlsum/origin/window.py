@@ -158,7 +158,7 @@ class Window:
             self.changed.notify_all()
 
     def widen(self, connections: int, each: float | None) -> None:
-        """Allow as many blocks as that many connections fill, which bring ``each`` bytes per second, if that is known."""
+        """Allow as many blocks as that many connections fill; each brings ``each`` bytes per second, None: unknown."""
         self._buffers.most = BLOCKS_PER_CONNECTION * connections
         self._connections = connections
         if each is not None:
@@ -249,17 +249,14 @@ class Window:
         )
 
     def _shareable(self, last: Part) -> bool:
-        if last.end is None or last.error is not None:
-            return False
-        left = last.end - last.granted
-        return left > 2 * self._share_bytes(left)
+        return last.end is not None and last.end - last.granted > 2 * PART_BYTES and last.error is None
 
     def _share(self) -> Part | None:
         """Cut the last part, which somebody is reading to the end of the file, so that there is one behind it."""
         last = self._parts[-1]
-        if last.end is None or not self._shareable(last):
+        if not self._shareable(last):
             return None
-        self._cut(last, last.granted + self._share_bytes(last.end - last.granted))
+        self._cut(last, last.granted + self._part_bytes)
         return self._parts[-1]
 
     def _share_bytes(self, left: int) -> int:

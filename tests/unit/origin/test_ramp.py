@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import pytest
+
 from urlsum.origin.ramp import FIRST_PAUSE_SECONDS, Ramp
 
 TICK = 0.05
@@ -109,6 +111,52 @@ def test_over_a_long_line_new_connections_have_the_time_to_come_up_to_speed() ->
 
     drive = Drive(line, latency=latency)
     assert drive.run(4.0) == 8
+
+
+def test_to_a_far_origin_it_is_one_step_to_all() -> None:
+    drive = Drive(throttled(20e6), latency=0.08)
+    assert drive.run(5) == 8
+    assert drive.numbers == [1, 8]
+
+
+def test_a_step_that_brings_nothing_over_a_long_line_is_taken_back() -> None:
+    drive = Drive(shared(50e6), latency=0.08)
+    assert drive.run(10) == 1
+    assert drive.numbers == [1, 8, 1]
+
+
+def test_over_a_long_line_a_step_may_begin_with_a_loss() -> None:
+    begun: list[float] = []
+
+    def line(connections: int, now: float) -> float:
+        """Cut off for them, the first stream begins anew, and for two seconds all together bring less than it did."""
+        if connections > 1:
+            begun.append(now)
+        return 38e6 if connections == 1 else 100e6 if now - begun[0] > 2 else 20e6
+
+    drive = Drive(line, latency=0.08)
+    assert drive.run(10) == 8
+    assert drive.numbers == [1, 8]
+
+
+def test_a_moment_of_silence_on_a_far_line_is_no_fall() -> None:
+    drive = Drive(lambda connections, now: 0.0 if 6 < now < 8 else 20e6 * connections, latency=0.08)
+    assert drive.run(20) == 8
+    assert drive.numbers == [1, 8]
+
+
+def test_one_connection_that_falls_leads_to_the_next_trial_at_once() -> None:
+    # Measured before its first loss one brings all that the line has; afterwards each brings 3 MB/s.
+    drive = Drive(lambda connections, now: 100e6 if now < 10 else 3e6 * connections, latency=0.08)
+    assert drive.run(10) == 1
+    assert drive.run(8) == 8
+
+
+def test_what_one_connection_brings_is_told() -> None:
+    drive = Drive(throttled(20e6))
+    assert drive.ramp.each is None
+    drive.run(5)
+    assert drive.ramp.each == pytest.approx(20e6, rel=0.05)
 
 
 def test_failed_trials_are_repeated_ever_more_rarely() -> None:

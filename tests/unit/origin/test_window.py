@@ -17,7 +17,7 @@ FETCHERS = ["a", "b", "c", "d"]
 
 def window(size: int | None = SIZE, *, first: int = 0, blocks: int = 64, connections: int = 8) -> Window:
     made = Window(first, size, Buffers(Budget(blocks)))
-    made.widen(connections)
+    made.widen(connections, None)
     return made
 
 
@@ -83,7 +83,7 @@ def test_nobody_shares_what_has_no_known_size() -> None:
 
 
 def test_who_comes_later_gets_a_part_of_what_lies_ahead() -> None:
-    of = window()
+    of = window(64 * PART_BYTES)
     first = of.begin("a")
     fetch(of, first, 3_000_000)
     second = of.claim("b", alone=False)
@@ -112,6 +112,30 @@ def test_the_end_of_a_file_is_not_worth_sharing() -> None:
     of.begin("a")
     assert not of.wanted(8)
     assert of.claim("b", alone=False) is None
+
+
+def test_parts_get_smaller_towards_the_end_so_that_all_connections_end_together() -> None:
+    of = window(connections=4)
+    of.begin("a")
+    sizes = []
+    while part := of.claim("b", alone=False):
+        assert part.end is not None
+        sizes.append(part.end - part.first)
+    assert sizes[0] == PART_BYTES
+    assert sizes[:-1] == sorted(sizes[:-1], reverse=True)
+    assert sum(sizes) == SIZE - PART_BYTES
+    assert sizes[-1] <= 3 * BLOCK_BYTES
+
+
+@pytest.mark.parametrize(("each", "expected"), [(2e6, BLOCK_BYTES), (5e6, 4 * BLOCK_BYTES), (1e9, PART_BYTES)])
+def test_a_slow_connection_takes_about_a_second_of_work(each: float, expected: int) -> None:
+    of = window(64 * PART_BYTES)
+    of.begin("a")
+    of.widen(8, each)
+    first, second = of.claim("b", alone=False), of.claim("c", alone=False)
+    assert first is not None
+    assert second is not None
+    assert (first.first, first.end, second.first) == (expected, 2 * expected, 2 * expected)
 
 
 def test_the_first_stream_waits_for_proof_before_it_stops() -> None:
