@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import random
+    import signal
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
@@ -30,19 +30,20 @@ class Fleet:
 
     def start(self, count: int = 1) -> None:
         """Start ``count`` more."""
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
         for _ in range(count):
-            order = {"entry": self._entry, "env": self._env, "log": str(self.log)}
-            self._zygote.stdin.write(json.dumps(order) + "\n")
-            self._zygote.stdin.flush()
-            self.pids.append(int(self._zygote.stdout.readline()))
+            self.pids.append(self._order({"entry": self._entry, "env": self._env, "log": str(self.log)}))
 
     def kill(self, pid: int) -> None:
         """``kill -9``."""
         self.pids.remove(pid)
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        assert self._order({"kill": pid}) == pid
+
+    def _order(self, order: dict[str, Any]) -> int:
+        assert self._zygote.stdin is not None
+        assert self._zygote.stdout is not None
+        self._zygote.stdin.write(json.dumps(order) + "\n")
+        self._zygote.stdin.flush()
+        return int(self._zygote.stdout.readline())
 
     def replace_one(self, rng: random.Random) -> None:
         """Kill one of them and start another."""
@@ -75,9 +76,6 @@ def fleet(directory: Path, env: Mapping[str, str], entry: str = "selfhost.worker
         assert zygote.stdin is not None
         assert zygote.stdout is not None
         assert zygote.stdout.readline() == "ready\n"
-        made = Fleet(zygote, entry, env, directory / "workers.log")
-        yield made
-        for pid in list(made.pids):
-            made.kill(pid)
+        yield Fleet(zygote, entry, env, directory / "workers.log")
     finally:
         zygote.communicate()

@@ -1,8 +1,12 @@
 """Forks worker processes from one that has imported them already: a start takes milliseconds instead of a second.
 
-``python -m tests.support.zygote`` reads orders, one line of JSON each: ``{"entry": "module:function", "env": {…},
-"log": "…"}``. It forks a process that calls the function under that environment, and answers its pid. When standard
-input ends, so do all of them. Nothing is connected, opened or started before the fork.
+``python -m tests.support.zygote`` reads orders, one line of JSON each, and answers a pid:
+
+- ``{"entry": "module:function", "env": {…}, "log": "…"}`` forks a process that calls the function in that environment;
+- ``{"kill": pid}`` kills that process and buries it.
+
+When standard input ends, so do all of them. Nobody else buries them, not even those that die by themselves: until then
+a pid stays theirs, and a signal to it never reaches a stranger. Nothing is connected or started before the fork.
 """
 
 from __future__ import annotations
@@ -13,7 +17,6 @@ import os
 import signal
 import sys
 import traceback
-from contextlib import suppress
 from typing import Any
 
 PRELOADED = (
@@ -29,7 +32,6 @@ PRELOADED = (
 
 
 def _run(order: dict[str, Any]) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
@@ -42,26 +44,36 @@ def _run(order: dict[str, Any]) -> None:
     getattr(importlib.import_module(module), function)()
 
 
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
 def main() -> None:
-    """Fork as ordered."""
+    """Do as ordered."""
     for name in PRELOADED:
         importlib.import_module(name)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead
-    pids = []
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whatever was inherited: the dead must wait for their burial
+    pids: set[int] = set()
     print("ready", flush=True)  # noqa: T201 - the answer
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                _run(json.loads(line))
-            except BaseException:  # noqa: BLE001 - it must not come back into the loop
-                traceback.print_exc()
-            os._exit(1)
-        pids.append(pid)
+        order = json.loads(line)
+        if "kill" in order:
+            pid = order["kill"]
+            _kill(pid)
+            pids.remove(pid)
+        else:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    _run(order)
+                except BaseException:  # noqa: BLE001 - it must not come back into the loop
+                    traceback.print_exc()
+                os._exit(1)
+            pids.add(pid)
         print(pid, flush=True)  # noqa: T201 - the answer
     for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        _kill(pid)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ def put_them_to_sleep(kind: str, stops: int, directory: Path, monkeypatch: pytes
         workers.start(WORKERS)
         taken, rounds = 0, 0
         while taken < stops:
-            scene.submit(2 * WORKERS - len(scene.unfinished()))
+            # No more than there are workers: what waits in line would be taken before what has just lapsed.
+            scene.submit(WORKERS - len(scene.unfinished()))
             time.sleep(rng.uniform(0.3, 0.9))
             sleepers = rng.sample(workers.pids, STOPPED)
             workers.signal(sleepers, signal.SIGSTOP)
