@@ -7,19 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider as Metrics
 
 from urlsum import queues, settings, wiring
 from urlsum.errors import UrlsumError
 from urlsum.hashing.job import Bench
-from urlsum.task import Mail, Status
+from urlsum.metrics import Metrics
 from urlsum.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.task import Task
     from urlsum.wiring import Ports
 
 log = logging.getLogger("urlsum.hash_worker")
@@ -56,7 +53,7 @@ def process(event: dict[str, Any], context: Context, *, ports: Callable[[], Port
     started = wired.monotonic()
     deadline = started + min(wired.settings.slice_seconds, remaining)
     shared = min(deadline, started + SHARED_SECONDS)
-    metrics = Metrics(namespace="urlsum", service="hash_worker") if wired.settings.on_lambda else None
+    metrics = Metrics("hash_worker", enabled=wired.settings.on_lambda)
 
     def handle(record: dict[str, Any]) -> bool:
         """Whether the record is dealt with."""
@@ -72,8 +69,7 @@ def process(event: dict[str, Any], context: Context, *, ports: Callable[[], Port
             return False
         if task is not None:
             log.info("task %s: %s at %d bytes", task.id, task.status, task.offset)
-            if metrics is not None:
-                _measure(metrics, task, wired.monotonic() - started)
+            metrics.count_slice(task, wired.monotonic() - started)
         return True
 
     records: list[dict[str, Any]] = event["Records"]
@@ -82,21 +78,9 @@ def process(event: dict[str, Any], context: Context, *, ports: Callable[[], Port
     else:
         with ThreadPoolExecutor(len(records), thread_name_prefix="record") as pool:
             done = list(pool.map(handle, records))
-    if metrics is not None and metrics.metric_set:
-        metrics.flush_metrics()
+    metrics.flush()
     failed = [record["messageId"] for record, dealt_with in zip(records, done, strict=True) if not dealt_with]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
-
-
-def _measure(metrics: Metrics, task: Task, seconds: float) -> None:
-    metrics.add_metric(name="SliceSeconds", unit=MetricUnit.Seconds, value=seconds)
-    if task.status is Status.DONE:
-        metrics.add_metric(name="Done", unit=MetricUnit.Count, value=1)
-        metrics.add_metric(name="BytesHashed", unit=MetricUnit.Bytes, value=task.size or 0)
-    elif task.status is Status.FAILED:
-        metrics.add_metric(name="Failed", unit=MetricUnit.Count, value=1)
-    if task.mail is Mail.FAILED:
-        metrics.add_metric(name="MailFailed", unit=MetricUnit.Count, value=1)
 
 
 # The library logs to children of the logger "urlsum"; on Lambda they come out as JSON lines with the request's id.

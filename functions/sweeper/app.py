@@ -7,16 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider as Metrics
 
 from urlsum import settings, wiring
+from urlsum.metrics import Metrics
 from urlsum.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.sweep import Swept
     from urlsum.wiring import Ports
 
 log = logging.getLogger("urlsum.sweeper")
@@ -47,18 +45,10 @@ def process(_event: dict[str, Any], context: Context, *, ports: Callable[[], Por
     )
     if any(asdict(swept).values()):
         log.info("%d sent again, %d given up, %d deleted", swept.resent, swept.failed, swept.purged)
-    if wired.settings.on_lambda:
-        _measure(swept)
+    metrics = Metrics("sweeper", enabled=wired.settings.on_lambda)
+    metrics.count_sweep(swept)
+    metrics.flush()
     return asdict(swept)
-
-
-def _measure(swept: Swept) -> None:
-    metrics = Metrics(namespace="urlsum", service="sweeper")
-    # Only a sweep that came to its end counts as one: an alarm waits for this number to stay away.
-    metrics.add_metric(name="Sweeps", unit=MetricUnit.Count, value=1)
-    metrics.add_metric(name="Resent", unit=MetricUnit.Count, value=swept.resent)
-    metrics.add_metric(name="GivenUp", unit=MetricUnit.Count, value=swept.failed)
-    metrics.flush_metrics()
 
 
 # The library logs to children of the logger "urlsum"; on Lambda they come out as JSON lines with the request's id.

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from urlsum.origin.answer import Answer
     from urlsum.origin.buffers import Block
     from urlsum.origin.connection import Connection
+    from urlsum.origin.part import Part
     from urlsum.origin.prefetch import Prefetch
     from urlsum.origin.ranges import Ranges
     from urlsum.origin.version import Tail
-    from urlsum.origin.window import Part
 
 
 class Fetcher(threading.Thread):

@@ -17,10 +17,11 @@ from urlsum.origin.ranges import NoRanges
 if TYPE_CHECKING:
     from urlsum.origin.answer import Answer
     from urlsum.origin.asking import Asking
+    from urlsum.origin.part import Part
     from urlsum.origin.ramp import Ramp
     from urlsum.origin.ranges import Ranges
     from urlsum.origin.version import Tail
-    from urlsum.origin.window import Part, Window
+    from urlsum.origin.window import Window
 
 # How long the reader waits for a whole block before it takes what there is; also how soon it sees that time is up.
 LOOK_SECONDS = 0.1

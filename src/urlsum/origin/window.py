@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from urlsum.origin.buffers import BLOCK_BYTES, BLOCKS_PER_CONNECTION, Block
+from urlsum.origin.part import Part
 
 if TYPE_CHECKING:
     from urlsum.origin.buffers import Buffers
@@ -33,34 +33,6 @@ SLOW_PART_BYTES = 2 * 2**20
 LAST_PART_BYTES = BLOCK_BYTES
 # How often one part is tried without getting further before its error is the stream's.
 MAX_TRIES = 3
-
-
-@dataclass(slots=True, eq=False)
-class Part:
-    """The bytes of the file from ``first`` to ``end`` (None: to wherever it ends); ``at`` is the next to come.
-
-    ``source`` names who fetches it, None when nobody does, and ``reach`` how far that answer goes, which may be beyond
-    ``end`` once a part was cut off; ``proven`` says that the answer was checked, and ``lead`` what it has before the
-    part. ``granted`` is up to where blocks were lent.
-    """
-
-    first: int
-    end: int | None
-    at: int
-    proven: bool = False
-    lead: Tail | None = None
-    source: object | None = None
-    reach: int | None = None
-    granted: int = 0
-    tries: int = 0
-    error: Exception | None = None
-    following: Part | None = None
-    blocks: deque[Block] = field(default_factory=deque)
-
-    @property
-    def complete(self) -> bool:
-        """Whether all of it has come."""
-        return self.at == self.end
 
 
 class Window:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 
 from urlsum.errors import Incomplete
 from urlsum.origin.buffers import BLOCK_BYTES, BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
 from urlsum.origin.version import Tail
-from urlsum.origin.window import MAX_TRIES, PART_BYTES, SLOW_PART_BYTES, Part, Window
+from urlsum.origin.window import MAX_TRIES, PART_BYTES, SLOW_PART_BYTES, Window
+
+if TYPE_CHECKING:
+    from urlsum.origin.part import Part
 
 SIZE = 10 * PART_BYTES + 12_345
 FETCHERS = ["a", "b", "c", "d"]

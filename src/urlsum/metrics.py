@@ -1,0 +1,50 @@
+"""What CloudWatch is told, as lines of the log in its embedded metric format: that needs no request and no permission.
+
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
+
+from urlsum.task import Mail, Status
+
+if TYPE_CHECKING:
+    from urlsum.sweep import Swept
+    from urlsum.task import Task
+
+
+class Metrics:
+    """What one invocation of ``service`` counts; ``flush`` writes it. Off Lambda (``enabled`` False) nothing is."""
+
+    def __init__(self, service: str, *, enabled: bool) -> None:
+        self._provider = AmazonCloudWatchEMFProvider(namespace="urlsum", service=service) if enabled else None
+
+    def count_slice(self, task: Task, seconds: float) -> None:
+        """Count one slice of ``task``, which took ``seconds``."""
+        self._add("SliceSeconds", seconds, MetricUnit.Seconds)
+        if task.status is Status.DONE:
+            self._add("Done", 1)
+            self._add("BytesHashed", task.size or 0, MetricUnit.Bytes)
+        elif task.status is Status.FAILED:
+            self._add("Failed", 1)
+        if task.mail is Mail.FAILED:
+            self._add("MailFailed", 1)
+
+    def count_sweep(self, swept: Swept) -> None:
+        """Count one sweep that came to its end: an alarm waits for ``Sweeps`` to stay away."""
+        self._add("Sweeps", 1)
+        self._add("Resent", swept.resent)
+        self._add("GivenUp", swept.failed)
+
+    def flush(self) -> None:
+        """Write what was counted as one line, if anything was."""
+        if self._provider is not None and self._provider.metric_set:
+            self._provider.flush_metrics()
+
+    def _add(self, name: str, value: float, unit: MetricUnit = MetricUnit.Count) -> None:
+        if self._provider is not None:
+            self._provider.add_metric(name=name, unit=unit, value=value)
