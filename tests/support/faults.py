@@ -142,6 +142,12 @@ def rest(data: bytes) -> bytes:
     return data[len(data) // 2 :]
 
 
+def length_and_chunks(request: Request, file: File) -> Steps:
+    answer, right = fields(CHUNKED)(request, file)
+    assert isinstance(right, bytes)
+    return [answer, *two_chunks(right)]
+
+
 def two_chunks(data: bytes) -> list[Step]:
     # An empty chunk would be the last one.
     return [*(chunk(piece) for piece in (half(data), rest(data)) if piece), LAST_CHUNK]
@@ -171,7 +177,7 @@ FRAMING = [
     # After a range request it does not agree with Content-Range.
     Fault("a length of 2**63", fields(f"Content-Length: {2**63}", without="content-length"), "too_large", "too_large",
           PROTOCOL, DONE),
-    Fault("length and chunks", fields(CHUNKED), PROTOCOL),
+    Fault("length and chunks", length_and_chunks, PROTOCOL),
     # A part has its end in Content-Range.
     Fault("neither length nor chunks", fields(without="content-length"), "unverifiable", "unverifiable", DONE, DONE),
     Fault("empty reply", only(), INCOMPLETE),
