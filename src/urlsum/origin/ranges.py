@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OK = 200
 PARTIAL = 206
-# What is read again before each part: one record of TLS, two thousandths of a part. Two versions that differ in more
+# What is read again before each part: one record of TLS, 0.2 % of a part of 8 MiB. Two versions that differ in more
 # than a few places differ here too.
 LEAD_BYTES = 16_384
 # What a signed URL says once its time is over, in the ways of S3, Google Cloud Storage and their imitators.
