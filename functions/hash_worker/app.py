@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 from urlsum import queues, settings, wiring
 from urlsum.errors import UrlsumError
@@ -17,6 +18,9 @@ from urlsum.work import work
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+    from urlsum.invocation import Context
     from urlsum.wiring import Ports
 
 log = logging.getLogger("urlsum.hash_worker")
@@ -29,14 +33,6 @@ MESSAGE_CHARACTERS = 100
 # What a file in company gets. More than CONNECT_TIMEOUT + READ_TIMEOUT, so that a silent origin is found out here too,
 # and long enough for some gigabytes in company.
 SHARED_SECONDS = 60.0
-
-
-class Context(Protocol):
-    """The part of the Lambda context that is used here; the self-hosted worker brings its own."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until this invocation is ended from outside."""
-        ...
 
 
 def process(event: dict[str, Any], context: Context, *, ports: Callable[[], Ports] = wiring.ports) -> dict[str, Any]:
@@ -55,32 +51,38 @@ def process(event: dict[str, Any], context: Context, *, ports: Callable[[], Port
     shared = min(deadline, started + SHARED_SECONDS)
     metrics = Metrics("hash_worker", enabled=wired.settings.on_lambda)
 
-    def handle(record: dict[str, Any]) -> bool:
-        """Whether the record is dealt with."""
-        alone = record is records[0]
+    first = event["Records"][0]["messageId"]
+
+    def handle(record: SQSRecord) -> None:
+        until = deadline if record.message_id == first else shared
         try:
-            task_id = queues.decode(record["body"])
-            task = work(task_id, bench, queue=wired.queue, mailer=wired.mailer, deadline=deadline if alone else shared)
+            task = work(queues.decode(record.body), bench, queue=wired.queue, mailer=wired.mailer, deadline=until)
         except Exception as exc:
+            # The processor turns this into "deliver it again" without a word of its own.
             expected = isinstance(exc, UrlsumError)
             # A task's message is shorter; what else may lie in a queue must not fill the log.
-            said = record["body"][:MESSAGE_CHARACTERS]
+            said = record.body[:MESSAGE_CHARACTERS]
             log.warning("%s: %s: %s", said, type(exc).__name__, exc, exc_info=None if expected else exc)
-            return False
+            raise
         if task is not None:
             log.info("task %s: %s at %d bytes", task.id, task.status, task.offset)
             metrics.count_slice(task, wired.monotonic() - started)
-        return True
 
-    records: list[dict[str, Any]] = event["Records"]
-    if len(records) == 1:
-        done = [handle(records[0])]
-    else:
-        with ThreadPoolExecutor(len(records), thread_name_prefix="record") as pool:
-            done = list(pool.map(handle, records))
+    # One processor for each call: it keeps the state of its batch, and self-hosted workers run several at once.
+    processor = _Concurrent(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    response = process_partial_response(event=event, record_handler=handle, processor=processor)
     metrics.flush()
-    failed = [record["messageId"] for record, dealt_with in zip(records, done, strict=True) if not dealt_with]
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+    return dict(response)
+
+
+class _Concurrent(BatchProcessor):
+    """Works on all records of a batch at the same time; the library's own does so for coroutines only."""
+
+    def process(self) -> list[Any]:
+        if len(self.records) == 1:
+            return super().process()
+        with ThreadPoolExecutor(len(self.records), thread_name_prefix="record") as pool:
+            return list(pool.map(self._process_record, self.records))
 
 
 # The library logs to children of the logger "urlsum"; on Lambda they come out as JSON lines with the request's id.

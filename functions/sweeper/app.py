@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
@@ -15,6 +15,7 @@ from urlsum.sweep import sweep
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urlsum.invocation import Context
     from urlsum.wiring import Ports
 
 log = logging.getLogger("urlsum.sweeper")
@@ -22,14 +23,6 @@ log = logging.getLogger("urlsum.sweeper")
 # Kept free before the runtime's own time-out: what one task can take at the worst, which is two requests to a table and
 # one to a queue that are silent, with all retries (24 + 24 + 20 s).
 MARGIN_SECONDS = 70.0
-
-
-class Context(Protocol):
-    """The part of the Lambda context that is used here; the self-hosted worker brings its own."""
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until this invocation is ended from outside."""
-        ...
 
 
 def process(_event: dict[str, Any], context: Context, *, ports: Callable[[], Ports] = wiring.ports) -> dict[str, int]:
