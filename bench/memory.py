@@ -10,8 +10,8 @@ from bench.world import Case, Row, World, urlsum
 
 SMALLER_BYTES = 256 * MIB
 MB = 1_000_000
-# Two sizes that differ by eight may differ by this share: what the allocator and the interpreter do from run to run.
-FLAT = 1.05
+# Buffers are made as they are needed: a file that is over in two seconds may not need all that the window allows.
+FLAT = 1.2
 
 
 def memory(world: World) -> list[Row]:

@@ -29,14 +29,14 @@ VERSION_COMMANDS = {
 }
 
 
-def section(case: Case, rows: Sequence[Row], day: date) -> str:
-    """One case: a table of medians with minimum and maximum."""
+def section(case: Case, rows: Sequence[Row], day: date, load: float) -> str:
+    """One case: a table of medians with minimum and maximum; ``load`` is how busy the machine was before."""
     lines = [
         f"### {case.title} (`{case.key}`)",
         "",
         case.setting,
         "",
-        f"| {day}, {case.rounds} rounds | median (min … max) | must reach | |",
+        f"| {day}, {case.rounds} rounds, load {load:.1f} before | median (min … max) | must reach | |",
         "|---|---|---|---|",
         *(
             f"| {row.what.replace('|', chr(92) + '|')} | {row.figure} | {row.bound} | {MARKS[row.met]} |"

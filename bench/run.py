@@ -46,9 +46,10 @@ def main() -> int:
             case = replace(each, rounds=asked.rounds) if asked.rounds else each
             say(f"{case.key}: {case.title}")
             world.rounds = case.rounds
+            load = os.getloadavg()[0]
             rows = case.measure(world)
             met = met and not any(row.met is False for row in rows)
-            text = section(case, rows, datetime.now(UTC).date())
+            text = section(case, rows, datetime.now(UTC).date(), load)
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
             if not asked.dry:

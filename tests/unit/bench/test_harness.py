@@ -51,10 +51,11 @@ def test_a_spread_reads_median_then_both_ends() -> None:
 @pytest.mark.parametrize("case", run.CASES, ids=lambda case: case.key)
 def test_each_case_has_its_place_in_the_readme(case: world.Case) -> None:
     rows = [world.Row("wall, a | b", "0.5", "≤ 0.6", met=True), world.Row("other", "2", "≤ 1", met=False)]
-    text = report.section(case, rows, date(2026, 11, 24))
+    text = report.section(case, rows, date(2026, 11, 24), 0.25)
     renewed = report.written(README, "the machine\n", case.key, text)
     assert text in renewed
     assert "| wall, a \\| b | 0.5 | ≤ 0.6 | met |" in text
+    assert "| 2026-11-24, " + f"{case.rounds} rounds, load 0.2 before |" in text
     assert "| other | 2 | ≤ 1 | **missed** |" in text
     assert case.limit in text
     assert report.written(renewed, "the machine\n", case.key, text) == renewed
