@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from functions.hash_worker.app import process
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("urlsum.worker")
 
 # Tasks worked on at once by one process. MD5 and TLS release the GIL, so a few share a small machine well; huge or slow
-# files then leave room for small ones. Small ones wait for the disk more than for anything else, and those that end at
-# the same time wait together (tables.commits). Memory is bounded by the buffers that all of them share.
+# files then leave room for small ones. While some of those wait for the disk, together (tables.disk), others are read.
+# Memory is bounded by the buffers that all of them share.
 SLOTS = 8
 # How long one look at the queue may wait: also how quickly the loop sees that it is to stop.
 POLL_SECONDS = 0.5
@@ -37,14 +36,15 @@ GRACE_SECONDS = 1.5
 
 
 class Worker:
-    """Polls, dispatches to a few threads, and stops quickly without losing anything."""
+    """A few threads, each of which takes the next delivery by itself; stops quickly without losing anything."""
 
     def __init__(self, config: settings.Settings) -> None:
         self.stopping = threading.Event()
         self.ports: Ports = wiring.wire(config, monotonic=self.monotonic)
-        self.running: dict[str, Future[None]] = {}
-        self.pool = ThreadPoolExecutor(SLOTS, thread_name_prefix="slot")
+        self.running: set[str] = set()
+        self.slots = [threading.Thread(target=self._slot, name=f"slot {n}", daemon=True) for n in range(SLOTS)]
         self.sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
+        self._looking = threading.Lock()
 
     def monotonic(self) -> float:
         """The clock of all deadlines; once the worker is stopping, every deadline has passed."""
@@ -57,28 +57,40 @@ class Worker:
     def run(self) -> None:
         """Work until ``stop``."""
         self.sweeper.start()
+        for slot in self.slots:
+            slot.start()
+        self.stopping.wait()
+        until = time.monotonic() + GRACE_SECONDS
+        while self.running and time.monotonic() < until:
+            time.sleep(0.02)
+
+    def _slot(self) -> None:
         while not self.stopping.is_set():
-            self.running = {receipt: future for receipt, future in self.running.items() if not future.done()}
-            free = SLOTS - len(self.running)
-            if not free:
-                wait(self.running.values(), POLL_SECONDS, FIRST_COMPLETED)
-                continue
             try:
-                # No more than there is room for: what is received and not worked on is hidden from the others.
-                deliveries = self.ports.queue.receive(free, wait=POLL_SECONDS)
+                if delivery := self._next():
+                    self._work(delivery)
+                    self.running.discard(delivery.receipt)
             except Unavailable as exc:
                 log.warning("%s; looking again in %g s", exc, PAUSE_SECONDS)
                 self.stopping.wait(PAUSE_SECONDS)
-                continue
+            except Exception:
+                log.exception("looking for work")
+                self.stopping.wait(PAUSE_SECONDS)
+
+    def _next(self) -> Delivery | None:
+        """The next delivery; None when there is none for now. One slot looks at a time, the others wait their turn."""
+        with self._looking:
+            if self.stopping.is_set():
+                return None
+            # No more than this slot works on: what is received and not worked on is hidden from the others.
+            deliveries = self.ports.queue.receive(1, wait=POLL_SECONDS)
             # A table queue offers a row until it is claimed, so one that is being worked on may come again.
-            fresh = [delivery for delivery in deliveries if delivery.receipt not in self.running]
-            for delivery in fresh:
-                self.running[delivery.receipt] = self.pool.submit(self._work, delivery)
-            if not fresh:
-                self.stopping.wait(POLL_SECONDS)
-        until = time.monotonic() + GRACE_SECONDS
-        while any(not future.done() for future in self.running.values()) and time.monotonic() < until:
-            time.sleep(0.02)
+            for delivery in deliveries:
+                if delivery.receipt not in self.running:
+                    self.running.add(delivery.receipt)
+                    return delivery
+            self.stopping.wait(POLL_SECONDS)
+            return None
 
     def _work(self, delivery: Delivery) -> None:
         try:

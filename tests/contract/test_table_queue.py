@@ -174,3 +174,27 @@ def test_can_be_sent_to_while_a_receiver_hangs_in_the_table() -> None:
     assert time.monotonic() - begin < 5
     go_on.set()
     receiver.join()
+
+
+def test_one_look_serves_several_receivers_in_order() -> None:
+    table = CountingTable()
+    for number in range(5):
+        table.add(new_task(id=f"task {number}", due_at=1.0 + number))
+    queue = TableQueue(table)
+    received = [queue.receive(1, wait=0)[0].message_id for _ in range(5)]
+    assert received == [f"task {number}" for number in range(5)]
+    assert table.looks == 1
+
+
+def test_what_a_look_found_is_forgotten_after_the_poll_interval() -> None:
+    table = CountingTable()
+    gone, waiting = new_task(due_at=2.0), new_task(due_at=3.0)
+    for task in (new_task(due_at=1.0), gone, waiting):
+        table.add(task)
+    now = 100.0
+    queue = TableQueue(table, monotonic=lambda: now, poll_seconds=0.5)
+    queue.receive(1, wait=0)
+    table.remove(gone)  # by another process
+    now += 0.5
+    assert [delivery.message_id for delivery in queue.receive(1, wait=0)] == [waiting.id]
+    assert table.looks == 2

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from selfhost.migrate import upgrade
 from urlsum.errors import FailureCode
-from urlsum.tables.sql import engine
+from urlsum.tables.database import engine
 from urlsum.task import Checkpoint, Failure, Mail, Status, Task
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def full_task(**changes: Any) -> Task:
         "slices": 1234,
         "restarts": 1,
         "received": 6 * 2**40,
+        "resumed_from": 4 * 2**40,
         "error": Failure(FailureCode.TIMEOUT, "the origin was silent for 30 s: Grüße, 世界, \U0001f600"),
         "mail": Mail.PENDING,
         "finished_at": NOW + 0.000001,

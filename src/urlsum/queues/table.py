@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from urlsum.errors import QueueUnavailable, TableUnavailable
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 # From delivery to claim takes milliseconds, or a few seconds on a store that hangs.
 REDELIVERY_SECONDS = 5.0
+# One look serves so many files: small ones take no longer than it does. More would mean that processes which share a
+# table find more often that another was faster.
+LOOK_AHEAD = 16
 
 
 class TableQueue:
@@ -62,6 +66,9 @@ class TableQueue:
         self._sends = 0
         # The tasks that were handed out, and until when (monotonic) they are not to be handed out again.
         self._handed: dict[str, float] = {}
+        # What the last look found beyond what was asked for, and until when (monotonic) that counts as fresh.
+        self._ahead: deque[str] = deque()
+        self._ahead_until = 0.0
 
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
         """Wake the receivers of this process; the table says when the task is due, so ``delay`` is known already."""
@@ -74,6 +81,7 @@ class TableQueue:
     def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
         """Up to ``limit`` tasks that are due, the longest waiting first; looks at least once, however short ``wait``.
 
+        What a look finds beyond ``limit`` is handed out first, as long as it is no older than a poll interval.
         The message id and the receipt are the task's id: unique among what is delivered together. The receive count
         is always 1, because each delivery is made anew from the row; the table counts the attempts.
         """
@@ -98,16 +106,23 @@ class TableQueue:
     def _take(self, limit: int) -> list[str]:
         with self._changed:
             now = self._monotonic()
+            if now < self._ahead_until and (taken := self._hand_out(limit, now)):
+                return taken
             self._handed = {task_id: until for task_id, until in self._handed.items() if until > now}
             # Rows that were handed out may still be the longest waiting: look behind them.
-            look = limit + len(self._handed)
+            look = limit + len(self._handed) + LOOK_AHEAD
         # Not under the lock: a store that hangs must not stop those who only want to send.
         try:
             due = self._table.due(self._clock(), look)
         except TableUnavailable as exc:
             raise QueueUnavailable(f"the table, which is the queue: {exc}") from exc
         with self._changed:
-            taken = [task_id for task_id in due if task_id not in self._handed][:limit]
-            until = self._monotonic() + self._redelivery_seconds
-            self._handed.update(dict.fromkeys(taken, until))
+            now = self._monotonic()
+            self._ahead = deque(task_id for task_id in due if task_id not in self._handed)
+            self._ahead_until = now + self._poll_seconds
+            return self._hand_out(limit, now)
+
+    def _hand_out(self, limit: int, now: float) -> list[str]:
+        taken = [self._ahead.popleft() for _ in range(min(limit, len(self._ahead)))]
+        self._handed.update(dict.fromkeys(taken, now + self._redelivery_seconds))
         return taken

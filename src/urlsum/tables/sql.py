@@ -1,49 +1,26 @@
 """The task table in an SQL database: SQLite on one machine, MySQL or MariaDB for more.
 
 Every method is one statement, which the database makes atomic by itself, under every isolation level. On MySQL it runs
-in autocommit mode, as a transaction around it would only add round trips; on SQLite those of several threads share one.
+in autocommit mode, as a transaction around it would only add round trips; on SQLite ``tables.sqlite`` executes it.
 The schema is made by ``selfhost.migrate``.
 """
 
 from __future__ import annotations
 
 import weakref
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import IntegrityError
 
-from urlsum.errors import LeaseLost, SettingsError, TableUnavailable, TaskExists, TaskNotFound
-from urlsum.tables.commits import Commits
+from urlsum.errors import LeaseLost, TaskExists, TaskNotFound
+from urlsum.tables import database
 from urlsum.tables.rows import from_row, to_row
+from urlsum.tables.sqlite import SqliteFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from urlsum.task import Task
-
-# Waiting for another writer of the same SQLite file. A write holds the lock for one fsync, so this covers hundreds
-# of writers in a row and still answers 503 before a caller gives up (API clients and proxies wait 30 s or more).
-SQLITE_BUSY_SECONDS = 10.0
-# A server that has not answered a TCP handshake after 5 s is down.
-MYSQL_CONNECT_SECONDS = 5
-# Every statement touches one row or one short index range. 15 s is a server in trouble.
-MYSQL_STATEMENT_SECONDS = 15
-# Up to 15 connections in one process: a statement takes milliseconds, so the web server's 40 threads share them
-# without queueing for long, and ten processes stay below MySQL's default max_connections of 151.
-POOL_SIZE = 5
-POOL_OVERFLOW = 10
-POOL_WAIT_SECONDS = 5.0
-
-# How the two say that the schema is not the one this version was written for: server error codes, and words.
-# https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
-MYSQL_NO_SUCH = frozenset({1054, 1146})
-SQLITE_NO_SUCH = ("no such table", "no such column", "has no column named")
 
 metadata = sa.MetaData()
 
@@ -76,6 +53,7 @@ tasks = sa.Table(
     sa.Column("slices", sa.Integer(), nullable=False),
     sa.Column("restarts", sa.Integer(), nullable=False),
     sa.Column("received", sa.BigInteger()),
+    sa.Column("resumed_from", sa.BigInteger()),
     sa.Column("error_code", sa.String(16)),
     sa.Column("error_message", sa.Text()),
     sa.Column("mail", sa.String(16), nullable=False),
@@ -107,116 +85,29 @@ _DUE = (
     .order_by(tasks.c.due_at)
     .limit(sa.bindparam("most"))
 )
-
-
-def engine(database_uri: str, *, wait: float | None = None) -> sa.Engine:
-    """An engine for the database, which it does not contact yet. Raises SettingsError on a URI of another kind.
-
-    ``wait`` is how many seconds a statement may wait for locks and for the server, instead of the few that a request
-    can spare.
-    """
-    try:
-        url = sa.make_url(database_uri)
-    except ArgumentError:
-        # Not chained, and not quoted: the URI may hold a password.
-        raise SettingsError("DATABASE_URI: not a database URI; write for example sqlite:///data/urlsum.db") from None
-    match url.get_backend_name():
-        case "sqlite" if url.database and url.database != ":memory:":
-            return _sqlite(url, SQLITE_BUSY_SECONDS if wait is None else wait)
-        case "sqlite":
-            raise SettingsError("DATABASE_URI: a database in memory forgets its tasks; name a file, sqlite:///FILE")
-        case "mysql" if url.get_driver_name() == "pymysql" and url.database:
-            return _mysql(url, MYSQL_STATEMENT_SECONDS if wait is None else wait)
-        case _:
-            raise SettingsError("DATABASE_URI: write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/DATABASE")
-
-
-def _sqlite(url: sa.URL, busy_seconds: float) -> sa.Engine:
-    directory = Path(str(url.database)).parent
-    made = _create(url, connect_args={"timeout": busy_seconds})
-
-    @event.listens_for(made, "do_connect")
-    def _make_directory(*_: object) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-
-    @event.listens_for(made, "connect")
-    def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - the DBAPI's connection has no type
-        # An id is answered once its row is committed, and it must outlive the power cord too: under WAL, NORMAL
-        # would keep it through kill -9 but not through that. It costs an fsync per write, of which there are few.
-        connection.execute("PRAGMA synchronous = FULL")
-
-    return made
-
-
-def _mysql(url: sa.URL, statement_seconds: float) -> sa.Engine:
-    # SQLAlchemy sets FOUND_ROWS, so that an UPDATE reports the rows that its WHERE found, also where the new
-    # values are the old ones.
-    return _create(
-        url,
-        connect_args={
-            "charset": "utf8mb4",
-            "connect_timeout": MYSQL_CONNECT_SECONDS,
-            "read_timeout": statement_seconds,
-            "write_timeout": statement_seconds,
-        },
-        # A connection that the server closed (restart, wait_timeout) is replaced before it is used.
-        pool_pre_ping=True,
-    )
-
-
-def _create(url: sa.URL, **arguments: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy as they are
-    return sa.create_engine(
-        url,
-        isolation_level="AUTOCOMMIT",
-        skip_autocommit_rollback=True,
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_OVERFLOW,
-        pool_timeout=POOL_WAIT_SECONDS,
-        # Errors are logged: they must not carry URLs, e-mail addresses and MD5 states along.
-        hide_parameters=True,
-        **arguments,
-    )
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn what SQLAlchemy raises when the database does not answer into TableUnavailable.
-
-    A broken constraint or a value that does not fit is not an outage, and is left as it is.
-    """
-    try:
-        yield
-    except (IntegrityError, DataError):
-        raise
-    except DBAPIError as exc:
-        if _unmigrated(exc.orig):
-            raise TableUnavailable(f"the database lacks this version's schema, run `make migrate`: {exc.orig}") from exc
-        raise TableUnavailable(f"the database does not answer: {exc.orig}") from exc
-    except (PoolTimeout, OSError) as exc:
-        raise TableUnavailable(f"the database does not answer: {exc}") from exc
-
-
-def _unmigrated(error: BaseException | None) -> bool:
-    words = str(error)
-    return any(part in words for part in SQLITE_NO_SUCH) or (
-        error is not None and bool(MYSQL_NO_SUCH.intersection(error.args[:1]))
-    )
+# One select more around it than would be needed: MySQL takes no LIMIT directly inside IN.
+_EXPIRED = (
+    sa.select(tasks.c.id)
+    .where(tasks.c.expires_at <= sa.bindparam("now"))
+    .order_by(tasks.c.expires_at)
+    .limit(sa.bindparam("most"))
+)
+_PURGE = sa.delete(tasks).where(tasks.c.id.in_(sa.select(_EXPIRED.subquery("expired").c.id)))
 
 
 class SqlTaskTable:
     """Tasks as rows of one table. Safe for many threads and, on one database, many processes."""
 
     def __init__(self, database_uri: str) -> None:
-        self._engine = engine(database_uri)
-        self._commits = Commits(self._engine) if self._engine.dialect.name == "sqlite" else None
-        # The port has no close(): the pool lives as long as the table, and not until the garbage collector finds it.
-        weakref.finalize(self, self._engine.dispose)
+        self._engine = database.engine(database_uri)
+        self._database = _opened(self._engine)
+        # The port has no close(): connections live as long as the table, not until the garbage collector finds them.
+        weakref.finalize(self, self._database.close)
 
     def add(self, task: Task) -> None:
         """Insert a new task. Raises TaskExists."""
         try:
-            with translated():
-                self._write(_INSERT, to_row(task))
+            self._write(_INSERT, to_row(task))
         except IntegrityError as exc:
             raise TaskExists(task.id) from exc
 
@@ -224,12 +115,12 @@ class SqlTaskTable:
         """Read the task as last written. Raises TaskNotFound."""
         if not task_id.isascii():  # no id is, and MySQL refuses to compare the two
             raise TaskNotFound(task_id)
-        with translated(), self._engine.connect() as connection:
-            row = connection.execute(_SELECT, {"wanted": task_id}).mappings().one_or_none()
+        with database.translated():
+            rows = self._database.read(_SELECT, {"wanted": task_id})
         # MySQL pads with blanks before it compares: "x" finds "x " too.
-        if row is None or row["id"] != task_id:
+        if not rows or rows[0]["id"] != task_id:
             raise TaskNotFound(task_id)
-        return from_row(dict(row))
+        return from_row(rows[0])
 
     def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
         """Replace ``over`` by ``task``. Raises LeaseLost when another write came between.
@@ -244,34 +135,49 @@ class SqlTaskTable:
         change, values = _UPDATE, {**to_row(task), **_before(over)}
         if lease_before is not None:
             change, values["lease_before"] = _CLAIM, lease_before
-        with translated():
-            found = self._write(change, values, durable=task.complete)
-        if not found:
+        if not self._write(change, values, durable=task.complete):
             raise LeaseLost(over.id)
 
     def remove(self, task: Task) -> None:
         """Delete ``task`` unless another write came between."""
-        with translated():
-            self._write(_DELETE, _before(task))
+        self._write(_DELETE, _before(task))
 
     def due(self, before: float, limit: int) -> list[str]:
         """Ids of tasks whose ``due_at`` is not after ``before``, the longest waiting first."""
-        with translated(), self._engine.connect() as connection:
-            return list(connection.execute(_DUE, {"before": before, "most": limit}).scalars())
+        with database.translated():
+            return [row["id"] for row in self._database.read(_DUE, {"before": before, "most": limit})]
 
     def purge(self, now: float, limit: int) -> int:
         """Delete at most ``limit`` tasks that have expired; return how many."""
-        expired = sa.select(tasks.c.id).where(tasks.c.expires_at <= now).order_by(tasks.c.expires_at).limit(limit)
-        # One select more around it than would be needed: MySQL takes no LIMIT directly inside IN.
-        chosen = sa.select(expired.subquery("expired").c.id)
-        with translated():
-            return self._write(sa.delete(tasks).where(tasks.c.id.in_(chosen)))
+        return self._write(_PURGE, {"now": now, "most": limit})
 
-    def _write(self, statement: sa.Executable, values: dict[str, Any] | None = None, *, durable: bool = True) -> int:
-        if self._commits is not None:
-            return self._commits.execute(statement, values, durable=durable)
+    def _write(self, statement: sa.Executable, values: dict[str, Any], *, durable: bool = True) -> int:
+        with database.translated():
+            return self._database.write(statement, values, durable=durable)
+
+
+def _opened(engine: sa.Engine) -> SqliteFile | _Server:
+    if engine.dialect.name == "sqlite":
+        return SqliteFile(engine, patience=database.SQLITE_BUSY_SECONDS)
+    return _Server(engine)
+
+
+class _Server:
+    """MySQL or MariaDB, through the pool."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def read(self, statement: sa.Executable, values: dict[str, Any]) -> list[dict[str, Any]]:
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(statement, values).mappings()]
+
+    def write(self, statement: sa.Executable, values: dict[str, Any], *, durable: bool) -> int:  # noqa: ARG002 - all is
         with self._engine.connect() as connection:
             return connection.execute(statement, values).rowcount
+
+    def close(self) -> None:
+        self._engine.dispose()
 
 
 def _before(task: Task) -> dict[str, Any]:

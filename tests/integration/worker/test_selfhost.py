@@ -19,7 +19,7 @@ from urlsum.settings import Settings
 from urlsum.task import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.integration.worker.conftest import Bay
     from urlsum.queues import Delivery
@@ -78,7 +78,8 @@ class Shop:
             self.worker.stop()
             self.gate.set()
             thread.join()
-            self.worker.pool.shutdown()
+            for slot in self.worker.slots:
+                slot.join()
 
     def _piece(self, offset: int) -> None:
         with self._lock:
@@ -135,6 +136,26 @@ def test_an_outage_is_survived_and_said(shop: Shop, caplog: pytest.LogCaptureFix
         assert thread.is_alive()
         shop.bay.queue.down = False
         until(lambda: shop.status(task_id) is Status.DONE)
+
+
+def test_a_look_that_fails_in_an_unforeseen_way_ends_no_slot(
+    shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receive = shop.bay.queue.receive
+    failures = [ValueError("a bug")] * SLOTS
+
+    def failing(limit: int, *, wait: float) -> Sequence[Delivery]:
+        if failures:
+            raise failures.pop()
+        return receive(limit, wait=wait)
+
+    monkeypatch.setattr(shop.bay.queue, "receive", failing)
+    tasks = [shop.submit() for _ in range(SLOTS)]
+    with shop.open():
+        until(lambda: shop.at_once == SLOTS)
+        shop.gate.set()
+        until(lambda: all(shop.status(task_id) is Status.DONE for task_id in tasks))
+    assert "ValueError: a bug" in caplog.text
 
 
 def test_a_delivery_that_must_come_again_is_not_deleted(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,238 @@
+"""Threads that write to one SQLite file: when they wait for the disk, and for whom they do not."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+
+from tests.support.tables import NOW, new_task
+from urlsum.errors import LeaseLost, TableUnavailable, TaskExists
+from urlsum.tables import database, disk
+from urlsum.tables.sql import SqlTaskTable
+from urlsum.task import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from urlsum.task import Task
+
+WRITERS = 12
+# How long a test waits for what must come.
+SECONDS = 10.0
+# Instead of what SQLAlchemy and SQLite are given in earnest.
+PATIENCE = 0.3
+
+
+class Watched:
+    """A table on SQLite whose waits for the disk are counted, and can be held up or made to fail."""
+
+    def __init__(self, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = Path(str(sa.make_url(uri).database))
+        self.table = SqlTaskTable(uri)
+        self.flushes = 0
+        self.broken = False
+        self.begun = threading.Semaphore(0)
+        self.gate = threading.Event()
+        self.gate.set()
+        self._flush = disk.flush
+        monkeypatch.setattr(disk, "flush", self._watched)
+
+    def _watched(self, path: str) -> None:
+        self.flushes += 1
+        self.begun.release()
+        assert self.gate.wait(SECONDS)
+        if self.broken:
+            raise OSError("Input/output error")
+        self._flush(path)
+        for file in (self.path, Path(path)):
+            shutil.copy(file, self.image.with_name(file.name.replace(self.path.name, self.image.name)))
+
+    @property
+    def image(self) -> Path:
+        """The file as it was on the disk when the last wait ended, its log beside it."""
+        return self.path.with_name("image.db")
+
+    def on_disk(self, task: Task) -> bool:
+        with closing(sqlite3.connect(self.image)) as image:
+            return image.execute("SELECT 1 FROM tasks WHERE id = ?", (task.id,)).fetchone() is not None
+
+    def behind_a_held_wait(self, *writes: Callable[[], object]) -> list[object]:
+        """Start ``writes`` while another one waits for the disk; return what became of them."""
+        self.gate.clear()
+        with ThreadPoolExecutor(WRITERS + 1) as pool:
+            pool.submit(self.table.add, new_task())
+            assert self.begun.acquire(timeout=SECONDS)
+            futures = [pool.submit(write) for write in writes]
+            time.sleep(0.3)
+            assert not any(future.done() for future in futures)
+            self.gate.set()
+            return [future.exception() or future.result() for future in futures]
+
+
+@pytest.fixture
+def watched(sqlite_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    monkeypatch.setattr(database, "SQLITE_BUSY_SECONDS", PATIENCE)
+    made = Watched(sqlite_database, monkeypatch)
+    yield made
+    made.table._database.close()
+
+
+def test_who_comes_while_another_waits_for_the_disk_shares_the_next_wait(watched: Watched) -> None:
+    tasks = [new_task() for _ in range(WRITERS)]
+    outcomes = watched.behind_a_held_wait(*(lambda task=task: watched.table.add(task) for task in tasks))
+    assert outcomes == [None] * WRITERS
+    assert watched.flushes == 2
+    assert all(watched.on_disk(task) for task in tasks)
+
+
+def test_an_id_is_on_the_disk_before_it_is_answered(watched: Watched) -> None:
+    for _ in range(20):
+        task = new_task()
+        watched.table.add(task)
+        assert watched.on_disk(task)
+
+
+def test_whose_id_is_taken_waits_until_the_one_that_took_it_is_on_the_disk(watched: Watched) -> None:
+    task = new_task()
+    watched.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(watched.table.add, task)
+        assert watched.begun.acquire(timeout=SECONDS)
+        second = pool.submit(watched.table.add, task)
+        time.sleep(0.3)
+        assert not first.done()
+        assert not second.done()
+        watched.gate.set()
+        assert first.exception() is None
+        assert isinstance(second.exception(), TaskExists)
+
+
+def test_one_that_is_refused_does_not_harm_the_others(watched: Watched) -> None:
+    present, task = new_task(), new_task()
+    watched.table.add(present)
+    watched.begun.acquire()
+    cancelled = present.cancelled(NOW + 1)
+    outcomes = watched.behind_a_held_wait(
+        lambda: watched.table.add(present),
+        lambda: watched.table.add(task),
+        lambda: watched.table.save(cancelled, over=present),
+    )
+    assert [type(outcome) for outcome in outcomes] == [TaskExists, type(None), type(None)]
+    with pytest.raises(LeaseLost):
+        watched.table.save(cancelled, over=new_task(id=present.id, fence=7))
+    assert watched.table.get(task.id) == task
+    assert watched.table.get(present.id) == cancelled
+
+
+def test_claims_and_checkpoints_and_readers_do_not_wait_for_the_disk(watched: Watched) -> None:
+    task = new_task()
+    watched.table.add(task)
+    watched.begun.acquire()
+    claimed = task.claimed(NOW + 1, 90)
+    released = claimed.released(NOW + 2)
+
+    def meanwhile() -> None:
+        try:
+            watched.table.save(claimed, over=task, lease_before=NOW + 1)
+            watched.table.save(released, over=claimed)
+            assert watched.table.get(task.id) == released
+            assert watched.table.due(NOW + 2, 10)
+        finally:
+            watched.gate.set()
+
+    watched.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        held = pool.submit(watched.table.add, new_task())
+        assert watched.begun.acquire(timeout=SECONDS)
+        pool.submit(meanwhile).result(SECONDS)
+        held.result(SECONDS)
+    assert watched.flushes == 2
+
+
+def test_results_and_what_is_removed_wait_for_the_disk(watched: Watched) -> None:
+    task = new_task(status=Status.RUNNING)
+    watched.table.add(task)
+    done = task.done("0" * 32, 1, NOW + 3)
+    watched.table.save(done, over=task)
+    assert watched.flushes == 2
+    watched.table.remove(done)
+    assert watched.flushes == 3
+
+
+def test_a_disk_that_fails_fails_all_who_wait_for_it_and_nobody_later(watched: Watched) -> None:
+    watched.broken = True
+    outcomes = watched.behind_a_held_wait(*(lambda: watched.table.add(new_task()) for _ in range(3)))
+    assert [type(outcome) for outcome in outcomes] == [TableUnavailable] * 3
+    watched.broken = False
+    task = new_task()
+    watched.table.add(task)
+    assert watched.on_disk(task)
+
+
+def test_of_many_claims_at_once_one_wins(watched: Watched) -> None:
+    task = new_task()
+    watched.table.add(task)
+    claimed = task.claimed(NOW + 1, 90)
+    together = threading.Barrier(WRITERS)
+
+    def claim() -> None:
+        together.wait(SECONDS)
+        watched.table.save(claimed, over=task, lease_before=NOW + 1)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        outcomes = [future.exception() for future in [pool.submit(claim) for _ in range(WRITERS)]]
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["LeaseLost"] * (WRITERS - 1) + ["NoneType"]
+
+
+def test_a_file_that_another_process_holds_is_unavailable_in_time_to_all_who_write_and_nobody_who_reads(
+    watched: Watched,
+) -> None:
+    task = new_task()
+    watched.table.add(task)
+    with closing(sqlite3.connect(watched.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        with ThreadPoolExecutor(WRITERS) as pool:
+            writes = [pool.submit(watched.table.add, new_task()) for _ in range(WRITERS)]
+            assert watched.table.get(task.id) == task
+            assert time.monotonic() - begun < PATIENCE
+            assert {type(write.exception()) for write in writes} == {TableUnavailable}
+        # One's own patience with the file, at most, after having waited for those before.
+        assert time.monotonic() - begun < 2 * PATIENCE + 0.5
+    watched.table.add(new_task())
+
+
+def test_a_file_without_a_log_is_left_to_sqlite(watched: Watched) -> None:
+    with closing(sqlite3.connect(watched.path)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+    task = new_task()
+    watched.table.add(task)
+    assert watched.table.get(task.id) == task
+    assert watched.flushes == 0
+    connection = watched.table._database._writing._connection  # type: ignore[union-attr]
+    assert connection is not None
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_no_writer_waits_for_ever(watched: Watched) -> None:
+    tasks = [new_task() for _ in range(200)]
+
+    def life(number: int) -> None:
+        task = tasks[number]
+        watched.table.add(task)
+        claimed = task.claimed(NOW + 1, 90)
+        watched.table.save(claimed, over=task, lease_before=NOW + 1)
+        watched.table.save(claimed.done("0" * 32, 1, NOW + 2), over=claimed)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(life, range(len(tasks)), timeout=60))
+    assert {watched.table.get(task.id).status for task in tasks} == {Status.DONE}
