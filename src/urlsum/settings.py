@@ -8,73 +8,117 @@ from contextlib import suppress
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+import msgspec
+from msgspec import Meta
 
 from urlsum.errors import SettingsError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 Network = IPv4Network | IPv6Network
-Seconds = Annotated[float, Field(gt=0)]
 HIGHEST_PORT = 65535
-Port = Annotated[int, Field(ge=1, le=HIGHEST_PORT)]
+DOTENV = Path(".env")
 # What holds a password, and so is neither quoted in errors nor shown by repr().
-SECRET = frozenset({"MAIL_PASSWORD", "DATABASE_URI", "REDIS_URL"})
+SECRET = frozenset({"mail_password", "database_uri", "redis_url"})
 _HOST_OR_SUFFIX = re.compile(r"\.?([a-z0-9_-]+\.)*[0-9_-]*[a-z][a-z0-9_-]*")
+# Where msgspec says that it found the fault.
+_PLACE = re.compile(r" - at `\$(?:\.(\w+))?`$")
+# What people write for yes and no beside true and false, 1 and 0.
+_WORDS = {"yes": True, "on": True, "y": True, "t": True, "no": False, "off": False, "n": False, "f": False}
+
+MailBackend = Literal["ses", "smtp", "outbox"]
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=1, le=HIGHEST_PORT)]
 
 
-class Settings(BaseSettings):
+class Networks(tuple[Network, ...]):
+    """CIDRs, separated by commas."""
+
+    __slots__ = ()
+
+    @classmethod
+    def read(cls, text: str) -> Networks:
+        """Raises ValueError."""
+        return cls(ip_network(item) for item in _items(text))
+
+
+class Ports(frozenset[int]):
+    """Ports, separated by commas."""
+
+    @classmethod
+    def read(cls, text: str) -> Ports:
+        """Raises ValueError."""
+        ports = cls(int(item) for item in _items(text))
+        if not all(1 <= port <= HIGHEST_PORT for port in ports):
+            raise ValueError("ports are whole numbers from 1 to 65535, separated by commas")
+        return ports
+
+
+class Hosts(tuple[Network | str, ...]):
+    """Hosts, .suffixes and networks, separated by commas."""
+
+    __slots__ = ()
+
+    @classmethod
+    def read(cls, text: str) -> Hosts:
+        """Raises ValueError."""
+        return cls(_host_or_network(item) for item in _items(text))
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What can be set from outside; each field is the environment variable of the same name in capitals.
 
     A ``.env`` file in the working directory is read too; the environment wins over it.
     """
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
-
     # Tables
-    database_uri: Annotated[str, Field(repr=False)] = "sqlite:///data/urlsum.db"
+    database_uri: str = "sqlite:///data/urlsum.db"
     tasks_table: str | None = None
-    task_ttl_days: Annotated[int, Field(ge=1)] = 30
+    task_ttl_days: Positive = 30
 
     # Queues
     tasks_queue_url: str | None = None
-    redis_url: Annotated[str | None, Field(repr=False)] = None
+    redis_url: str | None = None
     # Of the RQ queue. RQ's lists of queues are separated by commas, and its command line by blanks.
-    tasks_queue_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,100}$")] = "tc-tasks"
+    tasks_queue_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,100}\Z")] = "tc-tasks"
 
     # Mail
-    mail_backend: Literal["ses", "smtp", "outbox"] = "outbox"
+    mail_backend: MailBackend = "outbox"
     mail_server: str = "localhost"
     mail_port: Port = 587
     mail_username: str | None = None
-    mail_password: SecretStr | None = None
+    mail_password: str | None = None
     mail_use_tls: bool = True
     mail_from: str = "urlsum@localhost"
     outbox_dir: Path = Path("outbox")
 
     # The web
-    public_url: Annotated[str | None, Field(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$")] = None
+    public_url: Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?\Z")] | None = None
     port: Port = 5000
 
     # What may be contacted. 8080 and 8443 beside the two standard ports: mirrors use them.
-    allowed_networks: Annotated[tuple[Network, ...], NoDecode] = ()
-    allowed_ports: Annotated[frozenset[int], NoDecode] = frozenset({80, 443, 8080, 8443})
+    allowed_networks: Networks = Networks()
+    allowed_ports: Ports = Ports({80, 443, 8080, 8443})
     # Hosts, .suffixes and networks that this service leaves alone: an operator who is asked to stop must be able to.
-    blocked_hosts: Annotated[tuple[Network | str, ...], NoDecode] = ()
+    blocked_hosts: Hosts = Hosts()
     ssl_cert_file: Path | None = None
 
     # How an origin is read. 5 TiB is the largest object that S3 keeps.
-    max_bytes: Annotated[int, Field(ge=1)] = 5 * 2**40
-    connections_per_origin: Annotated[int, Field(ge=1, le=64)] = 8
+    max_bytes: Positive = 5 * 2**40
+    connections_per_origin: Annotated[int, Meta(ge=1, le=64)] = 8
     connect_timeout: Seconds = 10.0
     read_timeout: Seconds = 30.0
-    min_bytes_per_second: Annotated[int, Field(ge=0)] = 1024
+    min_bytes_per_second: Count = 1024
     min_rate_seconds: Seconds = 60.0
-    max_redirects: Annotated[int, Field(ge=0)] = 10
+    max_redirects: Count = 10
 
     # How a task is worked on. A slice ends well before Lambda's own time-out, see template.yaml.
-    max_attempts: Annotated[int, Field(ge=1)] = 5
+    max_attempts: Positive = 5
     retry_base_seconds: Seconds = 5.0
     slice_seconds: Seconds = 240.0
     checkpoint_seconds: Seconds = 10.0
@@ -86,32 +130,7 @@ class Settings(BaseSettings):
     # Set by the Lambda runtime, never by people.
     aws_lambda_function_name: str | None = None
 
-    @field_validator("allowed_networks", mode="before")
-    @classmethod
-    def _networks(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-
-    @field_validator("blocked_hosts", mode="before")
-    @classmethod
-    def _hosts(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(_host_or_network(part.strip()) for part in value.split(",") if part.strip())
-
-    @field_validator("allowed_ports", mode="before")
-    @classmethod
-    def _ports(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        ports = frozenset(int(part) for part in value.split(",") if part.strip())
-        if not all(1 <= port <= HIGHEST_PORT for port in ports):
-            raise ValueError("ports are whole numbers from 1 to 65535, separated by commas")
-        return ports
-
-    @model_validator(mode="after")
-    def _lease_outlives_silence(self) -> Self:
+    def __post_init__(self) -> None:
         # The lease is renewed at checkpoints only. An origin that is silent for a whole read time-out just after
         # one, and must then be connected to again, would otherwise cost a healthy worker its lease.
         silence = self.checkpoint_seconds + self.read_timeout + self.connect_timeout
@@ -120,12 +139,68 @@ class Settings(BaseSettings):
                 f"LEASE_SECONDS ({self.lease_seconds:g}) must be more than CHECKPOINT_SECONDS + READ_TIMEOUT"
                 f" + CONNECT_TIMEOUT ({silence:g})"
             )
-        return self
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if name not in SECRET)
+        return f"Settings({', '.join(shown)})"
 
     @property
     def on_lambda(self) -> bool:
         """Whether this process runs inside AWS Lambda (or its emulator)."""
         return self.aws_lambda_function_name is not None
+
+
+def on_lambda() -> bool:
+    """Whether this process runs inside AWS Lambda; unlike ``load`` this may be asked at import: it reads no file."""
+    return bool(os.environ.get("AWS_LAMBDA_FUNCTION_NAME"))
+
+
+@cache
+def load() -> Settings:
+    """The settings of this process. Raises SettingsError: one line that names the wrong one."""
+    given: dict[str, str | None] = {}
+    if DOTENV.is_file():
+        from dotenv import dotenv_values  # noqa: PLC0415 - 25 ms, for those who have such a file
+
+        given.update(dotenv_values(DOTENV))
+    given.update({name: value for name, value in os.environ.items() if value})
+    return parse({name.lower(): value for name, value in given.items() if value and name.isupper()})
+
+
+def parse(given: Mapping[str, object]) -> Settings:
+    """The settings that ``given`` says by the names of the fields, as text or as values; other names are ignored.
+
+    Raises SettingsError.
+    """
+    values = {name: _value(name, value) for name, value in given.items()}
+    try:
+        return msgspec.convert(values, Settings, strict=False, dec_hook=_read)
+    except msgspec.ValidationError as exc:
+        text = str(exc)
+        found = _PLACE.search(text)
+        name = found[1] if found else None
+        reason = text[: found.start()] if found else text
+        if name is None:
+            raise SettingsError(reason) from None
+        if name == "mail_backend":  # msgspec does not say which there are
+            reason = f"expected one of {', '.join(get_args(MailBackend))}"
+        shown = "" if name in SECRET else f" (it is {given[name]!r})"
+        raise SettingsError(f"{name.upper()}: {reason[:1].lower()}{reason[1:]}{shown}") from None
+
+
+def _value(name: str, value: object) -> object:
+    if name == "mail_use_tls" and isinstance(value, str):
+        return _WORDS.get(value.lower(), value)
+    return value
+
+
+def _read(kind: type[Any], value: Any) -> Any:  # noqa: ANN401 - as msgspec calls it
+    """Make one of the types above from text, or from the values that it holds."""
+    return kind.read(value) if isinstance(value, str) and hasattr(kind, "read") else kind(value)
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def _host_or_network(text: str) -> Network | str:
@@ -139,21 +214,3 @@ def _host_or_network(text: str) -> Network | str:
             " network (192.0.2.0/24); write international names in their xn-- form"
         )
     return host
-
-
-def on_lambda() -> bool:
-    """Whether this process runs inside AWS Lambda; unlike ``load`` this may be asked at import: it reads no file."""
-    return bool(os.environ.get("AWS_LAMBDA_FUNCTION_NAME"))
-
-
-@cache
-def load() -> Settings:
-    """The settings of this process. Raises SettingsError: one line that names the wrong one."""
-    try:
-        return Settings()
-    except ValidationError as exc:
-        error = exc.errors()[0]
-        name = str(error["loc"][0]).upper() if error["loc"] else ""
-        reason = error["msg"].removeprefix("Value error, ")
-        shown = "" if not name or name in SECRET else f" (it is {error['input']!r})"
-        raise SettingsError(f"{name}: {reason}{shown}" if name else reason) from None

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import template
 from tests.support.deployment import deploy
-from urlsum.settings import Settings
+from urlsum.settings import Settings, load
 
 FUNCTIONS = {
     "SubmitFunction": "submit",
@@ -57,7 +57,7 @@ def test_arm64_is_what_one_gets_without_asking() -> None:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_variable_is_a_setting_that_something_reads(function: str) -> None:
-    settings = {name.upper() for name in Settings.model_fields}
+    settings = {name.upper() for name in Settings.__struct_fields__}
     assert environment(function).keys() <= settings | POWERTOOLS
 
 
@@ -65,7 +65,7 @@ def test_every_variable_is_a_setting_that_something_reads(function: str) -> None
 def test_the_settings_are_valid(function: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment(function).items():
         monkeypatch.setenv(name, value)
-    settings = Settings(_env_file=None)
+    settings = load()
     assert settings.tasks_table == "TasksTable"
 
 

@@ -21,8 +21,8 @@ ON_LAMBDA = {
     "POWERTOOLS_METRICS_NAMESPACE": "urlsum",
 }
 # Other stores and queues, and what only the other kind of function or a browser needs.
-NEVER = frozenset({"sqlalchemy", "alembic", "pymysql", "redis", "rq", "smtplib", "tqdm", "uvicorn"})
-WEB = frozenset({"fastapi", "starlette", "mangum", "python_multipart"})
+NEVER = frozenset({"sqlalchemy", "alembic", "pymysql", "redis", "rq", "smtplib", "tqdm", "uvicorn", "dotenv"})
+WEB = frozenset({"fastapi", "starlette", "mangum", "pydantic", "python_multipart"})
 UNWANTED = {
     "submit": NEVER | {"jinja2", "aws_lambda_powertools"},
     "check": NEVER | {"jinja2", "aws_lambda_powertools"},
