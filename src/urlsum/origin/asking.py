@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from urlsum import __version__
-from urlsum.errors import BadRedirect, DeadlineReached, Incomplete, InvalidUrl, TimedOut, TlsFailed
+from urlsum.errors import BadRedirect, DeadlineReached, InvalidUrl, TimedOut
 from urlsum.origin.connection import connect
 from urlsum.origin.crowd import Crowd
+from urlsum.origin.idle import ask
 from urlsum.text import shown_url
 
 if TYPE_CHECKING:
@@ -82,20 +83,16 @@ class Asking:
             raise TimedOut(f"{target}: no answer within {seconds:g} s") from exc
 
     def ask(self, target: Target, fields: Fields, deadline: float) -> tuple[Connection, Head]:
-        """The answer to one GET of a judged ``target``, whatever its status.
+        """The answer to one GET of a judged ``target``, whatever its status."""
+        # The clock of a worker that is being stopped stands at infinity, and so does a deadline that is set by it:
+        # between the two no time can be reckoned.
+        if self.clock() >= deadline:
+            raise DeadlineReached
 
-        A connection that waited may have been closed by the origin at this very moment. That says nothing about the
-        file as long as no byte of an answer came, and a GET may be sent again (RFC 9112, 9.3.1): once, on a new one.
-        """
-        waiting = self.idle.take(target)
-        if waiting is not None:
-            try:
-                return waiting, self.ask_on(waiting, target, fields, deadline)
-            except (Incomplete, TlsFailed):
-                if waiting.heard:
-                    raise
-        connection = self.connect(target, deadline)
-        return connection, self.ask_on(connection, target, fields, deadline)
+        def over(connection: Connection) -> tuple[Connection, Head]:
+            return connection, self.ask_on(connection, target, fields, deadline)
+
+        return ask(self.idle.take(target), lambda: self.connect(target, deadline), over)
 
     def connect(self, target: Target, deadline: float) -> Connection:
         """A new connection to a judged address of ``target``."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from urlsum.origin.buffers import BLOCK_BYTES
+from urlsum.errors import DeadlineReached, OriginError
+from urlsum.origin.buffers import BLOCK_BYTES, Block
+from urlsum.origin.overlap import Overlap, cpus
 from urlsum.origin.trail import Trail
 
 if TYPE_CHECKING:
@@ -37,11 +39,13 @@ class Body:
         self._idle = idle
         self._ahead = ahead
         self._prefetch: Prefetch | None = None
+        self._overlap: Overlap | None = None  # of a file that is long enough to ask
         self._position = self._answer_began = answer.position
         self._trail = Trail()
         self._view = memoryview(b"")
         self._rest = memoryview(b"")  # fetched, but more than was wanted
         self._buffer = memoryview(b"")
+        self._trouble: Exception | None = None  # what came behind the bytes that were read last
         self._ended = False
 
     @property
@@ -103,7 +107,9 @@ class Body:
 
     def _read(self, most: int) -> memoryview:
         self._let_go()
-        if self._prefetch is None and self._ahead is not None and self._far:
+        if self._trouble is not None:
+            raise self._trouble
+        if self._prefetch is None and self._ahead is not None and self._far and self._overlaps():
             self._prefetch = self._ahead(self._answer)
             self._buffer = memoryview(b"")
         view = self._fetched(most) if self._prefetch else self._received(most)
@@ -115,6 +121,11 @@ class Body:
     def _far(self) -> bool:
         left = None if self._answer.size is None else self._answer.size - self._position
         return self._position - self._answer_began >= INLINE_BYTES and (left is None or left > INLINE_BYTES)
+
+    def _overlaps(self) -> bool:
+        if self._overlap is None:
+            self._overlap = Overlap(cpus())
+        return self._overlap.pays()
 
     def _fetched(self, most: int) -> memoryview:
         view = self._rest
@@ -132,9 +143,15 @@ class Body:
         wanted = min(most, BLOCK_BYTES if left is None else left + 1)
         if len(self._buffer) < wanted:
             self._buffer = memoryview(bytearray(wanted))
-        count = self._answer.read_into(self._buffer[:wanted])
-        self._ended = count == 0
-        return self._buffer[:count]
+        block = Block(self._buffer[:wanted])
+        try:
+            while not block.filled and not self._ended:
+                self._ended = not self._answer.fill(block)
+        except (OriginError, DeadlineReached) as exc:
+            if not block.filled:
+                raise
+            self._trouble = exc
+        return block.view[: block.filled]
 
     def _let_go(self) -> None:
         """Note the end of what was handed out last, before its buffer is used again."""

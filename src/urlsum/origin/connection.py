@@ -158,7 +158,8 @@ class Connection:
             return False
         before = block.filled
         try:
-            self.wire.fill(block, min(len(block.view), before + self._remaining))
+            most = min(len(block.view), before + self._remaining)
+            self.wire.fill(block, most, behind=before + self._remaining - most)
         finally:
             self._remaining -= block.filled - before
         return True

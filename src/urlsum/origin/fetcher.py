@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
-from urlsum.errors import DeadlineReached, Incomplete, TlsFailed
+from urlsum.errors import DeadlineReached
+from urlsum.origin.idle import ask
 
 if TYPE_CHECKING:
     from urlsum.origin.answer import Answer
@@ -73,20 +75,15 @@ class Fetcher(threading.Thread):
         ranges = self._owner.ranges
         if ranges is None or part.end is None:
             raise ValueError("only a part of known length can be asked for")
-        connection, self._connection = self._connection, None
-        if connection is not None and connection.reusable:
-            try:
-                return self._ask(ranges, connection, part.at, part.end)
-            except (Incomplete, TlsFailed):
-                # The origin may have closed it at this very moment, which says nothing about the part.
-                if connection.heard:
-                    raise
-        elif connection is not None:
+        # What waits counts with the origin, too: it is taken before one more is opened.
+        connection, self._connection = self._connection or ranges.waiting(), None
+        if connection is not None and not connection.reusable:
             # The part before was cut off: what its answer would still bring is somebody else's.
             connection.close()
-        return self._ask(ranges, ranges.connect(), part.at, part.end)
+            connection = None
+        return ask(connection, ranges.connect, partial(self._ask, ranges, part.at, part.end))
 
-    def _ask(self, ranges: Ranges, connection: Connection, first: int, end: int) -> tuple[Answer, Tail]:
+    def _ask(self, ranges: Ranges, first: int, end: int, connection: Connection) -> tuple[Answer, Tail]:
         self._connection = connection
         if self._window.closed:
             # Whoever closed it may have looked for a connection to abort before this one was there.

@@ -151,8 +151,11 @@ class Origin:
             pace=Pace(settings.min_bytes_per_second, settings.min_rate_seconds),
         )
 
+        # Who sends the whole file where a part was asked for would do so again.
+        ranged = resume is None or asked is not None
+
         def ahead(answer: Answer) -> Prefetch:
-            return self._ahead(url, answer, version, head, deadline)
+            return self._ahead(url, answer, version, head, deadline, ranged=ranged)
 
         # A borrowed end is proven by what comes after it, which only a plain reader looks at.
         body = Body(answer, version, self._asking.idle, ahead=None if extent.borrowed else ahead)
@@ -170,12 +173,15 @@ class Origin:
             raise Changed(f"{head.target}: the last bytes that were hashed are others now{_after(resume)}")
         body.skip_to(resume.offset)
 
-    def _ahead(self, url: str, answer: Answer, version: Version, head: Head, deadline: float) -> Prefetch:
+    def _ahead(
+        self, url: str, answer: Answer, version: Version, head: Head, deadline: float, *, ranged: bool
+    ) -> Prefetch:
         settings, clock = self._settings, self._asking.clock
         # Chunks tell their end themselves, so theirs is only known when it is reached.
         size = None if head.chunked else answer.size
         ranges = None
-        if size is not None and size == version.size and version.tells_apart and settings.connections_per_origin > 1:
+        proven = size is not None and size == version.size and version.tells_apart
+        if proven and ranged and settings.connections_per_origin > 1:
             ranges = Ranges(
                 url,
                 head.target,

@@ -10,13 +10,17 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from urlsum.errors import Incomplete, TlsFailed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
 
     from urlsum.origin.connection import Connection
     from urlsum.origin.target import Target
 
     Key = tuple[str, str, int]
+    Answered = TypeVar("Answered")
 
 # Servers close idle connections themselves: Apache after 5 s, nginx after 75, S3 after some 20. One that was closed
 # meanwhile is noticed and costs nothing but the try.
@@ -66,6 +70,23 @@ class Idle:
             dropped, self._waiting = self._waiting, []
         for _, _, connection in dropped:
             connection.close()
+
+
+def ask(
+    waiting: Connection | None, connect: Callable[[], Connection], over: Callable[[Connection], Answered]
+) -> Answered:
+    """What ``over`` returns for ``waiting``, or else for a new connection.
+
+    One that waited may have been closed by the origin at this very moment. That says nothing about the file as long as
+    no byte of an answer came, and a GET may be sent again (RFC 9112, 9.3.1): once, on a new one.
+    """
+    if waiting is not None:
+        try:
+            return over(waiting)
+        except (Incomplete, TlsFailed):
+            if waiting.heard:
+                raise
+    return over(connect())
 
 
 def _key(target: Target) -> Key:

@@ -6,7 +6,8 @@ asks for the next doubling, anything less takes the step back. So an origin that
 connection and a trial, and one that throttles each connection with as many as are allowed, within a second. To a far
 origin it is one step to all of them, because there each step costs a slow start.
 
-- A reader that never waits (MD5 is the bottleneck) gains nothing by faster fetching: no trial.
+- A reader that never waits (MD5 is the bottleneck) gains nothing by faster fetching: no trial upwards. After a while
+  half the number is tried, because what seemed worth it in a file's first second may not be, and each costs CPU time.
 - A refusal (429, 503, a connection that is not taken) halves the number and rules out trials for a while.
 - Throughput that falls below FALLEN of what a step was kept for halves the number on trial: fewer connections that
   bring as much stay, otherwise the line itself is slower, and the number comes back. A single connection that falls so
@@ -72,7 +73,8 @@ class Ramp:
         self._most = most
         self._settle = _bounded(latency * SETTLE_LATENCIES)
         self._settle_trial = _bounded(latency * TRIAL_LATENCIES)
-        self._step = most if latency >= FAR_SECONDS else 2
+        self._near = latency < FAR_SECONDS  # a trial downwards to a far origin would cost more than it can save
+        self._step = 2 if self._near else most
         self._phase = _Phase.STEADY
         self._kept = 1  # what a trial goes back to
         self._rate: float | None = None  # what ``_kept`` connections brought, bytes per second
@@ -155,6 +157,9 @@ class Ramp:
         elif idle >= IDLE_SHARE and now >= self._not_before and self.target < self._most:
             self._rate = rate
             self._try_more(now)
+        elif idle < IDLE_SHARE and self.target > 1 and self._near and now >= self._since + self._pause:
+            self._rate = rate
+            self._begin(now, _Phase.DOWN, self.target // 2)
         else:
             self._rate = max(self._rate, rate)
 

@@ -56,6 +56,10 @@ class Ranges:
         self._deadline = deadline
         self._wall_clock = wall_clock
 
+    def waiting(self) -> Connection | None:
+        """A connection to where the file was found that another file has left behind, None without one."""
+        return self.asking.idle.take(self._target)
+
     def connect(self) -> Connection:
         """A new connection to where the file was found. Raises OriginError, DeadlineReached."""
         return self.asking.connect(self._target, self._deadline)

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import ssl
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from urlsum.errors import SettingsError, TimedOut, TlsFailed
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
     from pathlib import Path
 
     from urlsum.origin.target import Target
+
+# RFC 8446, 5.1: the most that one record holds, which is also the most that one read brings.
+RECORD_BYTES = 16_384
+
+
+class TlsSocket(ssl.SSLSocket):
+    """A socket that hands out OpenSSL's own read, without the four calls of Python around it.
+
+    They do nothing for whoever only receives, and a file of 2 GiB has 131,072 records: 2 % of all CPU time.
+    """
+
+    @property
+    def receiver(self) -> Callable[[memoryview], int]:
+        """Receives into a view, at most a record. Any OSError but TimeoutError is the end, and so may be 0."""
+        return partial(self._sslobj.read, RECORD_BYTES)  # type: ignore[attr-defined] # in every CPython since 2.6
 
 
 @cache
@@ -24,6 +40,7 @@ def context(cert_file: Path | None) -> ssl.SSLContext:
     certificate must not be good in one place and bad in another.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificates and host names
+    made.sslsocket_class = TlsSocket
     made.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996 retired what came before
     made.set_alpn_protocols(["http/1.1"])
     made.load_default_certs()

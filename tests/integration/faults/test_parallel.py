@@ -107,6 +107,19 @@ def test_bad_answers_to_all_further_requests_end_as_they_do_alone(serve: Serve, 
     assert outcome(task) in {fault.parallel or fault.expected(always=True, resumed=True), "done"}
 
 
+def test_who_sends_the_whole_file_for_a_part_of_it_is_asked_once(serve: Serve) -> None:
+    file = File(CONTENT, rate=RATE)
+
+    def script(request: Request) -> Steps:
+        whole = file(replace(request, fields={}))
+        return whole if "range" in request.fields else [whole[0], CONTENT[: PART // 8]]
+
+    origin = serve(script)
+    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(origin.url())
+    assert outcome(task) == "done"
+    assert ["range" in request.fields for request in origin.requests] == [False, True]
+
+
 OTHER = random.Random(5).randbytes(len(CONTENT))
 
 

@@ -26,7 +26,7 @@ from tests.support.origin_server import File, Request, Steps, head
 from urlsum.errors import Incomplete, InvalidUrl, OriginError
 from urlsum.origin.guard import Guard
 from urlsum.origin.http import Origin
-from urlsum.settings import Settings
+from urlsum.settings import parse
 from urlsum.task import Checkpoint
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def script(request: Request) -> Steps:
 
 @cache
 def origin(given: tuple[tuple[str, str], ...], ca_file: Path) -> Origin:
-    settings = Settings(_env_file=None, ssl_cert_file=ca_file, connect_timeout=5, read_timeout=5, **dict(given))  # type: ignore[arg-type]
+    settings = parse({"ssl_cert_file": ca_file, "connect_timeout": 5, "read_timeout": 5, **dict(given)})
     return Origin(settings, Guard(settings))
 
 

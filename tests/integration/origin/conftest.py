@@ -16,7 +16,7 @@ from tests.support.origin_server import OriginServer, Script
 from urlsum.origin import tls
 from urlsum.origin.guard import Guard
 from urlsum.origin.http import Body, Origin
-from urlsum.settings import Settings
+from urlsum.settings import Settings, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def client(**settings: object) -> Client:
         "read_timeout": 2.0,
         **settings,
     }
-    return Client(Settings(_env_file=None, **given))  # type: ignore[arg-type]
+    return Client(parse(given))
 
 
 @pytest.fixture

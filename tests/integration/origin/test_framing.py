@@ -201,6 +201,14 @@ def test_a_cut_says_where_it_was(serve: Serve) -> None:
         client().fetch(serve(answers(steps)).url())
 
 
+def test_what_came_before_a_cut_is_read_before_the_cut_is_told(serve: Serve) -> None:
+    steps: Steps = [head("200 OK", "Content-Length: 3145728"), bytes(100_000)]
+    pieces: list[int] = []
+    with client().open(serve(answers(steps)).url()) as body, pytest.raises(Incomplete):
+        pieces.extend(len(view) for view in iter(body.read, None))
+    assert sum(pieces) == 100_000
+
+
 def test_a_declared_length_over_the_cap_is_refused_before_the_body(serve: Serve) -> None:
     steps: Steps = [head("200 OK", "Content-Length: 1001"), HANG]
     with pytest.raises(TooLarge, match="MAX_BYTES"):

@@ -13,7 +13,7 @@ from urlsum.errors import Blocked, Incomplete
 from urlsum.origin import idle
 from urlsum.origin.guard import Guard
 from urlsum.origin.http import Origin
-from urlsum.settings import Settings
+from urlsum.settings import Networks, parse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ OK: Steps = [head("200 OK", "Content-Length: 2"), b"ok", KEEP]
 
 def opened(**settings: object) -> Origin:
     given: dict[str, object] = {"allowed_networks": "127.0.0.0/8", "read_timeout": 2.0, **settings}
-    made = Settings(_env_file=None, **given)  # type: ignore[arg-type]
+    made = parse(given)
     return Origin(made, Guard(made, resolve=lambda host: ["127.0.0.1"]))
 
 
@@ -77,6 +77,16 @@ def test_bytes_that_nobody_asked_for_end_a_connection(serve: Serve) -> None:
     time.sleep(0.2)
     assert fetch(origin, server.url()) == b"ok"
     assert server.connections == 2
+
+
+def test_what_tls_still_holds_is_not_taken_for_an_answer(serve: Serve, authority: trustme.CA, ca_file: Path) -> None:
+    # The end of the body and what comes behind it share a record, which is no longer on the socket.
+    body = bytes(100_000)
+    late = head("200 OK", f"Content-Length: {len(body)}") + body + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad"
+    server = serve(lambda request: [late, KEEP], tls=server_context(authority.issue_cert("127.0.0.1")))
+    origin = opened(ssl_cert_file=ca_file)
+    assert [fetch(origin, server.url()) for _ in range(3)] == [body] * 3
+    assert server.connections == 3
 
 
 @pytest.mark.parametrize("last", [[], [RESET]])
@@ -137,10 +147,10 @@ def test_only_so_many_wait(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_guard_judges_every_url_although_a_connection_waits(serve: Serve) -> None:
     server = serve(lambda request: OK)
-    made = Settings(_env_file=None, allowed_networks="127.0.0.0/8")
+    made = parse({"allowed_networks": "127.0.0.0/8"})
     guard = Guard(made)
     origin = Origin(made, guard)
     fetch(origin, server.url())
-    guard._allowed_networks = ()
+    guard._allowed_networks = Networks()
     with pytest.raises(Blocked):
         fetch(origin, server.url())

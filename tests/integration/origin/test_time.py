@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from tests.integration.origin.conftest import Serve, client
 from tests.support.origin_server import HANG, OriginServer, Pause, Steps, Trickle, answers, chunk, head
 from urlsum.errors import ConnectFailed, DeadlineReached, TimedOut
+from urlsum.origin.guard import Guard
+from urlsum.origin.http import Origin
 
 LENGTH = "Content-Length: 1000000"
 CHUNKED = "Transfer-Encoding: chunked"
@@ -73,6 +76,14 @@ def test_the_deadline_is_no_failure_of_the_origin(serve: Serve, steps: Steps) ->
     with pytest.raises(DeadlineReached):
         client().fetch(origin.url(), seconds=0.3)
     assert time.monotonic() - started < 2
+
+
+def test_a_worker_that_is_being_stopped_begins_with_nothing(serve: Serve) -> None:
+    server, settings = serve(answers([HANG])), client().settings
+    origin = Origin(settings, Guard(settings), clock=lambda: math.inf)
+    with pytest.raises(DeadlineReached):
+        origin.open(server.url(), deadline=math.inf)
+    assert server.connections == 0
 
 
 def test_what_was_read_before_the_deadline_can_be_gone_on_from(serve: Serve) -> None:

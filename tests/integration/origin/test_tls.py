@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import socket
 import ssl
+import threading
 import time
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,6 +100,26 @@ def test_a_cut_inside_tls_is_a_cut(serve: Serve, authority: trustme.CA, ca_file:
     origin = serve(answers(steps), tls=server_context(authority.issue_cert("127.0.0.1")))
     with pytest.raises(Incomplete, match=r"cut at .* of 293\.0 KiB"):
         client(ssl_cert_file=ca_file).fetch(origin.url())
+
+
+def test_a_record_that_cannot_be_decrypted_is_a_cut(authority: trustme.CA, ca_file: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            plain, _ = server.accept()
+            with server_context(authority.issue_cert("127.0.0.1")).wrap_socket(plain, server_side=True) as sock:
+                sock.recv(10_000)
+                sock.sendall(head("200 OK", "Content-Length: 300000") + DATA)
+                # Past TLS: a record of application data, with a body that is none.
+                socket.socket.sendall(sock, b"\x17\x03\x03\x00\x40" + bytes(64))
+                with suppress(OSError):
+                    sock.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(Incomplete, match=r"cut at .* of 293\.0 KiB"):
+            client(ssl_cert_file=ca_file).fetch(f"https://127.0.0.1:{server.getsockname()[1]}/")
+        thread.join()
 
 
 def test_silence_inside_tls_ends_with_the_read_time_out(serve: Serve, authority: trustme.CA, ca_file: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.support.addresses import EVERYTHING, FORBIDDEN_V4, FORBIDDEN_V6, NEVER, PUBLIC
 from urlsum.errors import Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
 from urlsum.origin.guard import Guard
-from urlsum.settings import Settings
+from urlsum.settings import Settings, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ def guard(*answers: str | OSError, dial: Dialler | None = None, **settings: obje
                 raise answer
         return [str(answer) for answer in answers]
 
-    made = Settings(_env_file=None, **settings)  # type: ignore[arg-type]
+    made = parse(settings)
     return Guard(made, resolve=resolve, dial=dial or Dialler())
 
 
@@ -189,7 +189,7 @@ def test_local_names_are_judged_by_their_address_once_a_network_is_opened() -> N
 
 def test_a_name_is_judged_anew_at_every_connection() -> None:
     answers: Iterator[str] = itertools.chain(["8.8.8.8"], itertools.repeat("127.0.0.1"))
-    judge = Guard(Settings(_env_file=None), resolve=lambda host: [next(answers)], dial=Dialler())
+    judge = Guard(Settings(), resolve=lambda host: [next(answers)], dial=Dialler())
     target = judge.inspect("http://rebinding.example.org/")
     with pytest.raises(ConnectFailed):
         judge.connect(target, deadline=time.monotonic() + 60)
@@ -204,7 +204,7 @@ def test_one_connection_makes_one_look_up() -> None:
         asked.append(host)
         return ["8.8.8.8"]
 
-    judge = Guard(Settings(_env_file=None), resolve=resolve, dial=Dialler())
+    judge = Guard(Settings(), resolve=resolve, dial=Dialler())
     with pytest.raises(ConnectFailed):
         connect(judge, "http://Example.ORG./")
     assert asked == ["example.org"]
@@ -296,7 +296,7 @@ def test_an_answer_that_is_no_address_is_a_dns_failure() -> None:
 
 def test_a_hanging_look_up_ends_with_the_connect_time_out() -> None:
     release = threading.Event()
-    judge = Guard(Settings(_env_file=None, connect_timeout=0.1), resolve=lambda host: [str(release.wait(30))])
+    judge = Guard(Settings(connect_timeout=0.1), resolve=lambda host: [str(release.wait(30))])
     started = time.monotonic()
     try:
         with pytest.raises(DnsFailed, match="no answer within"):
@@ -308,7 +308,7 @@ def test_a_hanging_look_up_ends_with_the_connect_time_out() -> None:
 
 def test_the_deadline_inside_a_look_up_is_not_the_origins_failure() -> None:
     release = threading.Event()
-    judge = Guard(Settings(_env_file=None), resolve=lambda host: [str(release.wait(30))])
+    judge = Guard(Settings(), resolve=lambda host: [str(release.wait(30))])
     try:
         with pytest.raises(DeadlineReached):
             judge.connect(judge.inspect("http://example.org/"), deadline=time.monotonic() + 0.1)

@@ -14,7 +14,7 @@ from urlsum.errors import Blocked, ConnectFailed
 from urlsum.origin.addresses import translated
 from urlsum.origin.guard import Guard
 from urlsum.origin.nat64 import KEPT_AFTER_FAILURE_SECONDS, KEPT_SECONDS, NAME, prefixes
-from urlsum.settings import Settings
+from urlsum.settings import Settings, parse
 
 if TYPE_CHECKING:
     import socket
@@ -56,7 +56,7 @@ class Network:
         guard.connect(guard.inspect(url), deadline=self.now + 60, clock=lambda: self.now)
 
     def guard(self, **settings: object) -> Guard:
-        return Guard(Settings(_env_file=None, **settings), resolve=self.resolve, dial=self.dial)  # type: ignore[arg-type]
+        return Guard(parse(settings), resolve=self.resolve, dial=self.dial)
 
 
 @pytest.mark.parametrize(("length", "text"), EXAMPLES.items())
@@ -149,7 +149,7 @@ def test_a_hanging_look_up_leaves_time_to_connect() -> None:
         return [str(release.wait(30))] if host == NAME else ["2606:4700::1111"]
 
     network = Network([])
-    guard = Guard(Settings(_env_file=None, connect_timeout=0.2), resolve=resolve, dial=network.dial)
+    guard = Guard(Settings(connect_timeout=0.2), resolve=resolve, dial=network.dial)
     started = time.monotonic()
     try:
         with pytest.raises(ConnectFailed, match="Connection refused"):

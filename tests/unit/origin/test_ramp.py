@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -15,11 +16,17 @@ Line = Callable[[int, float], float]
 
 
 class Drive:
-    """A ramp that reads over a simulated line; ``history`` has each change of the number and when it came."""
+    """A ramp that reads over a simulated line; ``history`` has each change of the number and when it came.
 
-    def __init__(self, line: Line, *, most: int = 8, latency: float = 0.001, idle: float = 0.9) -> None:
+    The reader takes at most ``reads`` bytes per second. Of all other time it waits for the share ``idle``.
+    """
+
+    def __init__(
+        self, line: Line, *, most: int = 8, latency: float = 0.001, idle: float = 0.9, reads: float = math.inf
+    ) -> None:
         self.line = line
         self.idle = idle
+        self.reads = reads
         self.now = 100.0
         self.count = 0.0
         self.waited = 0.0
@@ -30,8 +37,9 @@ class Drive:
         """Let time pass; return the number of connections at the end."""
         for _ in range(round(seconds / TICK)):
             self.now += TICK
-            self.count += self.line(self.ramp.target, self.now - 100.0) * TICK
-            self.waited += self.idle * TICK
+            brought = self.line(self.ramp.target, self.now - 100.0)
+            self.count += min(brought, self.reads) * TICK
+            self.waited += self.idle * TICK if brought < self.reads else 0.0
             target = self.ramp.observe(self.now, int(self.count), self.waited)
             if target != self.history[-1][1]:
                 self.history.append((self.now - 100.0, target))
@@ -90,6 +98,30 @@ def test_no_trial_while_the_reader_is_the_bottleneck() -> None:
     drive = Drive(throttled(700e6), idle=0.02)
     assert drive.run(60) == 1
     assert drive.numbers == [1]
+
+
+def test_what_only_a_slow_start_made_worth_it_is_given_up_again() -> None:
+    drive = Drive(lambda _, now: 300e6 if now < 0.5 else 700e6, reads=600e6)
+    assert drive.run(5) == 4
+    assert drive.run(2 * FIRST_PAUSE_SECONDS) == 2
+    assert drive.run(600) == 1
+    assert drive.numbers == [1, 2, 4, 8, 4, 2, 1]
+
+
+def test_as_many_as_the_reader_needs_are_kept_and_fewer_tried_ever_more_rarely() -> None:
+    drive = Drive(throttled(100e6), reads=600e6)
+    drive.run(3600)
+    assert drive.numbers[:5] == [1, 2, 4, 8, 4]
+    assert set(drive.numbers[5:]) == {4, 8}
+    assert drive.count >= 0.995 * 600e6 * 3600
+    trials = [now for now, number in drive.history[4:] if number == 4]
+    assert all(later >= 1.9 * sooner for sooner, later in pairwise(b - a for a, b in pairwise(trials[:5])))
+
+
+def test_to_a_far_origin_fewer_are_not_tried() -> None:
+    drive = Drive(throttled(100e6), latency=0.08, reads=600e6)
+    assert drive.run(3600) == 8
+    assert drive.numbers == [1, 8]
 
 
 def test_the_number_never_exceeds_what_is_allowed() -> None:
