@@ -1,4 +1,4 @@
-"""What strangers may read: failures and texts as they leave the service, in answers and in mails."""
+"""What strangers may read: failures and texts as they leave the service, in answers, on pages and in mails."""
 
 from __future__ import annotations
 
@@ -20,6 +20,58 @@ _UNREACHABLE = Failure(
     "urlsum could not connect to the host of this URL; check that the URL is right and that the host is public",
 )
 PUBLIC_CODES = tuple(code for code in FailureCode if code not in _ONE_AND_THE_SAME - {FailureCode.CONNECT})
+
+# Why such a thing happens, and what to do about it. The codes that are missing are never shown, see
+# _ONE_AND_THE_SAME.
+CAUSES = {
+    FailureCode.CONNECT: (
+        "No host answers there, or it is one that urlsum does not contact: only public addresses are.",
+        "Open the URL yourself. If it works for you, submit it again later.",
+    ),
+    FailureCode.TLS: (
+        (
+            "The host cannot prove by its certificate that it is the one in the URL, or speaks no version of TLS that"
+            " is still safe."
+        ),
+        "Tell whoever runs the host; or use another mirror of the file.",
+    ),
+    FailureCode.HTTP: (
+        "The host answers, but does not hand out the file: it may have moved, need a login, or be overloaded.",
+        "Open the URL in a private window of your browser. If it works there, submit it again later.",
+    ),
+    FailureCode.PROTOCOL: (
+        "The host's answer breaks the rules of HTTP, so that what it sends cannot be told from what it does not.",
+        "Tell whoever runs the host; or use another mirror of the file.",
+    ),
+    FailureCode.INCOMPLETE: (
+        "The connection was cut before the end of the file, each time that urlsum tried.",
+        "Submit the URL again later, or use another mirror of the file.",
+    ),
+    FailureCode.CHANGED: (
+        "The file was replaced while urlsum read it, so no MD5 would be that of one whole version.",
+        "Submit the URL again when nobody writes to the file any more.",
+    ),
+    FailureCode.TIMEOUT: (
+        "The host sends nothing, or too slowly to come to an end.",
+        "Submit the URL again later, or use another mirror of the file.",
+    ),
+    FailureCode.TOO_LARGE: (
+        "The file is longer than this service reads.",
+        "Ask whoever runs this service for a higher limit; or run urlsum yourself.",
+    ),
+    FailureCode.REDIRECTS: (
+        "The host sends urlsum on to other places, too often or to nowhere.",
+        "Submit the URL at which your browser ends up.",
+    ),
+    FailureCode.UNVERIFIABLE: (
+        "The host does not say how long the file is, so that a cut connection looks like the end of it.",
+        "Use another mirror of the file, or another URL of it that gives its length.",
+    ),
+    FailureCode.INTERNAL: (
+        "Something is wrong with this service, not with the file.",
+        "Submit the URL again later. If it fails again, tell whoever runs this service the task's id.",
+    ),
+}
 
 # Whatever may be an address, with or without brackets; ip_address() then says whether it is one.
 _ADDRESS_LIKE = re.compile(

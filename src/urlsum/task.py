@@ -62,7 +62,8 @@ class Task:
     any more: the sparse index of the tables. ``not_before`` is when a worker may take it, which is the same time
     unless the sweeper has put off its own next look. ``attempts`` counts claims since the last progress, ``restarts``
     how often the work began again from the first byte, ``received`` the bytes that were read for it in all, those
-    that were read again included. ``rate`` is the smoothed speed in bytes per second.
+    that were read again included. ``resumed_from`` is the offset at which the last claim went on, None when it began at
+    the first byte. ``rate`` is the smoothed speed in bytes per second.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Task:
     slices: int = 0
     restarts: int = 0
     received: int = 0
+    resumed_from: int | None = None
     error: Failure | None = None
     mail: Mail = Mail.NONE
     finished_at: float | None = None
@@ -127,6 +129,7 @@ class Task:
             due_at=now + lease_seconds,
             attempts=self.attempts + 1,
             slices=self.slices + 1,
+            resumed_from=self.checkpoint.offset if self.checkpoint else None,
             updated_at=now,
         )
 
@@ -149,7 +152,15 @@ class Task:
 
     def restarted(self, now: float) -> Task:
         """Forget the checkpoint: the file changed, or its state cannot be trusted."""
-        return replace(self, checkpoint=None, size=None, rate=None, restarts=self.restarts + 1, updated_at=now)
+        return replace(
+            self,
+            checkpoint=None,
+            size=None,
+            rate=None,
+            resumed_from=None,
+            restarts=self.restarts + 1,
+            updated_at=now,
+        )
 
     def released(self, now: float, *, delay: float = 0.0) -> Task:
         """Give the lease back; the next worker may take over after ``delay`` seconds."""
@@ -192,6 +203,7 @@ class Task:
             self,
             checkpoint=None,
             rate=None,
+            resumed_from=None,
             attempts=0,
             lease_until=self.lease_until if owed else 0.0,
             due_at=self.due_at if owed else None,

@@ -22,7 +22,7 @@ def worker_timeout() -> int:
 
 def test_a_slice_and_what_follows_it_end_before_the_time_out() -> None:
     variables = deploy()["HashWorkerFunction"]["Environment"]["Variables"]
-    silence = Settings(_env_file=None).read_timeout
+    silence = Settings().read_timeout
     # A slice looks at the clock between reads, so it can overrun by one silent read; then come the last steps.
     assert float(variables["SLICE_SECONDS"]) + max(silence, MARGIN_SECONDS) < worker_timeout() <= LAMBDA_SECONDS
 

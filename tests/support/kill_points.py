@@ -27,7 +27,7 @@ from urlsum.mail.outbox import OutboxMailer
 from urlsum.origin.guard import Guard
 from urlsum.queues import decode
 from urlsum.service import Submission
-from urlsum.settings import Settings
+from urlsum.settings import Settings, load
 from urlsum.sweep import sweep
 from urlsum.task import Mail
 from urlsum.work import work
@@ -207,7 +207,7 @@ def main() -> None:
     """Go through the lines."""
     logging.disable(logging.ERROR)  # a sweep tells of each task that was stranded, as it should
     directory, scene, which = Path(sys.argv[1]), SCENES[sys.argv[2]], sys.argv[3]
-    settings = Settings()
+    settings = load()
     common = wiring.wire(settings)  # imports what it takes, so that the forks need not
     if settings.tasks_table:
         # Clients take half a second to make. moto closes each connection after its answer, so none is shared.

@@ -13,7 +13,7 @@ from urlsum.errors import NothingToDo
 from urlsum.hashing.job import Bench, run_slice
 from urlsum.origin.guard import Guard
 from urlsum.origin.http import Origin
-from urlsum.settings import Settings
+from urlsum.settings import Settings, parse
 from urlsum.task import Task
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def patient(**changes: object) -> Settings:
         "retry_base_seconds": 0.01,
         **changes,
     }
-    return Settings(_env_file=None, **given)  # type: ignore[arg-type]
+    return parse(given)
 
 
 @dataclass

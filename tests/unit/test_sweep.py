@@ -12,8 +12,8 @@ from urlsum.settings import Settings
 from urlsum.sweep import LIMIT, Swept, sweep
 from urlsum.task import Checkpoint, Failure, Mail, Status, Task
 
-LEASE = Settings.model_fields["lease_seconds"].default
 SETTINGS = Settings(max_attempts=5)
+LEASE = SETTINGS.lease_seconds
 
 
 class Floor:

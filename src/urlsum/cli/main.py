@@ -49,12 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(asked: Options, stop: interrupt.Stop) -> int:
     # Not before the arguments are known to make sense: --help and a typo need not wait for what hashing imports.
+    from msgspec import structs  # noqa: PLC0415
+
     from urlsum import settings  # noqa: PLC0415
     from urlsum.cli import checklist  # noqa: PLC0415
 
     loaded = settings.load()
     if asked.connections is not None:
-        loaded = loaded.model_copy(update={"connections_per_origin": asked.connections})
+        loaded = structs.replace(loaded, connections_per_origin=asked.connections)
     wanted = [] if asked.check else _wanted(asked.names)
     hasher = _hasher(asked, loaded, stop)
     try:

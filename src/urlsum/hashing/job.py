@@ -38,11 +38,20 @@ log = logging.getLogger(__name__)
 # A kill costs at most one checkpoint interval; on a 25 Gbit/s line 10 s would be 30 GiB of the origin's
 # traffic, so bytes bound it too.
 CHECKPOINT_BYTES = 4 * 2**30
+# The first checkpoint of a slice, which is also the first that anybody who waits sees of it: soon enough not to look
+# stuck, and late enough that a small file ends without one. The pauses then double up to CHECKPOINT_SECONDS, so that a
+# slice costs three or four writes more than it would without.
+FIRST_CHECKPOINT_SECONDS = 1.0
 # How often a file of MAX_BYTES may be read for one task: each restart reads it again, and so does each try where the
 # origin cannot go on in the middle. Without an end to that, one URL could keep a line busy for weeks.
 READINGS = retry.MAX_RESTARTS + 1
-# The reported rate forgets within about this time: long enough to be steady, short enough to be current.
+# The reported rate forgets within about this time: long enough to be steady, short enough to be current. As long as it
+# was not measured for so long, it forgets within the time that it was: a file's first second, when the connections are
+# still being tried, must not tint the whole first minute.
 RATE_MEMORY_SECONDS = 30.0
+# What a file that was cut off within a moment brought in that moment says nothing of the line: the first bytes were
+# waiting in a buffer, and would promise the end in a second.
+LEAST_RATE_SECONDS = FIRST_CHECKPOINT_SECONDS / 2
 
 
 class Stream(Protocol):
@@ -130,6 +139,7 @@ class _Slice:
         self.md5 = MD5()
         self.rate_at = bench.monotonic()
         self.rate_count = 0
+        self.rate_seconds = 0.0 if task.rate is None else RATE_MEMORY_SECONDS
         self.received = task.received  # up to the last opening
         self.opened_at = 0
 
@@ -186,7 +196,8 @@ class _Slice:
         if body.offset != self.md5.count:
             body.close()
             raise OriginError(f"the origin room resumed at {body.offset}, not at {self.md5.count}")
-        self.rate_count = self.opened_at = self.md5.count
+        self.rate_at, self.rate_count = self.bench.monotonic(), self.md5.count  # connecting says nothing of the rate
+        self.opened_at = self.md5.count
         self.received += body.reread
         return body
 
@@ -196,13 +207,15 @@ class _Slice:
         self.md5, self.opened_at = MD5(), 0
 
     def _hash(self, body: Stream) -> Task:
-        md5, monotonic, interval = self.md5, self.bench.monotonic, self.bench.settings.checkpoint_seconds
-        due_time, due_count = monotonic() + interval, md5.count + CHECKPOINT_BYTES
+        md5, monotonic, longest = self.md5, self.bench.monotonic, self.bench.settings.checkpoint_seconds
+        pause = min(FIRST_CHECKPOINT_SECONDS, longest)
+        due_time, due_count = monotonic() + pause, md5.count + CHECKPOINT_BYTES
         while chunk := body.read():
             md5.update(chunk)
             if monotonic() >= due_time or md5.count >= due_count:
                 self._checkpoint(body)
-                due_time, due_count = monotonic() + interval, md5.count + CHECKPOINT_BYTES
+                pause = min(2 * pause, longest)
+                due_time, due_count = monotonic() + pause, md5.count + CHECKPOINT_BYTES
         if body.size is not None and body.size != md5.count:
             raise Incomplete(f"{md5.count} bytes were read of a file of {body.size}")
         return self._write(self.task.done(md5.hexdigest(), md5.count, self.bench.now()))
@@ -231,12 +244,15 @@ class _Slice:
     def _rate(self) -> float | None:
         at, count = self.bench.monotonic(), self.md5.count
         elapsed, read = at - self.rate_at, count - self.rate_count
-        if not 0 < elapsed < math.inf:  # the clock of a worker that is being stopped stands at infinity
+        # The clock of a worker that is being stopped stands at infinity.
+        if not LEAST_RATE_SECONDS <= elapsed < math.inf:
             return self.task.rate
         self.rate_at, self.rate_count = at, count
+        memory = min(self.rate_seconds, RATE_MEMORY_SECONDS)
+        self.rate_seconds += elapsed
         if self.task.rate is None:
             return read / elapsed
-        keep = math.exp(-elapsed / RATE_MEMORY_SECONDS)
+        keep = math.exp(-elapsed / memory)
         return keep * self.task.rate + (1 - keep) * read / elapsed
 
     def _hand_over(self) -> Task:

@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from urlsum.errors import FailureCode
 from urlsum.mail import Letter
-from urlsum.public import public_failure
+from urlsum.public import CAUSES, public_failure
 from urlsum.text import human_bytes
 
 if TYPE_CHECKING:
@@ -28,57 +27,6 @@ URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~@=,-]{0,254}")
 # Enough of an id to tell mails apart in a list; the whole one is in the body.
 ID_DIGITS = 8
-
-# Why such a thing happens, and what to do about it. The codes that are missing are never shown, see urlsum.public.
-CAUSES = {
-    FailureCode.CONNECT: (
-        "No host answers there, or it is one that urlsum does not contact: only public addresses are.",
-        "Open the URL yourself. If it works for you, submit it again later.",
-    ),
-    FailureCode.TLS: (
-        (
-            "The host cannot prove by its certificate that it is the one in the URL, or speaks no version of TLS that"
-            " is still safe."
-        ),
-        "Tell whoever runs the host; or use another mirror of the file.",
-    ),
-    FailureCode.HTTP: (
-        "The host answers, but does not hand out the file: it may have moved, need a login, or be overloaded.",
-        "Open the URL in a private window of your browser. If it works there, submit it again later.",
-    ),
-    FailureCode.PROTOCOL: (
-        "The host's answer breaks the rules of HTTP, so that what it sends cannot be told from what it does not.",
-        "Tell whoever runs the host; or use another mirror of the file.",
-    ),
-    FailureCode.INCOMPLETE: (
-        "The connection was cut before the end of the file, each time that urlsum tried.",
-        "Submit the URL again later, or use another mirror of the file.",
-    ),
-    FailureCode.CHANGED: (
-        "The file was replaced while urlsum read it, so no MD5 would be that of one whole version.",
-        "Submit the URL again when nobody writes to the file any more.",
-    ),
-    FailureCode.TIMEOUT: (
-        "The host sends nothing, or too slowly to come to an end.",
-        "Submit the URL again later, or use another mirror of the file.",
-    ),
-    FailureCode.TOO_LARGE: (
-        "The file is longer than this service reads.",
-        "Ask whoever runs this service for a higher limit; or run urlsum yourself.",
-    ),
-    FailureCode.REDIRECTS: (
-        "The host sends urlsum on to other places, too often or to nowhere.",
-        "Submit the URL at which your browser ends up.",
-    ),
-    FailureCode.UNVERIFIABLE: (
-        "The host does not say how long the file is, so that a cut connection looks like the end of it.",
-        "Use another mirror of the file, or another URL of it that gives its length.",
-    ),
-    FailureCode.INTERNAL: (
-        "Something is wrong with this service, not with the file.",
-        "Submit the URL again later. If it fails again, tell whoever runs this service the task's id.",
-    ),
-}
 
 WHY_YOU = """\
 You get this mail because your address was given together with this URL. If you did not do that, ignore the mail:

@@ -48,7 +48,7 @@ class SmtpMailer:
     ) -> None:
         self._settings = settings
         self._from = mime.sender(settings.mail_from)
-        self._password = settings.mail_password.get_secret_value() if settings.mail_password else ""
+        self._password = settings.mail_password or ""
         if not (self._password + (settings.mail_username or "")).isascii():
             # smtplib would raise UnicodeEncodeError, at the first mail and with the password in it.
             raise SettingsError("MAIL_USERNAME, MAIL_PASSWORD: only ASCII characters can be sent to a mail server")

@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from urlsum.task import Task
 
 # The index is written twice per change of due_at (one entry out, one in), and a partition takes 1,000 writes a
-# second; a running task changes it once per CHECKPOINT_SECONDS (10 s), a new one adds one entry. Four shards carry
-# 20,000 running tasks, or 4,000 new ones a second, and a sweep is four queries. The number may rise at any time
-# (every save moves its task to where it now belongs) but never fall: nobody would look into the shards left over.
+# second; a running task changes it once per CHECKPOINT_SECONDS (10 s) and a few times more as it begins, a new one adds
+# one entry. Four shards carry 20,000 running tasks, or 4,000 new ones a second, and a sweep is four queries. The number
+# may rise at any time (every save moves its task to where it now belongs) but never fall: nobody would look into the
+# shards left over.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 DUE_SHARDS = 4
 
@@ -81,6 +82,7 @@ class _Item(Model):
     slices = NumberAttribute()
     restarts = NumberAttribute()
     received = NumberAttribute(null=True)
+    resumed_from = NumberAttribute(null=True)
     error_code = UnicodeAttribute(null=True)
     error_message = UnicodeAttribute(null=True)
     mail = UnicodeAttribute()

@@ -37,6 +37,7 @@ def to_row(task: Task) -> dict[str, Value]:
         "slices": task.slices,
         "restarts": task.restarts,
         "received": task.received,
+        "resumed_from": task.resumed_from,
         "error_code": error.code.value if error else None,
         "error_message": error.message if error else None,
         "mail": task.mail.value,
@@ -67,6 +68,7 @@ def from_row(row: Mapping[str, Any]) -> Task:
         slices=row["slices"],
         restarts=row["restarts"],
         received=row["received"] or 0,  # older versions write none
+        resumed_from=row["resumed_from"],
         error=_failure(row),
         mail=Mail(row["mail"]),
         expected_md5=row["expected_md5"],

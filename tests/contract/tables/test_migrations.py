@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from urlsum.task import Task
 
-HEAD = "0003"
+HEAD = "0004"
 
 
 @pytest.fixture(params=["sqlite", "mysql"])

@@ -25,7 +25,7 @@ CONTENT = random.Random(5).randbytes(2_000_000)
 def slowly(request: Request) -> Steps:
     first, content = File(CONTENT)(request)
     assert isinstance(content, memoryview)
-    return [first, Trickle(bytes(content), every=0.05, size=100_000)]
+    return [first, Trickle(bytes(content), every=0.1, size=100_000)]  # 2 s, in which the bar moves eight times
 
 
 def shown(url: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -140,6 +141,24 @@ def test_retry_after_is_honoured(run: Run, serve: Serve) -> None:
     began = time.monotonic()
     assert run("--server", origin.url(""), "https://files.example/a").returncode == 0
     assert time.monotonic() - began > 2
+
+
+def test_the_service_is_never_asked_sooner_than_it_says(run: Run, serve: Serve) -> None:
+    waits = [1, 3, 2]
+    asked: list[float] = []
+
+    def script(request: Request) -> Steps:
+        if request.method == "POST":
+            return ACCEPTED
+        asked.append(time.monotonic())
+        if len(asked) > len(waits):
+            return DONE
+        return answered("202 Accepted", RUNNING, f"Retry-After: {waits[len(asked) - 1]}")
+
+    assert run("--server", serve(script).url(""), "https://files.example/a").returncode == 0
+    gaps = [after - before for before, after in itertools.pairwise(asked)]
+    assert len(gaps) == len(waits)
+    assert all(wait <= gap < wait + 1 for wait, gap in zip(waits, gaps, strict=True)), gaps
 
 
 def test_everything_is_submitted_before_the_first_is_waited_for(run: Run, serve: Serve) -> None:

@@ -14,7 +14,7 @@ from tests.support.tables import new_task
 from urlsum import wiring
 from urlsum.errors import TableUnavailable
 from urlsum.queues import encode
-from urlsum.settings import Settings
+from urlsum.settings import load
 from urlsum.task import Mail, Task
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Bay:
         self.queue = MemoryQueue()
         self.mailer = MemoryMailer()
         self.source = SyntheticSource(b"x" * 100_000, self.clock)
-        self.settings = Settings()
+        self.settings = load()
 
     def ports(self) -> Ports:
         wired = wiring.wire(self.settings)

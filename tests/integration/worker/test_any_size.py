@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from urlsum.tables import TaskTable
 
 FIVE_TB = 5 * 10**12 // 2**20 * 2**20
-SETTINGS = Settings(_env_file=None)
+SETTINGS = Settings()
 
 
 @pytest.fixture(autouse=True)

@@ -20,12 +20,12 @@ from urlsum.hashing import job
 from urlsum.origin.guard import Guard
 from urlsum.origin.http import Origin
 from urlsum.queues import Delivery, encode
-from urlsum.settings import Settings
+from urlsum.settings import parse
 from urlsum.task import Status, Task
 from urlsum.wiring import Ports
 
 serve = _serve
-SETTINGS = Settings(_env_file=None, allowed_networks="127.0.0.0/8")
+SETTINGS = parse({"allowed_networks": "127.0.0.0/8"})
 
 
 class Context:

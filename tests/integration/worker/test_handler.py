@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import structs
 
 from functions.hash_worker.app import MARGIN_SECONDS
 from scripts.sam_build import ROOT
@@ -63,7 +64,7 @@ def test_a_slice_ends_a_margin_before_lambda_does(
     bay: Bay, remaining: float, slice_seconds: float, worked: float
 ) -> None:
     bay.source.content *= 10
-    bay.settings = bay.settings.model_copy(update={"slice_seconds": slice_seconds})
+    bay.settings = structs.replace(bay.settings, slice_seconds=slice_seconds)
     started = bay.clock()
     task = bay.work_on(bay.add(), remaining)
     assert bay.clock() - started == worked

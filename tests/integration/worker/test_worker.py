@@ -12,7 +12,7 @@ from tests.integration.origin.conftest import Serve
 from tests.integration.origin.conftest import serve as _serve
 from tests.support.origin_server import KEEP, Request, Steps, head
 from tests.support.tables import new_task, sqlite_uri
-from urlsum.settings import Settings
+from urlsum.settings import Networks, Settings
 from urlsum.task import Status
 
 if TYPE_CHECKING:
@@ -28,10 +28,9 @@ def test_many_small_files_go_through_quickly_over_few_connections(serve: Serve, 
 
     origin = serve(script)
     settings = Settings(
-        _env_file=None,
         database_uri=sqlite_uri(tmp_path),
         outbox_dir=tmp_path,
-        allowed_networks="127.0.0.0/8",
+        allowed_networks=Networks.read("127.0.0.0/8"),
     )
     worker = Worker(settings)
     table, now = worker.ports.table, time.time()
@@ -51,7 +50,8 @@ def test_many_small_files_go_through_quickly_over_few_connections(serve: Serve, 
     finally:
         worker.stop()
         running.join(10)
-        worker.pool.shutdown()
+        for slot in worker.slots:
+            slot.join()
     for number, task in enumerate(tasks):
         stored = table.get(task.id)
         assert (stored.status, stored.md5) == (Status.DONE, hashlib.md5(f"/{number}".encode()).hexdigest())

@@ -14,7 +14,7 @@ from urlsum.cli.outcome import Wanted
 from urlsum.cli.progress import NoMeter
 from urlsum.cli.state import StateFile
 from urlsum.errors import ConnectFailed, HttpFailed, Incomplete
-from urlsum.settings import Settings
+from urlsum.settings import parse
 from urlsum.task import Task
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Slept:
 def hasher(source: Source, sleep: Slept | None = None, state: Path | None = None, **settings: object) -> LocalHasher:
     given: dict[str, object] = {"retry_base_seconds": 0.02, **settings}
     made = LocalHasher(
-        Settings(_env_file=None, **given),  # type: ignore[arg-type]
+        parse(given),
         stop=Stop(),
         meter=NoMeter(),
         state=state,

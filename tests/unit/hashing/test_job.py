@@ -41,6 +41,23 @@ class Desk:
     def set(self, task: Task) -> None:
         self.table.save(task, over=self.stored)
 
+    def record(self) -> list[Task]:
+        """A list to which every state is added that is written from now on."""
+        writes: list[Task] = []
+        save = self.table.save
+
+        def spy(task: Task, *, over: Task, lease_before: float | None = None) -> None:
+            writes.append(task)
+            save(task, over=over, lease_before=lease_before)
+
+        self.table.save = spy  # type: ignore[method-assign]
+        return writes
+
+
+def rates_of(writes: list[Task]) -> list[float]:
+    """The rate of each checkpoint that has one."""
+    return [task.rate for task in writes if task.checkpoint is not None and task.rate is not None]
+
 
 def test_a_file_is_hashed_in_one_slice() -> None:
     desk = Desk()
@@ -86,19 +103,81 @@ def test_a_failure_as_the_time_ends_is_the_next_slices_to_judge() -> None:
 
 def test_checkpoints_are_written_on_the_way_and_renew_the_lease() -> None:
     desk = Desk()
-    writes: list[Task] = []
-    save = desk.table.save
-
-    def spy(task: Task, *, over: Task, lease_before: float | None = None) -> None:
-        writes.append(task)
-        save(task, over=over, lease_before=lease_before)
-
-    desk.table.save = spy  # type: ignore[method-assign]
+    writes = desk.record()
     desk.slice()
     checkpoints = [task for task in writes if task.checkpoint is not None]
-    assert len(checkpoints) == 10  # 103 seconds at one checkpoint in 10
+    # 103 seconds: soon at first, for whoever watches, then one in 10.
+    began = writes[0].updated_at
+    assert [task.updated_at - began for task in checkpoints] == [1, 3, 7, 15, *range(25, 103, 10)]
     assert all(task.lease_until == task.updated_at + 90 for task in checkpoints)
-    assert [task.rate for task in checkpoints] == [pytest.approx(1000)] * 10
+    assert [task.rate for task in checkpoints] == [pytest.approx(1000)] * len(checkpoints)
+
+
+def test_a_file_that_ends_within_a_second_is_written_twice_claimed_and_done() -> None:
+    desk = Desk(CONTENT[:3000])
+    desk.source.seconds = 0.3
+    writes = desk.record()
+    desk.slice()
+    assert [task.status for task in writes] == [Status.RUNNING, Status.DONE]
+
+
+def test_the_first_second_does_not_tint_the_rate_for_long() -> None:
+    desk = Desk(bytes(200_000))
+    writes = desk.record()
+
+    def slow_start(offset: int) -> None:
+        desk.source.seconds = 1.0 if offset else 10.0
+
+    desk.source.fault = slow_start
+    desk.slice()
+    rates = rates_of(writes)
+    # At 10, 12, 16, 24 and 34 seconds.
+    assert rates[0] == pytest.approx(100)
+    assert rates[4] > 700  # and 595 if the first were forgotten within half a minute only
+
+
+def test_what_was_cut_off_within_a_moment_has_no_rate() -> None:
+    desk = Desk()
+    desk.source.seconds = 0.001  # a thousand times as fast as the line turns out to be
+
+    def cut(offset: int) -> None:
+        if offset >= 3000 and desk.source.seconds < 1.0:
+            desk.source.seconds = 1.0
+            raise errors.Incomplete("cut")
+
+    desk.source.fault = cut
+    failed = desk.slice()
+    assert failed.offset > 0
+    assert failed.rate is None
+    desk.clock.now = failed.not_before
+    writes = desk.record()
+    desk.slice()
+    assert rates_of(writes)[0] == pytest.approx(1000)
+
+
+def test_connecting_does_not_count_into_the_rate() -> None:
+    desk = Desk()
+    opened = desk.source.open
+
+    def slowly(*args: object, **kwargs: object) -> object:
+        desk.clock.now += 20
+        return opened(*args, **kwargs)  # type: ignore[arg-type]
+
+    desk.source.open = slowly  # type: ignore[assignment, method-assign]
+    assert desk.slice(seconds=25).rate == pytest.approx(1000)
+
+
+def test_a_slice_notes_from_where_it_went_on() -> None:
+    desk = Desk()
+    first = desk.slice(seconds=30)
+    assert first.resumed_from is None
+    second = desk.slice(seconds=30)
+    assert second.resumed_from == first.offset > 0
+    assert second.offset > second.resumed_from
+    desk.source.version = "v2"
+    third = desk.slice(seconds=30)
+    assert (third.resumed_from, third.restarts) == (None, 1)  # from the first byte again
+    assert desk.slice().resumed_from is None  # done
 
 
 def test_a_killed_slice_costs_at_most_one_checkpoint_interval() -> None:
@@ -317,35 +396,26 @@ def test_a_finished_task_with_a_mail_owed_is_claimed_but_not_hashed_again() -> N
 
 def test_a_fast_file_is_checkpointed_by_its_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "CHECKPOINT_BYTES", 4000)
+    monkeypatch.setattr(job, "FIRST_CHECKPOINT_SECONDS", 1e6)
     desk = Desk(settings=Settings(checkpoint_seconds=1e6, lease_seconds=2e6))
-    offsets: list[int] = []
-    save = desk.table.save
+    writes = desk.record()
 
-    def spy(task: Task, *, over: Task, lease_before: float | None = None) -> None:
-        if task.checkpoint is not None:
-            offsets.append(task.offset)
-        save(task, over=over, lease_before=lease_before)
-
-    desk.table.save = spy  # type: ignore[method-assign]
     desk.slice()
-    assert offsets == [position // 64 * 64 for position in range(4000, len(CONTENT), 4000)]
+    assert [task.offset for task in writes if task.checkpoint is not None] == [
+        position // 64 * 64 for position in range(4000, len(CONTENT), 4000)
+    ]
 
 
 def test_a_rate_follows_the_line_within_half_a_minute_or_so() -> None:
     desk = Desk(bytes(400_000))
-    rates: list[float] = []
-    save = desk.table.save
-
-    def spy(task: Task, *, over: Task, lease_before: float | None = None) -> None:
-        if task.checkpoint is not None and task.rate is not None:
-            rates.append(task.rate)
-        save(task, over=over, lease_before=lease_before)
+    writes = desk.record()
 
     def slower(offset: int) -> None:
         desk.source.seconds = 4.0 if offset >= 100_000 else 1.0
 
-    desk.table.save, desk.source.fault = spy, slower  # type: ignore[method-assign]
+    desk.source.fault = slower
     desk.slice()
+    rates = rates_of(writes)
     assert rates[5] == pytest.approx(1000)
     assert rates[-1] == pytest.approx(250, rel=0.05)
     changed = [rate for rate in rates if 300 < rate < 900]

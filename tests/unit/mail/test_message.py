@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from urlsum.errors import FailureCode
-from urlsum.mail.message import CAUSES, compose
-from urlsum.public import PUBLIC_CODES
+from urlsum.mail.message import compose
+from urlsum.public import CAUSES, PUBLIC_CODES
 from urlsum.task import Failure, Mail, Task
 
 if TYPE_CHECKING:
