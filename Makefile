@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run migrate compose docker-build \
-	test test-containers test-long bench check format openapi lock sam-build sam-local clean
+	test test-browser test-containers test-long bench check format openapi lock sam-build sam-local clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,8 +62,19 @@ compose: ## Serve on http://localhost:8000 in containers: server, RQ workers, My
 docker-build: ## Build the image tc:latest
 	@docker build -t tc:latest .
 
-test: install $(VENV)/.installed-dev ## Run the tests that need no containers
+# axe-core, which judges the pages. Without it those tests are skipped, saying so.
+BROWSER := tests/e2e/browser
+AXE := $(BROWSER)/node_modules/.package-lock.json
+$(AXE): $(BROWSER)/package-lock.json
+	@if command -v npm >/dev/null; then \
+		npm ci --prefix $(BROWSER) --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	else false; fi || echo "npm does not bring axe-core: what it would find is not tested."
+
+test: install $(VENV)/.installed-dev $(AXE) ## Run the tests that need no containers; with a Chromium those of the pages
 	@$(BIN)/python -m pytest -m "not sam and not docker and not long" $(ARGS)
+
+test-browser: install $(VENV)/.installed-dev $(AXE) ## Run the tests of the pages in a headless Chromium; pictures in screenshots/
+	@$(BIN)/python -m pytest -m browser $(or $(ARGS),$(BROWSER))
 
 test-containers: sam-build docker-build ## Run the tests that drive containers; needs a Docker engine
 	@$(BIN)/python -m pytest -m "sam or docker" $(ARGS)
@@ -110,5 +121,5 @@ sam-local: sam-build ## Serve the built functions in containers against a local 
 	@$(BIN)/python -m scripts.sam_local
 
 clean: ## Remove what can be made again; tasks (data/) and mails (outbox/) stay
-	@rm -rf $(VENV) $(SAM_VENV) .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(SAM_VENV) $(BROWSER)/node_modules screenshots .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from urlsum import settings, wiring
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in settings.Settings.model_fields:
+    for name in settings.Settings.__struct_fields__:
         monkeypatch.delenv(name.upper(), raising=False)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -20,6 +21,6 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     # boto would otherwise ask the metadata service of whatever machine this is.
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setitem(settings.Settings.model_config, "env_file", None)
+    monkeypatch.setattr(settings, "DOTENV", Path(os.devnull))
     settings.load.cache_clear()
     wiring.ports.cache_clear()

@@ -243,11 +243,12 @@ def test_a_task_survives_a_killed_worker_a_restarted_mysql_and_an_emptied_redis(
 # Run in a worker: tries each URL with the guard as it is by default, and then as this stack has it.
 TRY = """\
 import sys, time
+from msgspec import structs
 from urlsum import settings
 from urlsum.errors import UrlsumError
 from urlsum.origin.guard import Guard
 for networks in ((), settings.load().allowed_networks):
-    guard = Guard(settings.load().model_copy(update={"allowed_networks": networks}))
+    guard = Guard(structs.replace(settings.load(), allowed_networks=networks))
     for url in sys.argv[1:]:
         try:
             guard.connect(guard.inspect(url), deadline=time.monotonic() + 5).close()
@@ -315,7 +316,7 @@ def test_containers_are_closed_as_far_as_they_can_be(stack: Stack) -> None:
 
 LEVEL = """\
 from urlsum import settings
-from urlsum.tables.sql import engine
+from urlsum.tables.database import engine
 with engine(settings.load().database_uri).connect() as connection:
     print(connection.exec_driver_sql("SELECT @@transaction_isolation").scalar())
 """

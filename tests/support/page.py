@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.support.web import Answer, Client
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
-VOID = frozenset({"meta", "link", "input", "br"})
+VOID = frozenset({"meta", "link", "input", "wbr"})
 
 
 class Page(HTMLParser):
@@ -38,11 +38,15 @@ class Page(HTMLParser):
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self._open:
+        if not {"style", "script"} & set(self._open):
             self.text += data
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
+
+    def by_id(self, name: str) -> dict[str, str | None]:
+        [found] = [attributes for _, attributes in self.elements if attributes.get("id") == name]
+        return found
 
     def field(self, name: str) -> dict[str, str | None]:
         [found] = [attributes for attributes in self.all("input") if attributes["name"] == name]

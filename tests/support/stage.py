@@ -20,9 +20,8 @@ from tests.support.moto_process import moto_process
 from tests.support.origin_server import File, OriginServer, Request, Steps, Trickle
 from tests.support.tables import mysql_database
 from tests.support.template import create_queue, create_table
-from urlsum import service, wiring
+from urlsum import service, settings, wiring
 from urlsum.service import Submission
-from urlsum.settings import Settings
 from urlsum.task import Mail, Status
 
 if TYPE_CHECKING:
@@ -180,8 +179,8 @@ def stage(
     with OriginServer(files) as origin, _store(kind, directory, monkeypatch) as (store, audit):
         outbox = directory / "outbox"
         env = {**TIMES, **times, **store, "OUTBOX_DIR": str(outbox)}
-        settings = Settings.model_validate({name.lower(): value for name, value in env.items()})
-        yield Stage(env, wiring.wire(settings), audit, files, origin, outbox)
+        made = settings.parse({name.lower(): value for name, value in env.items()})
+        yield Stage(env, wiring.wire(made), audit, files, origin, outbox)
 
 
 @contextmanager

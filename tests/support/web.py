@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
 FORM = "application/x-www-form-urlencoded"
 START_SECONDS = 10
@@ -143,7 +144,7 @@ def event(
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[ServerClient]:
+def served(app: ASGIApp) -> Iterator[ServerClient]:
     """``app`` under uvicorn on a port of its own."""
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none"))

@@ -6,16 +6,28 @@ Users see what concerns their file. E-mail address, leases, attempts and resolve
 import math
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from urlsum import __version__
 from urlsum.errors import TaskNotFound
-from urlsum.public import PUBLIC_CODES, public_failure
+from urlsum.public import public_failure
 from urlsum.task import Status, Task
+from urlsum.web import plain
+from urlsum.web.models import (
+    About,
+    Accepted,
+    Activity,
+    Cancelled,
+    Done,
+    Failed,
+    Progress,
+    Reason,
+    Retry,
+    Waiting,
+)
 from urlsum.web.negotiation import VARY, wants_page
 
 if TYPE_CHECKING:
@@ -30,102 +42,6 @@ POLL_LEAST_SECONDS = 1
 POLL_MOST_SECONDS = 30
 
 HEADERS = {"Cache-Control": "no-store", **VARY}
-
-Id = Annotated[str, Field(json_schema_extra={"format": "uuid"}, description="The id of the task.")]
-Url = Annotated[str, Field(description="The URL as submitted.")]
-Time = Annotated[datetime, Field(description="RFC 3339, in UTC.")]
-
-
-class _Answer(BaseModel):
-    # The schemas promise exactly what is sent, so that a field that slips in is a break of contract.
-    model_config = ConfigDict(extra="forbid")
-
-
-class About(_Answer):
-    """What the service is and how to use it."""
-
-    name: Literal["urlsum"]
-    version: str
-    description: str
-    submit: Annotated[str, Field(description="A command that submits a URL.")]
-    check: Annotated[str, Field(description="A command that asks for a task by the id that the first one answered.")]
-
-
-class Accepted(_Answer):
-    """The task is stored and queued; ask for it by its id."""
-
-    id: Id
-
-
-class Progress(_Answer):
-    """How far a task is; null where it is not known yet. Renewed at every checkpoint."""
-
-    bytes: Annotated[int, Field(ge=0, description="Bytes hashed up to the last checkpoint.")]
-    total: Annotated[int | None, Field(ge=0, description="Length of the file in bytes.")]
-    percent: Annotated[float | None, Field(ge=0, le=100)]
-    bytes_per_second: Annotated[int | None, Field(ge=0)]
-    eta_seconds: Annotated[int | None, Field(ge=0, description="Seconds until the end at the present rate.")]
-
-
-class Waiting(_Answer):
-    """The task is not finished: come back after Retry-After."""
-
-    id: Id
-    status: Literal["queued", "running"]
-    complete: Literal[False]
-    url: Url
-    progress: Progress
-    created_at: Time
-
-
-class Done(_Answer):
-    """The digest of one whole version of the file."""
-
-    id: Id
-    status: Literal["done"]
-    complete: Literal[True]
-    url: Url
-    md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-    size: Annotated[int, Field(ge=0, description="Length of the file in bytes.")]
-    match: Annotated[
-        bool | None,
-        Field(
-            exclude_if=lambda value: value is None,
-            description="Whether the digest is the expected one; absent when none was expected.",
-        ),
-    ] = None
-    created_at: Time
-    finished_at: Time
-
-
-class Reason(_Answer):
-    """Why there will be no digest."""
-
-    code: Annotated[str, Field(json_schema_extra={"enum": [code.value for code in PUBLIC_CODES]})]
-    message: str
-
-
-class Failed(_Answer):
-    """The task ended without a digest; submit the URL again once the cause is removed."""
-
-    id: Id
-    status: Literal["failed"]
-    complete: Literal[True]
-    url: Url
-    error: Reason
-    created_at: Time
-    finished_at: Time
-
-
-class Cancelled(_Answer):
-    """The task was cancelled: there is no digest, and no mail was or will be sent."""
-
-    id: Id
-    status: Literal["cancelled"]
-    complete: Literal[True]
-    url: Url
-    created_at: Time
-    finished_at: Time
 
 
 def about(request: Request, settings: "Settings") -> Response:
@@ -173,7 +89,7 @@ def asked_id(request: Request) -> str:
 
 
 def respond(task: Task, now: float, request: Request, settings: "Settings") -> Response:
-    """The answer to GET /check."""
+    """The answer to GET /check. Raises InvalidRequest for a format that there is not."""
     headers = dict(HEADERS)
     answer: Waiting | Done | Failed | Cancelled
     match task.status:
@@ -184,8 +100,10 @@ def respond(task: Task, now: float, request: Request, settings: "Settings") -> R
         case Status.CANCELLED:
             status, answer = HTTPStatus.GONE, _cancelled(task)
         case Status.QUEUED | Status.RUNNING:
-            status, answer = HTTPStatus.ACCEPTED, _waiting(task)
+            status, answer = HTTPStatus.ACCEPTED, _waiting(task, now)
             headers["Retry-After"] = str(poll_after(task, now))
+    if plain.wanted(request):
+        return plain.respond(answer, status, headers, request)
     return _sent(answer, status, headers, request, settings)
 
 
@@ -233,15 +151,35 @@ def progress(task: Task) -> Progress:
         percent=min(1000 * task.offset // task.size, 1000) / 10 if task.size else None,
         bytes_per_second=None if rate is None else round(rate),
         eta_seconds=math.ceil(left / rate) if left is not None and rate else None,
+        resumed_from=task.resumed_from if task.status is Status.RUNNING else None,
+        restarts=task.restarts,
     )
 
 
-def _waiting(task: Task) -> Waiting:
+def activity(task: Task, now: float) -> Activity:
+    """What is being done about an unfinished task."""
+    if task.status is Status.QUEUED:
+        return "waiting" if task.error is None else "retrying"
+    # Between two workers, or after one that died.
+    return "hashing" if task.lease_until >= now else "waiting"
+
+
+def _retry(task: Task, now: float) -> Retry | None:
+    if task.error is None or task.status is not Status.QUEUED:
+        return None
+    failure = public_failure(task.error, task.url)
+    return Retry(code=failure.code, message=failure.message, in_seconds=max(0, math.ceil(task.not_before - now)))
+
+
+def _waiting(task: Task, now: float) -> Waiting:
     return Waiting(
         id=task.id,
         status="running" if task.status is Status.RUNNING else "queued",
         complete=False,
         url=task.url,
+        expected_md5=task.expected_md5,
+        activity=activity(task, now),
+        retry=_retry(task, now),
         progress=progress(task),
         created_at=_time(task.created_at),
     )
@@ -257,6 +195,7 @@ def _done(task: Task) -> Done:
         url=task.url,
         md5=task.md5,
         size=task.size,
+        expected_md5=task.expected_md5,
         match=task.match,
         created_at=_time(task.created_at),
         finished_at=_time(task.finished_at),
@@ -272,6 +211,7 @@ def _failed(task: Task) -> Failed:
         status="failed",
         complete=True,
         url=task.url,
+        expected_md5=task.expected_md5,
         error=Reason(code=failure.code, message=failure.message),
         created_at=_time(task.created_at),
         finished_at=_time(task.finished_at),
@@ -284,6 +224,7 @@ def _cancelled(task: Task) -> Cancelled:
         status="cancelled",
         complete=True,
         url=task.url,
+        expected_md5=task.expected_md5,
         created_at=_time(task.created_at),
         finished_at=_time(task.finished_at),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from urlsum import __version__
-from urlsum.web import body, problems
+from urlsum.web import body, plain, problems
 
 DESCRIPTION = """
 The MD5 of a file on the internet, of any size, without downloading it yourself.
@@ -23,7 +23,8 @@ Every error is a problem of RFC 9457 (`application/problem+json`): compare its `
 what to change. The exceptions are `424` and `410`, the ordinary answers of `/check` for a task that failed or was
 cancelled.
 
-Who prefers `text/html` to JSON in `Accept`, as browsers do, gets the same answers as pages.
+Who prefers `text/html` to JSON in `Accept`, as browsers do, gets the same answers as pages. `GET /check` with
+`format=md5sum` gives plain text instead, whatever `Accept` says: the line that `md5sum -c` reads.
 """
 
 _ID = "0e4fac17-f367-4807-8c28-8a059a2f82ac"
@@ -48,6 +49,7 @@ _ALWAYS = {
     ),
 }
 _PAGE = {"text/html": {"schema": {"type": "string", "description": "The same as a page, for people."}}}
+_PLAIN = {"text/plain": {"schema": {"type": "string", "description": "With format=md5sum: one line, in words."}}}
 _SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
 
 
@@ -57,6 +59,10 @@ def _answer(model: str, description: str, example: dict[str, Any], **headers: di
         "headers": {name.replace("_", "-"): header for name, header in headers.items()} | _ALWAYS,
         "content": {"application/json": {"schema": _ref(model), "example": example}} | _PAGE,
     }
+
+
+def _or_plain(answer: dict[str, Any]) -> dict[str, Any]:
+    return answer | {"content": answer["content"] | _PLAIN}
 
 
 def _problem(
@@ -198,6 +204,25 @@ _WHICH = {
     "schema": {"type": "string", "format": "uuid"},
     "example": _ID,
 }
+_FORMAT = {
+    "name": "format",
+    "in": "query",
+    "description": "`md5sum` asks for plain text: once the task is done the line that `md5sum -c` reads, until then and"
+    " after a failure one that it does not. The file's name in it is the last segment of the URL's path, decoded unless"
+    " that gives no plain name; without one it is the host.",
+    "schema": {"type": "string", "enum": [plain.FORMAT]},
+}
+_DOWNLOAD = {
+    "name": "download",
+    "in": "query",
+    "description": "With `format=md5sum`, `yes` has a browser save the line as a file. Anything else means nothing.",
+    "schema": {"type": "string"},
+    "example": "yes",
+}
+_DISPOSITION = {
+    "description": "With `download=yes`: a name for the file that ends in .md5 (RFC 6266).",
+    "schema": {"type": "string"},
+}
 _NO_TASK = _problem(
     problems.TASK_NOT_FOUND,
     "No such task: unknown, expired or malformed, all in the same words.",
@@ -207,56 +232,73 @@ _END = {"url": _URL, "created_at": _CREATED, "finished_at": _FINISHED}
 _CANCELLED = {"id": _ID, "status": "cancelled", "complete": True, **_END}
 
 _CHECK = {
-    "parameters": [_WHICH],
+    "parameters": [_WHICH, _FORMAT, _DOWNLOAD],
     "responses": {
-        "200": _answer(
-            "Done",
-            "Done: the digest of one whole version of the file.",
-            {
-                "id": _ID,
-                "status": "done",
-                "complete": True,
-                "url": _URL,
-                "md5": _MD5,
-                "size": 734003200,
-                "match": True,
-                "created_at": _CREATED,
-                "finished_at": _FINISHED,
-            },
-        ),
-        "202": _answer(
-            "Waiting",
-            "Queued or running: ask again after Retry-After.",
-            {
-                "id": _ID,
-                "status": "running",
-                "complete": False,
-                "url": _URL,
-                "progress": {
-                    "bytes": 367001600,
-                    "total": 734003200,
-                    "percent": 50.0,
-                    "bytes_per_second": 104857600,
-                    "eta_seconds": 4,
+        "200": _or_plain(
+            _answer(
+                "Done",
+                "Done: the digest of one whole version of the file.",
+                {
+                    "id": _ID,
+                    "status": "done",
+                    "complete": True,
+                    "url": _URL,
+                    "md5": _MD5,
+                    "size": 734003200,
+                    "expected_md5": _MD5,
+                    "match": True,
+                    "created_at": _CREATED,
+                    "finished_at": _FINISHED,
                 },
-                "created_at": _CREATED,
-            },
-            Retry_After=_header("Seconds after which it is worth to ask again.", _SECONDS),
+                Content_Disposition=_DISPOSITION,
+            )
+        ),
+        "202": _or_plain(
+            _answer(
+                "Waiting",
+                "Queued or running: ask again after Retry-After.",
+                {
+                    "id": _ID,
+                    "status": "running",
+                    "complete": False,
+                    "url": _URL,
+                    "activity": "hashing",
+                    "progress": {
+                        "bytes": 367001600,
+                        "total": 734003200,
+                        "percent": 50.0,
+                        "bytes_per_second": 104857600,
+                        "eta_seconds": 4,
+                        "resumed_from": None,
+                        "restarts": 0,
+                    },
+                    "created_at": _CREATED,
+                },
+                Retry_After=_header("Seconds after which it is worth to ask again.", _SECONDS),
+            )
         ),
         "404": _NO_TASK,
-        "410": _answer("Cancelled", "Cancelled by DELETE /check: there will be no digest.", _CANCELLED),
-        "424": _answer(
-            "Failed",
-            "Failed: there will be no digest, and `error` says why.",
-            {
-                "id": _ID,
-                "status": "failed",
-                "complete": True,
-                "url": _URL,
-                "error": {"code": "http", "message": "the server answered 404 Not Found"},
-                "created_at": _CREATED,
-                "finished_at": _FINISHED,
-            },
+        "410": _or_plain(_answer("Cancelled", "Cancelled by DELETE /check: there will be no digest.", _CANCELLED)),
+        "424": _or_plain(
+            _answer(
+                "Failed",
+                "Failed: there will be no digest, and `error` says why.",
+                {
+                    "id": _ID,
+                    "status": "failed",
+                    "complete": True,
+                    "url": _URL,
+                    "error": {"code": "http", "message": "the server answered 404 Not Found"},
+                    "created_at": _CREATED,
+                    "finished_at": _FINISHED,
+                },
+            )
+        ),
+        "422": _problem(
+            problems.INVALID_REQUEST,
+            "A format that there is not.",
+            "the only format to ask for is md5sum; leave it out for JSON or a page",
+            "format",
         ),
         "500": _INTERNAL_ERROR,
         "503": _UNAVAILABLE,

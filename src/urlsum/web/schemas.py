@@ -8,7 +8,7 @@ from typing import Any
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from pydantic.json_schema import models_json_schema
 
-from urlsum.web import answers, problems
+from urlsum.web import models, problems
 
 # Names that lead to nobody on the internet (RFC 6761): an address there is refused.
 _UNMAILED = f"[@.]({'|'.join(map(re.escape, SPECIAL_USE_DOMAIN_NAMES))})$"
@@ -40,31 +40,40 @@ SUBMISSION: dict[str, Any] = {
     "additionalProperties": False,
 }
 
+_SOMETIMES = {
+    "Waiting": ("expected_md5", "retry"),
+    "Done": ("expected_md5", "match"),
+    "Failed": ("expected_md5",),
+    "Cancelled": ("expected_md5",),
+    "Problem": ("field",),
+}
+
 
 def components() -> dict[str, Any]:
     """The schemas that urlsum.web.contract refers to, by name."""
-    models = (
-        answers.About,
-        answers.Accepted,
-        answers.Waiting,
-        answers.Done,
-        answers.Failed,
-        answers.Cancelled,
+    described = (
+        models.About,
+        models.Accepted,
+        models.Waiting,
+        models.Done,
+        models.Failed,
+        models.Cancelled,
         problems.Problem,
     )
     _, schema = models_json_schema(
-        [(model, "serialization") for model in models], ref_template="#/components/schemas/{model}"
+        [(model, "serialization") for model in described], ref_template="#/components/schemas/{model}"
     )
     definitions: dict[str, Any] = schema["$defs"]
     # Fields that are left out when they are empty are not required, whatever serialization schemas assume.
-    for name, field in (("Done", "match"), ("Problem", "field")):
-        _optional(definitions[name], field)
+    for name, fields in _SOMETIMES.items():
+        for field in fields:
+            _optional(definitions[name], field)
     return {"Submission": SUBMISSION, **definitions}
 
 
 def _optional(definition: dict[str, Any], field: str) -> None:
     definition["required"] = [name for name in definition["required"] if name != field]
     described = definition["properties"][field]
-    kind = next(option for option in described.pop("anyOf") if option["type"] != "null")
+    kind = next(option for option in described.pop("anyOf") if option.get("type") != "null")
     described.pop("default", None)
     described |= kind

@@ -67,17 +67,17 @@ class World:
 
 
 def stored(world: World, **fields: Any) -> Task:
-    task = Task(
-        id=str(uuid.uuid4()),
-        url=URL,
-        email="example@abc.ru",
-        mail=Mail.PENDING,
-        created_at=NOW,
-        updated_at=NOW,
-        due_at=NOW,
-        expires_at=int(NOW) + 86400,
-        **fields,
-    )
+    made: dict[str, Any] = {
+        "id": str(uuid.uuid4()),
+        "url": URL,
+        "email": "example@abc.ru",
+        "mail": Mail.PENDING,
+        "created_at": NOW,
+        "updated_at": NOW,
+        "due_at": NOW,
+        "expires_at": int(NOW) + 86400,
+    }
+    task = Task(**{**made, **fields})
     world.table.add(task)
     return task
 

@@ -34,7 +34,16 @@ def test_a_queued_task_is_waiting_with_all_of_its_progress_unknown(client: Clien
         "status": "queued",
         "complete": False,
         "url": URL,
-        "progress": {"bytes": 0, "total": None, "percent": None, "bytes_per_second": None, "eta_seconds": None},
+        "activity": "waiting",
+        "progress": {
+            "bytes": 0,
+            "total": None,
+            "percent": None,
+            "bytes_per_second": None,
+            "eta_seconds": None,
+            "resumed_from": None,
+            "restarts": 0,
+        },
         "created_at": "2026-11-05T10:00:00Z",
     }
 
@@ -46,23 +55,87 @@ def test_a_running_task_shows_its_last_checkpoint(client: Client, world: World) 
     running = claimed.checkpointed(point, size=SIZE, rate=104857600.4, now=NOW + 4, lease_seconds=90)
     changed(world, claimed, running)
     body = checked(client, running, 202)
-    assert body["status"] == "running"
+    assert (body["status"], body["activity"]) == ("running", "hashing")
     assert body["progress"] == {
         "bytes": SIZE // 2,
         "total": SIZE,
         "percent": 50.0,
         "bytes_per_second": 104857600,
         "eta_seconds": 4,
+        "resumed_from": None,
+        "restarts": 0,
     }
+
+
+def test_a_task_in_back_off_says_why_in_public_words_and_when_it_goes_on(client: Client, world: World) -> None:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    failure = Failure(FailureCode.TLS, "203.0.113.7:\nbad certificate")
+    changed(world, claimed, claimed.retried(failure, NOW, delay=9.2))
+    body = checked(client, task, 202)
+    assert (body["status"], body["activity"]) == ("queued", "retrying")
+    assert body["retry"] == {"code": "tls", "message": "(address): bad certificate", "in_seconds": 10}
+    world.clock.now = NOW + 60
+    assert checked(client, task, 202)["retry"]["in_seconds"] == 0
+
+
+def test_a_back_off_tells_no_port_scanner_what_was_found(client: Client, world: World) -> None:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    changed(world, claimed, claimed.retried(Failure(FailureCode.DNS, "intern.example has no address"), NOW, delay=9))
+    retry = checked(client, task, 202)["retry"]
+    assert retry["code"] == "connect"
+    assert "intern.example" not in retry["message"]
+
+
+def test_what_another_worker_went_on_with_says_from_where(client: Client, world: World) -> None:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    point = Checkpoint(offset=128, md5_state=b"\0" * 29, validator="")
+    half = changed(world, claimed, claimed.checkpointed(point, size=256, rate=1.0, now=NOW, lease_seconds=90))
+    released = changed(world, half, half.released(NOW))
+    between = checked(client, task, 202)
+    assert (between["status"], between["activity"], between["progress"]["resumed_from"]) == ("running", "waiting", None)
+    changed(world, released, released.claimed(NOW, 90))
+    after = checked(client, task, 202)
+    assert (after["activity"], after["progress"]["resumed_from"]) == ("hashing", 128)
+    world.clock.now = NOW + 91  # and it died
+    assert checked(client, task, 202)["activity"] == "waiting"
+
+
+def test_a_task_that_began_again_because_its_file_changed_says_so(client: Client, world: World) -> None:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    point = Checkpoint(offset=128, md5_state=b"\0" * 29, validator="")
+    half = changed(world, claimed, claimed.checkpointed(point, size=256, rate=1.0, now=NOW, lease_seconds=90))
+    changed(world, half, half.restarted(NOW))
+    progress = checked(client, task, 202)["progress"]
+    assert (progress["bytes"], progress["restarts"]) == (0, 1)
+
+
+def test_the_expected_md5_is_told_in_every_state(client: Client, world: World) -> None:
+    task = stored(world, expected_md5=MD5)
+    assert checked(client, task, 202)["expected_md5"] == MD5
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    assert checked(client, task, 202)["expected_md5"] == MD5
+    changed(world, claimed, claimed.failed(Failure(FailureCode.HTTP, "404"), NOW))
+    assert checked(client, task, 424)["expected_md5"] == MD5
+    other = stored(world, expected_md5=MD5)
+    changed(world, other, other.cancelled(NOW))
+    assert checked(client, other, 410)["expected_md5"] == MD5
 
 
 @pytest.mark.parametrize(
     ("expected", "match"),
-    [(None, {}), (MD5, {"match": True}), ("0" * 32, {"match": False})],
+    [
+        (None, {}),
+        (MD5, {"expected_md5": MD5, "match": True}),
+        ("0" * 32, {"expected_md5": "0" * 32, "match": False}),
+    ],
     ids=["none", "same", "other"],
 )
 def test_a_done_task_answers_its_digest_and_whether_it_is_the_expected_one(
-    client: Client, world: World, expected: str | None, match: dict[str, bool]
+    client: Client, world: World, expected: str | None, match: dict[str, bool | str]
 ) -> None:
     task = stored(world, expected_md5=expected)
     claimed = changed(world, task, task.claimed(NOW, 90))

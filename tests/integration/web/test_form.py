@@ -20,7 +20,7 @@ def test_the_form_sends_the_fields_of_the_contract(client: Client) -> None:
     page = opened(client, "/")
     [form] = page.all("form")
     assert (form["method"], form["action"]) == ("post", "/submit")
-    assert [field["name"] for field in page.all("input")] == ["url", "email", "md5"]
+    assert [field["name"] for field in page.all("input")] == ["url", "md5", "email"]
     assert {label["for"] for label in page.all("label")} == {field["id"] for field in page.all("input")}
     assert "required" in page.field("url")
     assert not any(field["value"] for field in page.all("input"))

@@ -1,7 +1,7 @@
 """The pages that a browser gets: what the JSON says, as HTML.
 
-They work without scripts and cookies and load nothing: the style stands in the page, and the policy that goes with
-it allows that style and no other. Imported only where a page is wanted, because Jinja2 costs a cold start.
+They work without scripts and cookies and load nothing: style and script stand in the page, and the policy that goes
+with it allows those and no others. Imported only where a page is wanted, because Jinja2 costs a cold start.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from urlsum.public import one_line
-from urlsum.text import human_bytes
+from urlsum import md5sum
+from urlsum.public import CAUSES, one_line
+from urlsum.text import human_bytes, shown_url
 from urlsum.web.negotiation import VARY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from urlsum.web.answers import Cancelled, Done, Failed, Waiting
+    from urlsum.web.models import Cancelled, Done, Failed, Waiting
     from urlsum.web.problems import Problem
 
-FORM_FIELDS = ("url", "email", "md5")
+FORM_FIELDS = ("url", "md5", "email")
+# What a page can do besides, where scripts run, and what its script needs of the policy.
+SCRIPTS = {"waiting.html": ("live.js", "connect-src 'self'"), "done.html": ("copy.js",)}
 # Two units tell enough: nobody plans by the seconds of a wait of hours.
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -57,8 +60,9 @@ def problem(
 
 
 def _page(template: str, status: int, headers: Mapping[str, str] | None = None, **context: object) -> Response:
-    text = _environment().get_template(template).render(context)
-    return Response(text, status, {**(headers or {}), **_policy()}, media_type="text/html")
+    script, *needs = SCRIPTS.get(template, (None,))
+    text = _environment().get_template(template).render(context, script=script)
+    return Response(text, status, {**(headers or {}), **_policy(script, *needs)}, media_type="text/html")
 
 
 @cache
@@ -71,26 +75,45 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,  # installed files do not change under a running service
     )
-    environment.filters |= {"bytes": human_bytes, "duration": duration, "moment": _moment}
-    environment.globals["fields"] = FORM_FIELDS
+    environment.filters |= {
+        "bytes": human_bytes,
+        "duration": duration,
+        "md5sum": md5sum.line,
+        "moment": _moment,
+        "name": md5sum.name_of,
+        "prefix": _prefix,
+        "reason": lambda message, url: message.removeprefix(_prefix(url)),
+    }
+    environment.globals |= {"causes": CAUSES, "fields": FORM_FIELDS}
     return environment
 
 
 @cache
-def _policy() -> dict[str, str]:
-    """The headers of every page. Nothing may be loaded, framed or run; the form may be sent to urlsum only."""
-    style = _environment().get_template("style.css").render().encode()
-    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+def _policy(script: str | None, *needs: str) -> dict[str, str]:
+    """The headers of a page: nothing is loaded, framed or run but what stands in it; the form goes to urlsum only."""
+    directives = [
+        "default-src 'none'",
+        f"style-src '{_hash('style.css')}'",
+        *([f"script-src '{_hash(script)}'"] if script else []),
+        *needs,
+        "img-src data:",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
     return {
-        # https://www.w3.org/TR/CSP3/
-        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:;"
-        " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        "Content-Security-Policy": "; ".join(directives),  # https://www.w3.org/TR/CSP3/
         "X-Content-Type-Options": "nosniff",
         # Who knows the address of a task's page can read the page.
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-store",
         **VARY,
     }
+
+
+def _hash(part: str) -> str:
+    text = _environment().get_template(part).render().encode()
+    return f"sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}"
 
 
 def duration(seconds: int) -> str:
@@ -107,6 +130,11 @@ def duration(seconds: int) -> str:
         elif parts:
             break
     return " ".join(parts[:2])
+
+
+def _prefix(url: str) -> str:
+    """How the messages of the origin room begin; on the page of the task its URL is there already."""
+    return f"{shown_url(url)}: "
 
 
 def _moment(time: datetime) -> str:

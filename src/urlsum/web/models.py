@@ -1,0 +1,141 @@
+"""What the answers say, field by field: the JSON that is sent, and the schemas of it."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from urlsum.public import PUBLIC_CODES
+
+Id = Annotated[str, Field(json_schema_extra={"format": "uuid"}, description="The id of the task.")]
+Url = Annotated[str, Field(description="The URL as submitted.")]
+Time = Annotated[datetime, Field(description="RFC 3339, in UTC.")]
+Expected = Annotated[
+    str | None,
+    Field(
+        exclude_if=lambda value: value is None,
+        pattern="^[0-9a-f]{32}$",
+        description="The digest that was expected; absent when none was.",
+    ),
+]
+Activity = Literal["waiting", "hashing", "retrying"]
+
+
+class _Answer(BaseModel):
+    # The schemas promise exactly what is sent, so that a field that slips in is a break of contract.
+    model_config = ConfigDict(extra="forbid")
+
+
+class About(_Answer):
+    """What the service is and how to use it."""
+
+    name: Literal["urlsum"]
+    version: str
+    description: str
+    submit: Annotated[str, Field(description="A command that submits a URL.")]
+    check: Annotated[str, Field(description="A command that asks for a task by the id that the first one answered.")]
+
+
+class Accepted(_Answer):
+    """The task is stored and queued; ask for it by its id."""
+
+    id: Id
+
+
+class Progress(_Answer):
+    """How far a task is; null where it is not known yet. Renewed at every checkpoint."""
+
+    bytes: Annotated[int, Field(ge=0, description="Bytes hashed up to the last checkpoint.")]
+    total: Annotated[int | None, Field(ge=0, description="Length of the file in bytes.")]
+    percent: Annotated[float | None, Field(ge=0, le=100)]
+    bytes_per_second: Annotated[int | None, Field(ge=0)]
+    eta_seconds: Annotated[int | None, Field(ge=0, description="Seconds until the end at the present rate.")]
+    resumed_from: Annotated[
+        int | None,
+        Field(ge=0, description="Bytes that the worker at it found hashed; null when it began at the first byte."),
+    ]
+    restarts: Annotated[
+        int,
+        Field(ge=0, description="How often it began again at the first byte, because the file might have changed."),
+    ]
+
+
+class _Why(_Answer):
+    code: Annotated[str, Field(json_schema_extra={"enum": [code.value for code in PUBLIC_CODES]})]
+    message: str
+
+
+class Reason(_Why):
+    """Why there will be no digest."""
+
+
+class Retry(_Why):
+    """What went wrong, and when it is tried again."""
+
+    in_seconds: Annotated[int, Field(ge=0, description="Seconds until the next try; 0 when it is due.")]
+
+
+class Waiting(_Answer):
+    """The task is not finished: come back after Retry-After."""
+
+    id: Id
+    status: Literal["queued", "running"]
+    complete: Literal[False]
+    url: Url
+    expected_md5: Expected = None
+    activity: Annotated[
+        Activity,
+        Field(description="waiting: for a worker; hashing: a worker is at it; retrying: the last try failed."),
+    ]
+    retry: Annotated[
+        Retry | None,
+        Field(exclude_if=lambda value: value is None, description="Only while `activity` is retrying."),
+    ] = None
+    progress: Progress
+    created_at: Time
+
+
+class Done(_Answer):
+    """The digest of one whole version of the file."""
+
+    id: Id
+    status: Literal["done"]
+    complete: Literal[True]
+    url: Url
+    md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    size: Annotated[int, Field(ge=0, description="Length of the file in bytes.")]
+    expected_md5: Expected = None
+    match: Annotated[
+        bool | None,
+        Field(
+            exclude_if=lambda value: value is None,
+            description="Whether the digest is the expected one; absent when none was expected.",
+        ),
+    ] = None
+    created_at: Time
+    finished_at: Time
+
+
+class Failed(_Answer):
+    """The task ended without a digest; submit the URL again once the cause is removed."""
+
+    id: Id
+    status: Literal["failed"]
+    complete: Literal[True]
+    url: Url
+    expected_md5: Expected = None
+    error: Reason
+    created_at: Time
+    finished_at: Time
+
+
+class Cancelled(_Answer):
+    """The task was cancelled: there is no digest, and no mail was or will be sent."""
+
+    id: Id
+    status: Literal["cancelled"]
+    complete: Literal[True]
+    url: Url
+    expected_md5: Expected = None
+    created_at: Time
+    finished_at: Time

@@ -1,0 +1,134 @@
+"use strict";
+// Keeps the page of an unfinished task up to date: asks for its JSON as Retry-After says, never sooner.
+const UNITS = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+const SPANS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+const LONGEST_PAUSE = 60; // seconds between tries while there is no answer
+const HIDDEN_PAUSE = 30; // seconds more while nobody looks: enough for a title that tells the end
+const PATIENCE = 20000; // milliseconds for one answer
+const ENDED = [200, 404, 410, 424];
+const at = id => document.getElementById(id);
+const live = at("live");
+
+// As urlsum/text.py writes them.
+function human(count) {
+  if (count < 1024) return `${count} B`;
+  let unit = -1;
+  do { count /= 1024; unit++; } while (count >= 1023.95 && unit < UNITS.length - 1);
+  return `${count.toFixed(1)} ${UNITS[unit]}`;
+}
+
+// As the server writes them: the two largest units that count.
+function span(seconds) {
+  const parts = [];
+  for (const [unit, length] of SPANS) {
+    const count = Math.floor(seconds / length);
+    seconds %= length;
+    if (count || (unit === "s" && !parts.length)) parts.push(`${count} ${unit}`);
+    else if (parts.length) break;
+  }
+  return parts.slice(0, 2).join(" ");
+}
+
+let activity = live.dataset.activity;
+let quarter = Math.floor((at("bar").value || 0) / 25);
+let resumed = at("resumed").textContent;
+let restarts = Number(live.dataset.restarts);
+let paused = "still" in live.dataset;
+let asking = false;
+let lost = 0; // answers missed in a row
+let due = performance.now() + live.dataset.after * 1000;
+let retryAt = performance.now() + live.dataset.retry * 1000;
+
+function say(text) {
+  at("said").textContent = text;
+}
+
+function fact(id, text) {
+  at(id).parentElement.hidden = text === null;
+  at(id).textContent = text ?? "";
+}
+
+function show(task) {
+  const progress = task.progress, percent = progress.percent, bar = at("bar");
+  const known = percent === null ? null : `${percent.toFixed(1)} %`;
+  at("doing").textContent = at("doing").dataset[task.activity];
+  document.title = `${known ?? at("doing").textContent} – urlsum`;
+  at("percent").hidden = known === null;
+  at("percent").textContent = known ?? "";
+  if (known === null) bar.removeAttribute("value");
+  else bar.value = percent;
+  bar.hidden = known === null && task.activity !== "hashing";
+  const total = progress.total === null ? "" : ` of ${human(progress.total)}`;
+  fact("hashed", progress.bytes || total ? human(progress.bytes) + total : null);
+  fact("rate", progress.bytes_per_second === null ? null : `${human(progress.bytes_per_second)}/s`);
+  fact("left", progress.eta_seconds === null ? null : `about ${span(progress.eta_seconds)}`);
+  fact("resumed", progress.resumed_from === null ? null : human(progress.resumed_from));
+  at("again").parentElement.hidden = !progress.restarts;
+  at("retry").hidden = !task.retry;
+  at("why").textContent = (task.retry?.message ?? "").replace(live.dataset.prefix, "");
+  retryAt = performance.now() + 1000 * (task.retry?.in_seconds ?? 0);
+  announce(task, known);
+}
+
+// For screen readers: what changed, and each quarter; a figure every second would drown all else.
+function announce(task, known) {
+  const passed = Math.floor((task.progress.percent ?? 0) / 25);
+  if (task.activity !== activity) say(`${at("doing").textContent}. ${at("why").textContent}`);
+  else if (task.progress.restarts > restarts) say(`Begun again ${at("again").textContent}.`);
+  else if (at("resumed").textContent !== resumed && task.progress.resumed_from !== null)
+    say(`Resumed at ${at("resumed").textContent}.`);
+  else if (passed > quarter) say(`${known} hashed.`);
+  else if (lost) say("In contact again.");
+  activity = task.activity;
+  quarter = passed;
+  resumed = at("resumed").textContent;
+  restarts = task.progress.restarts;
+}
+
+async function ask() {
+  asking = true;
+  let after = 0;
+  try {
+    const answer = await fetch(`?id=${live.dataset.id}`, {
+      headers: { Accept: "application/json" },
+      signal: AbortSignal.timeout(PATIENCE),
+    });
+    after = Number(answer.headers.get("Retry-After")) || 0;
+    if (ENDED.includes(answer.status)) return location.reload();
+    if (answer.status !== 202) throw new Error(`status ${answer.status}`);
+    show(await answer.json());
+    lost = 0;
+    after = Math.max(after, 1);
+  } catch {
+    lost++;
+    after = Math.max(after, Math.min(2 ** lost, LONGEST_PAUSE));
+    if (lost === 1) say("urlsum does not answer. This page goes on asking.");
+  }
+  asking = false;
+  due = performance.now() + after * 1000;
+  tick();
+}
+
+function tick() {
+  const now = performance.now();
+  const rest = document.hidden ? HIDDEN_PAUSE * 1000 : 0;
+  if (!paused && !asking && now >= due + rest) ask();
+  const left = Math.max(Math.ceil((due - now) / 1000), 0);
+  const next = left ? `in ${span(left)}` : "now";
+  at("next").textContent = paused ? "Paused." : `Next look ${next}.`;
+  at("lost").hidden = !lost;
+  at("lost").textContent = lost ? `urlsum does not answer, so these figures may be old. Asking again ${next}.` : "";
+  const wait = Math.ceil((retryAt - now) / 1000);
+  if (!at("retry").hidden) at("when").textContent = wait > 0 ? `in ${span(wait)}` : "at once";
+}
+
+at("pause").addEventListener("click", () => {
+  paused = !paused;
+  at("pause").textContent = paused ? "Go on" : "Pause";
+  tick();
+});
+at("pause").textContent = paused ? "Go on" : "Pause";
+at("looking").hidden = false;
+document.addEventListener("visibilitychange", tick);
+setInterval(tick, 250);
+tick();

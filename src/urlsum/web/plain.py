@@ -1,0 +1,66 @@
+"""``format=md5sum``: the answers of GET /check as plain text, a line of md5sum once there is one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from starlette.responses import Response
+
+from urlsum import md5sum
+from urlsum.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from urlsum.web.models import Cancelled, Done, Failed, Waiting
+
+FORMAT = "md5sum"
+# File systems take 255 bytes; encoded for the header, each may need three characters, and headers are bounded too.
+NAME_CHARACTERS = 80
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+=@-]")
+
+
+def wanted(request: Request) -> bool:
+    """Whether the caller asks for plain text. Raises InvalidRequest for a format that there is not."""
+    asked = request.query_params.getlist("format")
+    if asked not in ([], [FORMAT]):
+        raise InvalidRequest("format", f"the only format to ask for is {FORMAT}; leave it out for JSON or a page")
+    return bool(asked)
+
+
+def respond(
+    answer: Waiting | Done | Failed | Cancelled, status: int, headers: Mapping[str, str], request: Request
+) -> Response:
+    """The answer as one line: md5sum's for a digest, else one that ``md5sum -c`` does not take for any."""
+    sent = {**headers, "X-Content-Type-Options": "nosniff"}  # a stranger chose the URL in it
+    if answer.status == "done":
+        name = md5sum.name_of(answer.url)
+        if request.query_params.get("download") == "yes":
+            sent["Content-Disposition"] = attachment(f"{name[:NAME_CHARACTERS]}.md5")
+        return Response(md5sum.line(answer.md5, name), status, sent, media_type="text/plain")
+    return Response(f"urlsum: {answer.url}: {_words(answer, headers)}\n", status, sent, media_type="text/plain")
+
+
+def attachment(name: str) -> str:
+    r"""The Content-Disposition that has a browser save the answer as ``name`` (RFC 6266, 4.3).
+
+    >>> attachment("reads.bam.md5"), attachment("ä.md5")
+    ('attachment; filename="reads.bam.md5"', 'attachment; filename="_.md5"; filename*=UTF-8\'\'%C3%A4.md5')
+    """
+    plain = _UNSAFE.sub("_", name)
+    value = f'attachment; filename="{plain}"'
+    return value if plain == name else f"{value}; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _words(answer: Waiting | Failed | Cancelled, headers: Mapping[str, str]) -> str:
+    if answer.status == "failed":
+        return f"{answer.error.code}: {answer.error.message}"
+    if answer.status == "cancelled":
+        return "cancelled: there is no MD5"
+    done = "" if answer.progress.percent is None else f", {answer.progress.percent} % are done"
+    return f"{answer.activity}{done}: ask again in {headers['Retry-After']} s"

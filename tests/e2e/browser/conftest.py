@@ -1,0 +1,46 @@
+"""What the browser tests share: a Chromium for each module, and a visitor for whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.browser.stage import Stage, staged
+from tests.support.browser import Visitor, chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+Visit = Callable[..., Visitor]
+
+
+# Not for the whole session: Playwright's event loop runs in this thread as long as the browser does, and other tests
+# have loops of their own.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Open a browser with the given options; nothing may have gone wrong in it by the end of the test."""
+    with ExitStack() as stack:
+        visitors: list[Visitor] = []
+
+        def enter(**options: Any) -> Visitor:
+            visitor = stack.enter_context(Visitor(browser, options))
+            visitors.append(visitor)
+            return visitor
+
+        yield enter
+        assert [complaint for visitor in visitors for complaint in visitor.complaints] == []
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    with staged() as served:
+        yield served

@@ -1,0 +1,168 @@
+"""Tasks that are moved by hand behind a real server, and a record of what the page asks for meanwhile."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tests.integration.web.conftest import MD5, NOW, SIZE, World, changed, stored
+from tests.support.memory import MemoryTaskTable
+from tests.support.web import served
+from urlsum.errors import FailureCode
+from urlsum.task import Checkpoint, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from urlsum.task import Task
+
+URL = "https://data.example.org/releases/2026-11/NA12878.wgs.hg38.bam"
+OTHER = "0" * 32
+# What page and server may need beside the time that is measured, on a machine that runs other things too.
+SLACK_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request for a task: when it came, when it was answered, and after how long to come again, in seconds."""
+
+    at: float
+    answered: float
+    target: str
+    page: bool
+    status: int
+    retry_after: int | None
+
+
+@dataclass
+class Recorder:
+    """Notes every request on its way to ``app``. While ``lost`` is set, none gets there: 502, as from a proxy."""
+
+    app: ASGIApp
+    asked: list[Asked] = field(default_factory=list)
+    lost: bool = False
+    lost_retry_after: int | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        at, started = time.monotonic(), dict[str, Any]()
+
+        async def note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                started.update(message)
+            await send(message)
+
+        if self.lost:
+            wait = [(b"retry-after", str(self.lost_retry_after).encode())] if self.lost_retry_after else []
+            await note({"type": "http.response.start", "status": 502, "headers": wait})
+            await note({"type": "http.response.body", "body": b"Bad Gateway"})
+        else:
+            await self.app(scope, receive, note)
+        sent = {name.decode().lower(): value.decode() for name, value in started["headers"]}
+        accept = dict(scope["headers"]).get(b"accept", b"")
+        self.asked.append(
+            Asked(
+                at=at,
+                answered=time.monotonic(),
+                target=scope["path"] + "?" + scope["query_string"].decode(),
+                page=accept.startswith(b"text/html"),
+                status=started["status"],
+                retry_after=int(sent["retry-after"]) if "retry-after" in sent else None,
+            )
+        )
+
+
+@dataclass
+class Stage:
+    """A served world whose clock and tasks the test moves."""
+
+    world: World
+    recorder: Recorder
+    base: str
+
+    def page(self, task: Task) -> str:
+        return f"{self.base}/check?id={task.id}"
+
+    def age(self, seconds: float) -> None:
+        """Let the tasks be this old: Retry-After is a tenth of it."""
+        self.world.clock.now = NOW + seconds
+
+    def queued(self, url: str = URL, **fields: Any) -> Task:
+        return stored(self.world, url=url, **fields)
+
+    def claimed(self, task: Task | None = None, **fields: Any) -> Task:
+        before = task or self.queued(**fields)
+        return changed(self.world, before, before.claimed(self.world.clock(), 90))
+
+    def hashed(self, task: Task, percent: int, rate: float = 104857600.4) -> Task:
+        """``task`` with its next checkpoint; the rate is 100 MiB/s."""
+        point = Checkpoint(offset=SIZE * percent // 100, md5_state=b"\0" * 29, validator="")
+        now = self.world.clock()
+        after = task.checkpointed(point, size=SIZE, rate=rate, now=now, lease_seconds=90)
+        return changed(self.world, task, after)
+
+    def running(self, percent: int = 42, **fields: Any) -> Task:
+        return self.hashed(self.claimed(**fields), percent)
+
+    def resumed(self, **fields: Any) -> Task:
+        half = self.running(**fields)
+        return self.hashed(self.claimed(changed(self.world, half, half.released(self.world.clock()))), 55)
+
+    def begun_again(self, task: Task | None = None) -> Task:
+        before = task or self.running()
+        return changed(self.world, before, before.restarted(self.world.clock()))
+
+    def retrying(self, task: Task | None = None, delay: float = 30) -> Task:
+        before = task or self.running()
+        failure = Failure(FailureCode.INCOMPLETE, f"{URL}: 203.0.113.9 closed the connection 406.0 MiB before the end")
+        return changed(self.world, before, before.retried(failure, self.world.clock(), delay=delay))
+
+    def done(self, task: Task | None = None, **fields: Any) -> Task:
+        before = task or self.claimed(**fields)
+        return changed(self.world, before, before.done(MD5, SIZE, NOW + 7))
+
+    def failed(self, code: FailureCode = FailureCode.HTTP, **fields: Any) -> Task:
+        before = self.claimed(**fields)
+        return changed(self.world, before, before.failed(Failure(code, f"{URL}: no luck"), NOW + 7))
+
+    def cancelled(self) -> Task:
+        before = self.queued()
+        return changed(self.world, before, before.cancelled(NOW + 7))
+
+    def every_page(self) -> dict[str, str]:
+        """The address of every page that there is, by a name for it."""
+        tasks = {
+            "waiting": self.queued(),
+            "connecting": self.claimed(),
+            "running": self.running(),
+            "resumed": self.resumed(),
+            "begun-again": self.begun_again(),
+            "retrying": self.retrying(),
+            "done": self.done(),
+            "match": self.done(expected_md5=MD5),
+            "mismatch": self.done(expected_md5=OTHER),
+            "failed": self.failed(expected_md5=MD5),
+            "cancelled": self.cancelled(),
+        }
+        paths = {"form": "/", "unknown": "/check?id=1", "nowhere": "/nowhere"}
+        return {name: self.base + path for name, path in paths.items()} | {
+            name: self.page(task) for name, task in tasks.items()
+        }
+
+
+@contextmanager
+def staged() -> Iterator[Stage]:
+    world = World(MemoryTaskTable())
+    recorder = Recorder(world.app())
+    with served(recorder) as server:
+        yield Stage(world, recorder, f"http://localhost:{server.port}")
+
+
+def with_url(stage: Stage, task: Task, url: str) -> Task:
+    """``task``, as if it had been submitted with a URL that no guard would let pass."""
+    return changed(stage.world, task, replace(task, url=url))

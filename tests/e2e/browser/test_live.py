@@ -1,0 +1,256 @@
+"""The page of an unfinished task: it moves by itself, asks no sooner than it may, and says what it knows."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.browser.stage import SLACK_SECONDS
+from tests.integration.web.conftest import MD5
+from tests.support.selfhosted import wait_until
+from urlsum.text import human_bytes
+from urlsum.web.pages import duration
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.e2e.browser.conftest import Visit
+    from tests.e2e.browser.stage import Asked, Stage
+
+pytestmark = pytest.mark.browser
+
+HEARD = """() => {
+  window.heard = [];
+  new MutationObserver(() => window.heard.push(document.getElementById("said").textContent))
+    .observe(document.getElementById("said"), {childList: true, characterData: true, subtree: true});
+}"""
+
+
+def never_sooner(asked: list[Asked]) -> None:
+    """Check that every request came at least as late as the answer before it said."""
+    for before, after in itertools.pairwise(asked):
+        assert before.retry_after is not None
+        assert after.at - before.answered >= before.retry_after, (before, after)
+
+
+def fact(page: Page, identity: str) -> Any:
+    return expect(page.locator(f"#{identity}"))
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_it_asks_as_retry_after_says_and_never_sooner(visit: Visit, stage: Stage, scripts: bool) -> None:
+    task = stage.running(percent=1)
+    stage.hashed(task, 1, rate=1000)  # an end that is far away
+    stage.age(8)
+    page = visit(java_script_enabled=scripts).page
+    page.goto(stage.page(task))
+    page.wait_for_timeout(2_500)
+    stage.age(28)
+    page.wait_for_timeout(4_000)
+    stage.age(18)
+    page.wait_for_timeout(3_500)
+    asked = stage.recorder.asked
+    assert len({each.retry_after for each in asked}) == 3
+    never_sooner(asked)
+    for before, after in itertools.pairwise(asked):
+        assert after.at - before.answered < (before.retry_after or 0) + SLACK_SECONDS  # but it does ask
+    assert [each.page for each in asked] == [True, *[not scripts] * (len(asked) - 1)]
+
+
+def test_it_shows_what_is_being_done_and_how_far_it_is_without_being_loaded_again(visit: Visit, stage: Stage) -> None:
+    task = stage.queued()
+    page = visit().page
+    page.goto(stage.page(task))
+    page.evaluate(HEARD)
+    heading = expect(page.locator("h1"))
+    heading.to_have_text("Waiting for a worker")
+    fact(page, "bar").to_be_hidden()
+
+    task = stage.claimed(task)
+    heading.to_have_text("Hashing")
+    fact(page, "bar").to_be_visible()
+    fact(page, "hashed").to_be_hidden()
+
+    for percent in (10, 20, 30):
+        task = stage.hashed(task, percent)
+        fact(page, "percent").to_have_text(f"{percent}.0 %")
+        fact(page, "bar").to_have_js_property("value", percent)
+    fact(page, "hashed").to_have_text("210.0 MiB of 700.0 MiB")
+    fact(page, "rate").to_have_text("100.0 MiB/s")
+    fact(page, "left").to_have_text("about 5 s")
+    assert page.title().startswith("30.0 % ")
+    fact(page, "resumed").to_be_hidden()
+
+    task = stage.retrying(task, delay=12)
+    heading.to_have_text("Waiting for the next try")
+    fact(page, "why").to_have_text("(address) closed the connection 406.0 MiB before the end")
+    expect(page.locator("#retry")).to_contain_text("It is tried again in")
+    page.get_by_role("button", name="Pause").click()
+    shown = page.locator("#when").text_content()
+    page.wait_for_timeout(1_200)
+    assert page.locator("#when").text_content() != shown  # it counts down
+    page.get_by_role("button", name="Go on").click()
+    fact(page, "rate").to_be_hidden()
+
+    stage.age(13)
+    task = stage.claimed(task)
+    heading.to_have_text("Hashing", timeout=15_000)
+    fact(page, "retry").to_be_hidden()
+    fact(page, "resumed").to_have_text("210.0 MiB")
+    heard = page.evaluate("window.heard")
+    assert heard == [
+        "Hashing. ",
+        "30.0 % hashed.",
+        "Waiting for the next try. (address) closed the connection 406.0 MiB before the end",
+        "Hashing. ",
+    ]
+    assert [each.page for each in stage.recorder.asked] == [True] + [False] * (len(stage.recorder.asked) - 1)
+
+    stage.done(task)
+    heading.to_have_text("Done", timeout=15_000)
+    assert page.locator("#md5").text_content() == MD5
+    asked = stage.recorder.asked
+    never_sooner([each for each in asked if each.status == 202])
+    # The JSON that says so, and the page that shows it; then silence.
+    assert [each.page for each in asked if each.status == 200] == [False, True]
+    page.wait_for_timeout(1_500)
+    assert len(stage.recorder.asked) == len(asked)
+
+
+def test_a_file_that_changed_is_begun_again_with_a_word(visit: Visit, stage: Stage) -> None:
+    task = stage.running(42)
+    page = visit().page
+    page.goto(stage.page(task))
+    page.evaluate(HEARD)
+    fact(page, "percent").to_have_text("42.0 %")
+    fact(page, "again").to_be_hidden()
+    stage.begun_again(task)
+    fact(page, "again").to_have_text("because the file may have changed")
+    fact(page, "percent").to_be_hidden()
+    assert page.evaluate("window.heard") == ["Begun again because the file may have changed."]
+    page.reload()
+    fact(page, "again").to_be_visible()
+
+
+@pytest.mark.parametrize(("ending", "heading"), [("cancelled", "The task was cancelled"), ("purged", "No such task")])
+def test_whatever_ends_it_is_shown(visit: Visit, stage: Stage, ending: str, heading: str) -> None:
+    task = stage.queued()
+    page = visit().page
+    page.goto(stage.page(task))
+    if ending == "cancelled":
+        stage.world.table.save(task.cancelled(stage.world.clock()), over=task)
+    else:
+        stage.world.table.remove(task)
+    expect(page.locator("h1")).to_have_text(heading)
+
+
+def test_while_nobody_answers_it_says_so_and_asks_more_and_more_rarely(visit: Visit, stage: Stage) -> None:
+    task = stage.running()
+    page = visit().page
+    page.goto(stage.page(task))
+    page.evaluate(HEARD)
+    stage.recorder.lost = True
+    wait_until(lambda: sum(each.status == 502 for each in stage.recorder.asked) == 2, 15, lambda: stage.recorder.asked)
+    lost = expect(page.locator("#lost"))
+    lost.to_contain_text("urlsum does not answer")
+    fact(page, "percent").to_have_text("42.0 %")  # what is known stays
+    stage.recorder.lost = False
+    lost.to_be_hidden()
+    last = stage.recorder.asked[1:]
+    assert [each.status for each in last] == [502, 502, 202]
+    gaps = [after.at - before.answered for before, after in itertools.pairwise(last)]
+    assert 2 <= gaps[0] < 2 + SLACK_SECONDS
+    assert 4 <= gaps[1] < 4 + SLACK_SECONDS
+    assert page.evaluate("window.heard") == [
+        "urlsum does not answer. This page goes on asking.",
+        "In contact again.",
+    ]
+
+
+def test_who_does_not_answer_may_still_say_when_to_come_again(visit: Visit, stage: Stage) -> None:
+    task = stage.running()
+    page = visit().page
+    page.goto(stage.page(task))
+    stage.recorder.lost, stage.recorder.lost_retry_after = True, 4
+    wait_until(lambda: sum(each.status == 502 for each in stage.recorder.asked) == 2, 15, lambda: stage.recorder.asked)
+    never_sooner(stage.recorder.asked)
+
+
+def test_without_a_network_it_goes_on_when_there_is_one_again(visit: Visit, stage: Stage) -> None:
+    visitor = visit()
+    visitor.page.goto(stage.page(stage.running()))
+    visitor.context.set_offline(True)
+    lost = expect(visitor.page.locator("#lost"))
+    lost.to_be_visible()
+    visitor.context.set_offline(False)
+    lost.to_be_hidden()
+
+
+def test_a_page_that_nobody_looks_at_asks_rarely_until_somebody_does(visit: Visit, stage: Stage) -> None:
+    task = stage.queued()
+    page = visit().page
+    page.clock.install()
+    page.goto(stage.page(task))
+    looked = "seen => { Object.defineProperty(document, 'hidden', {get: () => !seen, configurable: true});"
+    looked += " document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(looked, False)
+    page.clock.fast_forward(28_000)
+    page.wait_for_timeout(300)
+    assert len(stage.recorder.asked) == 1
+    page.clock.fast_forward(4_000)
+    wait_until(lambda: len(stage.recorder.asked) == 2, SLACK_SECONDS, lambda: stage.recorder.asked)
+    page.clock.fast_forward(5_000)
+    page.wait_for_timeout(300)
+    assert len(stage.recorder.asked) == 2
+    page.evaluate(looked, True)
+    wait_until(lambda: len(stage.recorder.asked) == 3, SLACK_SECONDS, lambda: stage.recorder.asked)
+
+
+def test_it_can_be_paused_and_go_on(visit: Visit, stage: Stage) -> None:
+    page = visit().page
+    page.goto(stage.page(stage.queued()))
+    page.get_by_role("button", name="Pause").click()
+    count = len(stage.recorder.asked)
+    page.wait_for_timeout(2_500)
+    assert len(stage.recorder.asked) == count
+    expect(page.locator("#next")).to_have_text("Paused.")
+    page.get_by_role("button", name="Go on").click()
+    wait_until(lambda: len(stage.recorder.asked) > count, SLACK_SECONDS, lambda: stage.recorder.asked)
+
+
+def test_a_page_that_was_asked_to_stand_still_does(visit: Visit, stage: Stage) -> None:
+    page = visit().page
+    page.goto(f"{stage.page(stage.queued())}&refresh=no")
+    page.wait_for_timeout(2_500)
+    assert len(stage.recorder.asked) == 1
+    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+
+
+def test_without_scripts_it_refreshes_itself_and_a_link_stops_that(visit: Visit, stage: Stage) -> None:
+    task = stage.running(percent=10)
+    page = visit(java_script_enabled=False).page
+    page.goto(stage.page(task))
+    for hidden in ("looking", "lost"):
+        expect(page.locator(f"#{hidden}")).to_be_hidden()
+    stage.hashed(task, 60)
+    fact(page, "percent").to_have_text("60.0 %")
+    page.get_by_role("link", name="Stop that").click()
+    count = len(stage.recorder.asked)
+    page.wait_for_timeout(2_500)
+    assert len(stage.recorder.asked) == count
+    page.get_by_role("link", name="Let it refresh itself").click()
+    wait_until(lambda: len(stage.recorder.asked) > count + 1, 5, lambda: stage.recorder.asked)
+
+
+def test_script_and_server_write_figures_alike(visit: Visit, stage: Stage) -> None:
+    page = visit().page
+    page.goto(stage.page(stage.queued()))
+    chance = random.Random(7)
+    figures = [0, 1, 59, 60, 1023, 1024, 3600, 93_784, 86_400, 2**20 - 1, 13_314_398_618, 5 * 2**40]
+    figures += [int(2 ** chance.uniform(0, 52)) for _ in range(300)]
+    assert page.evaluate("all => all.map(human)", figures) == [human_bytes(figure) for figure in figures]
+    assert page.evaluate("all => all.map(span)", figures) == [duration(figure) for figure in figures]

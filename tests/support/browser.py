@@ -1,0 +1,107 @@
+"""A real browser: Debian's Chromium, driven by Playwright, and axe-core to judge what it shows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from scripts.sam_build import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+
+SWITCH = "URLSUM_TEST_BROWSER"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# No sandbox, since the tests may run as root, and contact with nobody but the page's own server.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# Playwright's own patience is 30 s; a page on loopback is there at once, and a test that fails should say so soon.
+PATIENCE_MILLISECONDS = 10_000
+AXE = Path(__file__).parents[1] / "e2e" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+SCREENSHOTS = ROOT / "screenshots"
+PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1000, "height": 760}
+
+
+def missing(what: str) -> None:
+    """Skip, or fail where .ci/run says that nothing may be missing."""
+    (pytest.fail if os.environ.get(SWITCH) == "required" else pytest.skip)(what)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        missing("no Chromium is installed here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Visitor:
+    """One person's browser: its own cookies, clipboard rights and taste; what goes wrong in it is collected."""
+
+    browser: Browser
+    options: dict[str, Any]
+    complaints: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self.context: BrowserContext = self.browser.new_context(
+            viewport=self.options.pop("viewport", DESKTOP), **self.options
+        )
+        self.context.set_default_timeout(PATIENCE_MILLISECONDS)
+        self.page: Page = self.context.new_page()
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(f"a dialog: {dialog.message}"))
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.context.close()
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        # The pages of a failed or a lost task have the status that their JSON has, which a browser remarks on.
+        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
+            self.complaints.append(message.text)
+
+    def violations(self) -> list[str]:
+        """What axe-core finds wrong with the page as it is shown now."""
+        if not AXE.is_file():
+            missing("no axe-core is installed here: make test-browser fetches it where there is npm")
+        self.page.evaluate(AXE.read_text())  # not as a script of the page, whose policy would refuse it
+        found: dict[str, Any] = self.page.evaluate("axe.run()")
+        assert found["passes"], "axe looked at nothing"
+        return [
+            f"{violation['id']}: {violation['help']}: {node['html']}: {node['failureSummary']}"
+            for violation in found["violations"]
+            for node in violation["nodes"]
+        ]
+
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than the window."""
+        wider: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        return wider
+
+    def photograph(self, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.locator("body").screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")
