@@ -36,7 +36,7 @@ def section(case: Case, rows: Sequence[Row], day: date, load: float) -> str:
         "",
         case.setting,
         "",
-        f"| {day}, {case.rounds} rounds, load {load:.1f} before | median (min … max) | must reach | |",
+        f"| {day}, {processor()}, {case.rounds} rounds, load {load:.1f} before | median (min … max) | must reach | |",
         "|---|---|---|---|",
         *(
             f"| {row.what.replace('|', chr(92) + '|')} | {row.figure} | {row.bound} | {MARKS[row.met]} |"
@@ -55,7 +55,7 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = [f"{name} {_version(command)}" for name, command in VERSION_COMMANDS.items()]
     return (
-        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()} "
+        f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()} "
         f"({platform.machine()}), loopback with {congestion}; urlsum {__version__}, "
         f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}; {', '.join(versions)}.\n"
     )
@@ -74,7 +74,8 @@ def _between(readme: str, name: str, text: str) -> str:
     return pattern.sub(lambda _: f"{begin}\n{text}{end}", readme)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the kernel calls it. In every table, because cases may be measured on different machines."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -13,13 +13,15 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from selfhost.migrate import upgrade
 from urlsum.cli.local import Metered
 from urlsum.cli.progress import NoMeter
 from urlsum.hashing import job
 from urlsum.origin.guard import Guard
 from urlsum.origin.http import Origin
-from urlsum.settings import Settings
+from urlsum.settings import load
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.task import Task
 
@@ -67,9 +69,9 @@ def main(folder: str, url: str, expected: str, size: str = "") -> None:
     upgrade(uri)
     table = Counting(uri)
     interval = CHECKPOINT_SECONDS if size else NEVER_SECONDS
-    settings = Settings(checkpoint_seconds=interval, lease_seconds=interval + 100)
+    settings = structs.replace(load(), checkpoint_seconds=interval, lease_seconds=interval + 100)
     if not size:
-        job.CHECKPOINT_BYTES = 2**62
+        job.CHECKPOINT_BYTES, job.FIRST_CHECKPOINT_SECONDS = 2**62, NEVER_SECONDS
     clock = Clock(int(size) / 2 if size else math.inf)
     origin = Metered(Origin(settings, Guard(settings), clock=clock), clock)
     bench = job.Bench(table, origin, settings, time.time, clock)
@@ -80,7 +82,7 @@ def main(folder: str, url: str, expected: str, size: str = "") -> None:
     task = job.run_slice(task.id, bench, deadline=time.monotonic() + NEVER_SECONDS)
     if size:
         if task.complete or not task.offset:
-            raise SystemExit("the first slice did not end half-way")
+            raise SystemExit(f"the first slice did not end half-way: {task}")
         clock.half = math.inf
         task = job.run_slice(task.id, bench, deadline=time.monotonic() + NEVER_SECONDS)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

@@ -5,14 +5,11 @@ from __future__ import annotations
 import subprocess
 
 from bench import md5 as md5_bench
-from bench.files import MIB, hollow_file
+from bench.files import MIB
 from bench.measure import Run, Spread, ratios, say
 from bench.origin_nginx import Nginx
 from bench.world import NETWORKS, PYTHON, ROOT, Case, Row, World
 from urlsum.hashing import md5
-
-# Long enough for three checkpoints of 5 s beside the one of the hand-over.
-LONG_BYTES = 12 * 1024 * MIB
 
 
 def hash_stage(world: World) -> list[Row]:
@@ -27,7 +24,7 @@ def hash_stage(world: World) -> list[Row]:
 
 def checkpoints(world: World) -> list[Row]:
     """The worker's slices over SQLite: one without any checkpoint, and two with one every 5 s and a resume between."""
-    sample = hollow_file(world.files, LONG_BYTES)
+    sample = world.long
     results: dict[str, list[Run]] = {"none": [], "every 5 s": []}
     with Nginx(world.folder / "nginx", world.files) as nginx:
         url = nginx.url(sample.name)

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.files import MIB, Sample, random_file
+from bench.files import MIB, Sample, hollow_file, random_file
 from bench.measure import Command, Run, Spread, ratios, say
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 PYTHON = sys.executable
 URLSUM = str(Path(sys.executable).with_name("urlsum"))
 BIG_BYTES = 2048 * MIB
+# Three checkpoints of 5 s beside the one of a hand-over, and six times what fills the window of buffers.
+LONG_BYTES = 12 * 1024 * MIB
 # What the benchmarks themselves have to open; every other setting is the default.
 NETWORKS = "127.0.0.0/8,10.77.0.0/24"
 # Where Debian has the peers.
@@ -79,6 +81,12 @@ class World:
         """The 2 GiB file."""
         say("making a file of 2 GiB …")
         return random_file(self.files, BIG_BYTES)
+
+    @cached_property
+    def long(self) -> Sample:
+        """The file of 12 GiB, all zeros."""
+        say("making a file of 12 GiB …")
+        return hollow_file(self.files, LONG_BYTES)
 
 
 def urlsum(url: str, expected: str, *arguments: str, ca_file: Path | None = None, **more: str) -> Command:

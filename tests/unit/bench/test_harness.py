@@ -55,7 +55,7 @@ def test_each_case_has_its_place_in_the_readme(case: world.Case) -> None:
     renewed = report.written(README, "the machine\n", case.key, text)
     assert text in renewed
     assert "| wall, a \\| b | 0.5 | ≤ 0.6 | met |" in text
-    assert "| 2026-11-24, " + f"{case.rounds} rounds, load 0.2 before |" in text
+    assert f"| 2026-11-24, {report.processor()}, {case.rounds} rounds, load 0.2 before |" in text
     assert "| other | 2 | ≤ 1 | **missed** |" in text
     assert case.limit in text
     assert report.written(renewed, "the machine\n", case.key, text) == renewed
