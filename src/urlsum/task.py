@@ -63,7 +63,7 @@ class Task:
     unless the sweeper has put off its own next look. ``attempts`` counts claims since the last progress, ``restarts``
     how often the work began again from the first byte, ``received`` the bytes that were read for it in all, those
     that were read again included. ``resumed_from`` is the offset at which the last claim went on, None when it began at
-    the first byte. ``rate`` is the smoothed speed in bytes per second.
+    the first byte. ``rate`` is the smoothed speed of this claim in bytes per second.
     """
 
     id: str
@@ -130,6 +130,7 @@ class Task:
             attempts=self.attempts + 1,
             slices=self.slices + 1,
             resumed_from=self.checkpoint.offset if self.checkpoint else None,
+            rate=None,
             updated_at=now,
         )
 

@@ -139,7 +139,7 @@ class _Slice:
         self.md5 = MD5()
         self.rate_at = bench.monotonic()
         self.rate_count = 0
-        self.rate_seconds = 0.0 if task.rate is None else RATE_MEMORY_SECONDS
+        self.rate_seconds = 0.0
         self.received = task.received  # up to the last opening
         self.opened_at = 0
 

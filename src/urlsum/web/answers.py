@@ -134,15 +134,16 @@ def poll_after(task: Task, now: float) -> int:
     Grows with the age of the task and ends with its expected end.
     """
     seconds = min(max((now - task.created_at) / POLL_SHARE, POLL_LEAST_SECONDS), POLL_MOST_SECONDS)
-    eta = progress(task).eta_seconds
+    eta = progress(task, now).eta_seconds
     if eta is not None:
         seconds = max(min(seconds, eta), POLL_LEAST_SECONDS)
     return math.ceil(seconds)
 
 
-def progress(task: Task) -> Progress:
+def progress(task: Task, now: float) -> Progress:
     """How far an unfinished task is."""
-    rate = task.rate if task.status is Status.RUNNING else None  # a stale rate would promise an end that none works on
+    # What nobody works on has no speed, and no end to promise.
+    rate = task.rate if activity(task, now) == "hashing" else None
     left = None if task.size is None else max(task.size - task.offset, 0)
     return Progress(
         bytes=task.offset,
@@ -180,7 +181,7 @@ def _waiting(task: Task, now: float) -> Waiting:
         expected_md5=task.expected_md5,
         activity=activity(task, now),
         retry=_retry(task, now),
-        progress=progress(task),
+        progress=progress(task, now),
         created_at=_time(task.created_at),
     )
 

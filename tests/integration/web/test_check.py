@@ -103,6 +103,24 @@ def test_what_another_worker_went_on_with_says_from_where(client: Client, world:
     assert checked(client, task, 202)["activity"] == "waiting"
 
 
+@pytest.mark.parametrize("case", ["between two slices", "after a worker died", "before the first checkpoint"])
+def test_what_nobody_reads_has_no_speed_and_promises_no_end(client: Client, world: World, case: str) -> None:
+    task = stored(world)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    point = Checkpoint(offset=SIZE // 2, md5_state=b"\0" * 29, validator="")
+    half = changed(world, claimed, claimed.checkpointed(point, size=SIZE, rate=SIZE / 2, now=NOW, lease_seconds=90))
+    assert checked(client, task, 202)["progress"]["eta_seconds"] == 1
+    world.clock.now = NOW + 200
+    if case != "after a worker died":
+        half = changed(world, half, half.released(NOW + 200))
+    if case == "before the first checkpoint":
+        changed(world, half, half.claimed(NOW + 200, 90))
+    answer = client.request("GET", f"/check?id={task.id}")
+    progress = answer.json()["progress"]
+    assert (progress["bytes"], progress["bytes_per_second"], progress["eta_seconds"]) == (SIZE // 2, None, None)
+    assert answer.headers["retry-after"] == "20"  # a tenth of its age, and not the second that was left
+
+
 def test_a_task_that_began_again_because_its_file_changed_says_so(client: Client, world: World) -> None:
     task = stored(world)
     claimed = changed(world, task, task.claimed(NOW, 90))
