@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+from contextlib import closing
+
 import pytest
 
 from tests.support import template
 from tests.support.deployment import deploy
+from tests.support.web import GatewayClient
 from urlsum.settings import Settings, load
 
 FUNCTIONS = {
@@ -95,9 +99,19 @@ def test_the_worker_mails_through_ses_as_the_chosen_sender() -> None:
 def test_mails_link_to_the_chosen_address_or_else_to_the_api_itself() -> None:
     chosen = "https://sums.example.org"
     assert environment("HashWorkerFunction", PublicUrl=chosen)["PUBLIC_URL"] == chosen
-    assert environment("SubmitFunction", PublicUrl=chosen)["PUBLIC_URL"] == chosen
     own = environment("HashWorkerFunction")["PUBLIC_URL"]
     assert own == "https://Api.execute-api.us-east-1.amazonaws.com" == deploy().resolver.output("ApiUrl")
+
+
+@pytest.mark.parametrize("function", ["SubmitFunction", "CheckFunction"])
+def test_behind_a_mapped_domain_a_function_answers_on_the_paths_that_are_sent_to_it(function: str) -> None:
+    chosen = "https://files.example.org/sums"
+    app = importlib.import_module(f"functions.{FUNCTIONS[function]}.app").app
+    url = environment(function, PublicUrl=chosen)["PUBLIC_URL"]
+    path = {"SubmitFunction": "/sums/submit", "CheckFunction": "/sums/check"}[function]
+    with closing(GatewayClient(app, public_url=url)) as client:
+        answer = client.request("OPTIONS", path)
+    assert (answer.status, "OPTIONS" in answer.headers["allow"]) == (204, True)
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 
+import pytest
+
+from tests.support import template
 from tests.support.deployment import deploy
 from urlsum.queues import sqs
 from urlsum.tables import dynamodb
 
-ROUTES = {
-    ("GET", "/"): "SubmitFunction",
-    ("POST", "/submit"): "SubmitFunction",
-    ("GET", "/check"): "CheckFunction",
-    ("DELETE", "/check"): "CheckFunction",
-}
+# Whatever the method: what a path does not take is refused by the application, as on one machine.
+ROUTES = {"/": "SubmitFunction", "/submit": "SubmitFunction", "/check": "CheckFunction"}
+ANY = "x-amazon-apigateway-any-method"
 # What API Gateway waits for a function at most.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 GATEWAY_SECONDS = 30
 
 
 def test_each_route_is_integrated_with_its_function_and_there_are_no_others() -> None:
-    routes = {
-        (method.upper(), path): operation["x-amazon-apigateway-integration"]
-        for path, methods in deploy()["Api"]["Body"]["paths"].items()
-        for method, operation in methods.items()
-    }
-    assert routes.keys() == ROUTES.keys()
-    for route, function in ROUTES.items():
-        assert f"functions/{function}.Arn/invocations" in routes[route]["uri"]
+    paths = deploy()["Api"]["Body"]["paths"]
+    assert paths.keys() == ROUTES.keys()
+    for path, function in ROUTES.items():
+        assert paths[path].keys() == {ANY}
+        integration = paths[path][ANY]["x-amazon-apigateway-integration"]
+        assert f"functions/{function}.Arn/invocations" in integration["uri"]
         # The event that Mangum and the handlers are written for.
-        assert (routes[route]["type"], routes[route]["payloadFormatVersion"]) == ("aws_proxy", "2.0")
+        assert (integration["type"], integration["payloadFormatVersion"]) == ("aws_proxy", "2.0")
 
 
-def test_the_api_may_invoke_each_function_on_its_route_only() -> None:
+@pytest.mark.parametrize("function", set(ROUTES.values()))
+def test_a_function_serves_the_paths_that_are_routed_to_it_and_no_others(function: str) -> None:
+    folder = template.load()["Resources"][function]["Properties"]["CodeUri"].removesuffix("/").replace("/", ".")
+    router = importlib.import_module(f"{folder}.app").router
+    assert {route.path for route in router.routes} == {path for path, name in ROUTES.items() if name == function}
+
+
+def test_the_api_may_invoke_each_function_on_its_paths_only() -> None:
     permissions = {
         (permission["FunctionName"], permission["Principal"], permission["Action"], permission["SourceArn"])
         for permission in deploy().of_type("AWS::Lambda::Permission").values()
         if permission["FunctionName"] in ROUTES.values()
     }
-    # The asterisk stands for the API's stage, of which there is one.
-    arn = "arn:aws:execute-api:us-east-1:123456789012:Api/*/"
+    # The asterisks stand for the API's stage, of which there is one, and for the method.
+    arn = "arn:aws:execute-api:us-east-1:123456789012:Api/*/*"
     assert permissions == {
-        (function, "apigateway.amazonaws.com", "lambda:InvokeFunction", f"{arn}{method}{path}")
-        for (method, path), function in ROUTES.items()
+        (function, "apigateway.amazonaws.com", "lambda:InvokeFunction", f"{arn}{path}")
+        for path, function in ROUTES.items()
     }
 
 
@@ -65,5 +71,5 @@ def test_the_access_log_is_json_and_keeps_no_ids_of_tasks() -> None:
     settings = deploy()["ApiApiGatewayDefaultStage"]["AccessLogSettings"]
     assert settings["DestinationArn"] == "ApiLogs.Arn"
     line = json.loads(settings["Format"])
-    assert {"ip", "route", "status", "milliseconds"} <= line.keys()
+    assert {"ip", "method", "route", "status", "milliseconds"} <= line.keys()
     assert not any("path" in value or "query" in value.lower() for value in line.values())

@@ -249,7 +249,7 @@ def test_what_is_added_to_a_mailed_link_is_ignored(client: Client, world: World)
 
 
 def test_head_answers_as_get_does_without_the_body(world: World) -> None:
-    # Of the server only: API Gateway does not route HEAD to the function.
+    # Of the server only: the gateway, not the function, leaves the body out.
     task = stored(world)
     with served(world.app()) as server:
         get, head = (server.request(method, f"/check?id={task.id}") for method in ("GET", "HEAD"))
