@@ -34,8 +34,11 @@ def name_of(url: str) -> str:
 def line(md5: str, name: str) -> str:
     r"""``md5`` and ``name`` as md5sum prints them, the line break at the end included.
 
+    A file that is called ``-`` is named by its path, because md5sum takes the name alone for its standard input.
+
     >>> line("d41d8cd98f00b204e9800998ecf8427e", "a b"), line("d41d8cd98f00b204e9800998ecf8427e", "a\nb")
     ('d41d8cd98f00b204e9800998ecf8427e  a b\n', '\\d41d8cd98f00b204e9800998ecf8427e  a\\nb\n')
     """
+    name = "./-" if name == "-" else name
     written = name.translate(_ESCAPES)
     return f"{'' if written == name else chr(92)}{md5}  {written}\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from scripts.sam_build import ROOT
 
@@ -33,6 +33,8 @@ ARGUMENTS = (
 )
 # Playwright's own patience is 30 s; a page on loopback is there at once, and a test that fails should say so soon.
 PATIENCE_MILLISECONDS = 10_000
+# A page that missed an answer or two asks again after 2 and 4 s, and a busy machine takes its time besides.
+expect.set_options(timeout=15_000)
 AXE = Path(__file__).parents[1] / "e2e" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "screenshots"
 PHONE = {"width": 360, "height": 740}

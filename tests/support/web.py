@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
 FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data; boundary=XX"
 START_SECONDS = 10
+
+
+def part(name: str, value: bytes, more: str = "", headers: str = "") -> bytes:
+    """A field of a body in ``MULTIPART``, which ends with ``--XX--``."""
+    return f'--XX\r\nContent-Disposition: form-data; name="{name}"{more}\r\n{headers}\r\n'.encode() + value + b"\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +150,11 @@ def event(
 
 
 @contextmanager
-def served(app: ASGIApp) -> Iterator[ServerClient]:
-    """``app`` under uvicorn on a port of its own."""
+def served(app: ASGIApp, *, dates: bool = True) -> Iterator[ServerClient]:
+    """``app`` under uvicorn on a port of its own; without ``dates`` the application's own Date is the only one."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none"))
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none", date_header=dates)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -29,6 +29,7 @@ NAMES = {
     "http://[2001:db8::1]/": "2001:db8::1",
     "https://a.org/x/..": "a.org",
     "https://a.org/-rf": "-rf",
+    "https://a.org/-": "-",
     # Would be another file's name, or none.
     "https://a.org/..%2F..%2Fetc%2Fpasswd": "..%2F..%2Fetc%2Fpasswd",
     "https://a.org/%2e%2e": "%2e%2e",
@@ -53,7 +54,8 @@ def test_the_name_is_that_of_one_file(url: str, name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(NAMES.values())))
 def test_md5sum_writes_the_same_line_and_finds_the_file_by_it(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(CONTENT)
-    written = subprocess.run(["md5sum", "--", name], cwd=tmp_path, capture_output=True, check=True).stdout
+    operand = "./-" if name == "-" else name  # by itself it is md5sum's standard input
+    written = subprocess.run(["md5sum", "--", operand], cwd=tmp_path, capture_output=True, check=True).stdout
     assert line(MD5, name).encode() == written
     (tmp_path / "sums.md5").write_text(line(MD5, name))
     checked = ["md5sum", "--check", "--strict", "--status", "sums.md5"]

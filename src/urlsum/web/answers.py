@@ -28,7 +28,7 @@ from urlsum.web.models import (
     Retry,
     Waiting,
 )
-from urlsum.web.negotiation import VARY, wants_page
+from urlsum.web.negotiation import VARY, stands_still, wants_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,9 +122,7 @@ def _sent(
     if wants_page(request):
         from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
 
-        # A page that changes by itself must be stoppable (WCAG 2.2.2).
-        still = request.query_params.get("refresh") == "no"
-        return pages.task(answer, status, headers, home=_home(request, settings), still=still)
+        return pages.task(answer, status, headers, home=_home(request, settings), still=stands_still(request))
     return Response(answer.model_dump_json(), status, headers=headers, media_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""Page or JSON: what the caller asks for with ``Accept`` (RFC 9110, 12.5.1)."""
+"""Page or JSON: what the caller asks for with ``Accept`` (RFC 9110, 12.5.1); and whether a page may renew itself."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def wants_page(request: Request) -> bool:
     """
     qualities = _qualities(",".join(request.headers.getlist("Accept")))
     return _of(HTML, qualities) > max(_of(JSON, qualities), qualities.get(PROBLEM, 0))
+
+
+def stands_still(request: Request) -> bool:
+    """Whether the page was asked not to renew itself: one that changes must be stoppable (WCAG 2.2, 2.2.2)."""
+    return request.query_params.get("refresh") == "no"
 
 
 def _qualities(accept: str) -> dict[str, float]:

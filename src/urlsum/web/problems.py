@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import Response
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from urlsum.errors import InvalidRequest, TaskFinished, TaskNotFound, Unavailable
 from urlsum.public import one_line
-from urlsum.web.negotiation import VARY, wants_page
+from urlsum.web.negotiation import VARY, stands_still, wants_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,6 +102,9 @@ def respond(
     if wants_page(request):
         from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
 
+        if request.method == "GET" and "Retry-After" in sent:
+            again = f"?{urlencode({'id': request.query_params.get('id', '')})}"
+            return pages.later(problem, sent, home=_up(request), again=again, still=stands_still(request))
         return pages.problem(problem, sent, home=_up(request), typed=getattr(request.state, "typed", None))
     return Response(problem.model_dump_json(), int(kind.status), headers=sent, media_type=MEDIA_TYPE)
 

@@ -40,12 +40,13 @@ class Asked:
 
 @dataclass
 class Recorder:
-    """Notes every request on its way to ``app``. While ``lost`` is set, none gets there: 502, as from a proxy."""
+    """Notes every request on its way to ``app``. While ``lost`` is set, none gets there: a proxy answers."""
 
     app: ASGIApp
     asked: list[Asked] = field(default_factory=list)
     lost: bool = False
-    lost_retry_after: int | None = None
+    lost_status: int = 502
+    lost_headers: dict[str, str] = field(default_factory=dict)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,9 +59,9 @@ class Recorder:
             await send(message)
 
         if self.lost:
-            wait = [(b"retry-after", str(self.lost_retry_after).encode())] if self.lost_retry_after else []
-            await note({"type": "http.response.start", "status": 502, "headers": wait})
-            await note({"type": "http.response.body", "body": b"Bad Gateway"})
+            headers = [(name.lower().encode(), value.encode()) for name, value in self.lost_headers.items()]
+            await note({"type": "http.response.start", "status": self.lost_status, "headers": headers})
+            await note({"type": "http.response.body", "body": b"a proxy's own words"})
         else:
             await self.app(scope, receive, note)
         sent = {name.decode().lower(): value.decode() for name, value in started["headers"]}
@@ -72,7 +73,7 @@ class Recorder:
                 target=scope["path"] + "?" + scope["query_string"].decode(),
                 page=accept.startswith(b"text/html"),
                 status=started["status"],
-                retry_after=int(sent["retry-after"]) if "retry-after" in sent else None,
+                retry_after=int(sent["retry-after"]) if sent.get("retry-after", "").isdecimal() else None,
             )
         )
 
@@ -82,6 +83,7 @@ class Stage:
     """A served world whose clock and tasks the test moves."""
 
     world: World
+    table: MemoryTaskTable
     recorder: Recorder
     base: str
 
@@ -157,10 +159,11 @@ class Stage:
 
 @contextmanager
 def staged() -> Iterator[Stage]:
-    world = World(MemoryTaskTable())
+    table = MemoryTaskTable()
+    world = World(table)
     recorder = Recorder(world.app())
-    with served(recorder) as server:
-        yield Stage(world, recorder, f"http://localhost:{server.port}")
+    with served(recorder, dates=False) as server:
+        yield Stage(world, table, recorder, f"http://localhost:{server.port}")
 
 
 def with_url(stage: Stage, task: Task, url: str) -> Task:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,7 +100,7 @@ def test_it_shows_what_is_being_done_and_how_far_it_is_without_being_loaded_agai
 
     stage.age(13)
     task = stage.claimed(task)
-    heading.to_have_text("Hashing", timeout=15_000)
+    heading.to_have_text("Hashing")
     fact(page, "retry").to_be_hidden()
     fact(page, "resumed").to_have_text("210.0 MiB")
     heard = page.evaluate("window.heard")
@@ -111,7 +113,7 @@ def test_it_shows_what_is_being_done_and_how_far_it_is_without_being_loaded_agai
     assert [each.page for each in stage.recorder.asked] == [True] + [False] * (len(stage.recorder.asked) - 1)
 
     stage.done(task)
-    heading.to_have_text("Done", timeout=15_000)
+    heading.to_have_text("Done")
     assert page.locator("#md5").text_content() == MD5
     asked = stage.recorder.asked
     never_sooner([each for each in asked if each.status == 202])
@@ -175,8 +177,54 @@ def test_who_does_not_answer_may_still_say_when_to_come_again(visit: Visit, stag
     task = stage.running()
     page = visit().page
     page.goto(stage.page(task))
-    stage.recorder.lost, stage.recorder.lost_retry_after = True, 4
+    stage.recorder.lost, stage.recorder.lost_headers = True, {"Retry-After": "4"}
     wait_until(lambda: sum(each.status == 502 for each in stage.recorder.asked) == 2, 15, lambda: stage.recorder.asked)
+    never_sooner(stage.recorder.asked)
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_time_of_day_to_come_again_is_waited_for_by_the_clock_that_gave_it(
+    visit: Visit, stage: Stage, dated: bool
+) -> None:
+    page = visit().page
+    page.goto(stage.page(stage.running()))
+    now = time.time() - (3600 if dated else 0)  # a clock that is an hour slow says so
+    stage.recorder.lost_headers = {"Retry-After": formatdate(now + 7, usegmt=True)}
+    stage.recorder.lost_headers |= {"Date": formatdate(now, usegmt=True)} if dated else {}
+    stage.recorder.lost = True
+    wait_until(lambda: any(each.status == 502 for each in stage.recorder.asked), 15, lambda: stage.recorder.asked)
+    stage.recorder.lost = False
+    wait_until(lambda: stage.recorder.asked[-1].status == 202, 15, lambda: stage.recorder.asked)
+    before, after = stage.recorder.asked[-2:]
+    assert (
+        4 <= after.at - before.answered < 7 + SLACK_SECONDS
+    )  # 2 s without it; the time to ask and a second's rounding
+
+
+@pytest.mark.parametrize(("status", "media_type"), [(404, "text/plain"), (200, "text/html"), (410, None)])
+def test_what_others_answer_ends_nothing(visit: Visit, stage: Stage, status: int, media_type: str | None) -> None:
+    page = visit().page
+    page.goto(stage.page(stage.running()))
+    stage.recorder.lost_status, stage.recorder.lost = status, True
+    stage.recorder.lost_headers = {"Content-Type": media_type} if media_type else {}
+    expect(page.locator("#lost")).to_be_visible()
+    stage.recorder.lost = False
+    expect(page.locator("#lost")).to_be_hidden()
+    assert [each.page for each in stage.recorder.asked] == [True] + [False] * (len(stage.recorder.asked) - 1)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_an_answer_that_failed_leaves_nobody_behind(visit: Visit, stage: Stage, scripts: bool) -> None:
+    task = stage.running()
+    page = visit(java_script_enabled=scripts).page
+    stage.table.down = True
+    page.goto(stage.page(task))
+    heading = expect(page.locator("h1"))
+    heading.to_have_text("Try again later")
+    stage.table.down = False
+    stage.done(task)
+    heading.to_have_text("Done")
+    assert [(each.status, each.page) for each in stage.recorder.asked] == [(503, True), (200, True)]
     never_sooner(stage.recorder.asked)
 
 
@@ -220,6 +268,18 @@ def test_it_can_be_paused_and_go_on(visit: Visit, stage: Stage) -> None:
     expect(page.locator("#next")).to_have_text("Paused.")
     page.get_by_role("button", name="Go on").click()
     wait_until(lambda: len(stage.recorder.asked) > count, SLACK_SECONDS, lambda: stage.recorder.asked)
+
+
+def test_who_paused_while_nobody_answered_is_not_told_that_it_goes_on(visit: Visit, stage: Stage) -> None:
+    page = visit().page
+    page.goto(stage.page(stage.queued()))
+    stage.recorder.lost = True
+    lost = expect(page.locator("#lost"))
+    lost.to_contain_text("Asking again")
+    page.get_by_role("button", name="Pause").click()
+    lost.to_have_text("urlsum does not answer, so these figures may be old.")
+    page.get_by_role("button", name="Go on").click()
+    lost.to_contain_text("Asking again")
 
 
 def test_a_page_that_was_asked_to_stand_still_does(visit: Visit, stage: Stage) -> None:

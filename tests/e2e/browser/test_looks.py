@@ -70,6 +70,27 @@ def test_axe_would_find_it(visit: Visit, stage: Stage, damage: str, rule: str) -
     assert [found.partition(":")[0] for found in visitor.violations()] == [rule]
 
 
+def test_a_page_that_comes_back_by_itself_is_as_good(visit: Visit, stage: Stage) -> None:
+    task = stage.running()
+    stage.table.down = True
+    for dress in ("light", "phone-dark"):
+        visitor = visit(**DRESSES[dress])
+        visitor.page.goto(f"{stage.page(task)}&refresh=no")
+        visitor.photograph(f"later-{dress}")
+        assert visitor.violations() == []
+        assert visitor.overflow() <= 0
+    expect(visitor.page.get_by_role("link", name="Let it try again by itself")).to_be_visible()
+
+
+def test_a_long_url_that_failed_can_be_tried_again(visit: Visit, stage: Stage) -> None:
+    task = stage.failed(url=f"https://data.example.org/file?token={'%41' * 2500}")
+    page = visit().page
+    page.goto(stage.page(task))
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("h1")).to_have_text("Waiting for a worker")
+    assert stage.world.table.get(stage.world.queue.sent[-1][0]).url == task.url
+
+
 def test_a_form_that_was_refused_is_as_good(visit: Visit, stage: Stage) -> None:
     for dress in ("light", "dark"):
         visitor = visit(**DRESSES[dress])

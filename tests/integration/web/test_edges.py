@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.web.conftest import World
 from tests.support.memory import MemoryTaskTable
+from tests.support.page import BROWSER, Page, sent
 from tests.support.problems import refused
 from tests.support.web import FORM, GatewayClient, served
 
@@ -94,6 +95,20 @@ def test_without_a_table_both_routes_ask_to_come_back(tableless: Client, caplog:
         refused(answer, 503, "unavailable")
         assert answer.headers["retry-after"] == "5"
     assert [record.levelno for record in caplog.records if "TableUnavailable" in record.getMessage()] == [30, 30]
+
+
+def test_the_page_of_what_passes_loads_itself_again_until_it_is_stopped(tableless: Client) -> None:
+    path = "/check?id=0e4fac17-f367-4807-8c28-8a059a2f82ac"
+    answer = tableless.request("GET", path, headers=BROWSER)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert answer.headers["refresh"] == "5; url=?id=0e4fac17-f367-4807-8c28-8a059a2f82ac"
+    stop = next(link["href"] for link in Page(answer).all("a") if "refresh=no" in (link["href"] or ""))
+    still = tableless.request("GET", f"/check{stop}", headers=BROWSER)
+    assert (still.status, "refresh" in still.headers) == (503, False)
+    assert answer.headers["refresh"].endswith(f"url={Page(still).all('a')[-2]['href']}")
+    # A form that was sent is not sent again by itself; JSON is for programs, which know how to wait.
+    assert "refresh" not in sent(tableless, f"url={URL}").headers
+    assert "refresh" not in tableless.request("GET", path).headers
 
 
 def exchange(port: int, sent: bytes, *, then_close: bool = False) -> bytes:

@@ -9,13 +9,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import pytest
 
 from tests.integration.web.conftest import MD5, NOW, SIZE, URL, World, changed, failed, stored
 from tests.support.page import BROWSER, Page, opened, sent
-from tests.support.web import FORM, GatewayClient, served
+from tests.support.web import FORM, MULTIPART, GatewayClient, part, served
 from urlsum.errors import FailureCode
 from urlsum.public import CAUSES, PUBLIC_CODES
 from urlsum.settings import Settings
@@ -143,20 +142,22 @@ def test_a_failed_task_says_what_happened_why_and_what_to_do(client: Client, wor
 
 
 @pytest.mark.parametrize("expected", [None, MD5])
+@pytest.mark.parametrize("url", ["http://site.com/a?b=1&c=%2B+é", f"http://site.com/a?b={'%41' * 2500}"])
 def test_it_can_be_submitted_again_as_it_was_but_for_the_mail(
-    client: Client, world: World, expected: str | None
+    client: Client, world: World, url: str, expected: str | None
 ) -> None:
-    task = stored(world, url="http://site.com/a?b=1&c=%2B+é", expected_md5=expected)
+    task = stored(world, url=url, expected_md5=expected)
     claimed = changed(world, task, task.claimed(NOW, 90))
     changed(world, claimed, claimed.failed(Failure(FailureCode.HTTP, "404"), NOW))
     answer = client.request("GET", f"/check?id={task.id}", headers=BROWSER)
     page = Page(answer)
     assert b"example@abc.ru" not in answer.body
     [form] = page.all("form")
-    assert (form["method"], form["action"]) == ("post", "/submit")
+    assert (form["method"], form["action"], form["enctype"]) == ("post", "/submit", "multipart/form-data")
     fields = {field["name"] or "": field["value"] or "" for field in page.all("input")}
     assert {field["type"] for field in page.all("input")} == {"hidden"}
-    assert sent(client, urlencode(fields)).status == 303
+    body = b"".join(part(name, value.encode()) for name, value in fields.items()) + b"--XX--"
+    assert sent(client, body, MULTIPART).status == 303
     again = world.table.get(world.queue.sent[-1][0])
     assert (again.url, again.expected_md5, again.email) == (task.url, expected, None)
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.web.conftest import NOW
 from tests.support.problems import refused
-from tests.support.web import FORM
+from tests.support.web import FORM, MULTIPART, part
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status
 
@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 
 URL = "http://site.com/file.txt"
 JSON = "application/json"
-MULTIPART = "multipart/form-data; boundary=XX"
 DIGEST = "F4AF8A0E1D1E8D3B5F4A9F6F2F3CBD9E"
-
-
-def part(name: str, value: bytes, more: str = "", headers: str = "") -> bytes:
-    return f'--XX\r\nContent-Disposition: form-data; name="{name}"{more}\r\n{headers}\r\n'.encode() + value + b"\r\n"
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,23 @@ def problem(
 ) -> Response:
     """A problem as a page; with what was ``typed`` into the form, the form again, so that it can be put right."""
     if typed is None:
-        return _page("problem.html", trouble.status, headers, home=home, problem=trouble)
+        return _page("problem.html", trouble.status, headers, home=home, problem=trouble, refresh=None)
     # What was sent may hold what no page can: control characters, halves of surrogate pairs.
     kept = {name: one_line(typed[name], len(typed[name])) for name in FORM_FIELDS if typed.get(name)}
     return _page("form.html", trouble.status, headers, home=home, base=None, typed=kept, problem=trouble)
+
+
+def later(trouble: Problem, headers: Mapping[str, str], *, home: str, again: str, still: bool) -> Response:
+    """A problem that passes, on the way to a task: unless ``still``, the page loads ``again`` after Retry-After.
+
+    By a header, with scripts and without: whoever watches a task must not be left behind by one answer that failed.
+    https://html.spec.whatwg.org/multipage/speculative-loading.html#the-refresh-header
+    """
+    refresh = headers["Retry-After"]
+    sent = headers if still else {**headers, "Refresh": f"{refresh}; url={again}"}
+    return _page(
+        "problem.html", trouble.status, sent, home=home, problem=trouble, refresh=refresh, again=again, still=still
+    )
 
 
 def _page(template: str, status: int, headers: Mapping[str, str] | None = None, **context: object) -> Response:

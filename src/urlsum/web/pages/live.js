@@ -4,7 +4,7 @@ const UNITS = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 const SPANS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 const LONGEST_PAUSE = 60; // seconds between tries while there is no answer
 const HIDDEN_PAUSE = 30; // seconds more while nobody looks: enough for a title that tells the end
-const PATIENCE = 20000; // milliseconds for one answer
+const PATIENCE = 30000; // milliseconds for one answer: API Gateway's own limit, so that urlsum's 503 is heard
 const ENDED = [200, 404, 410, 424];
 const at = id => document.getElementById(id);
 const live = at("live");
@@ -38,6 +38,13 @@ let asking = false;
 let lost = 0; // answers missed in a row
 let due = performance.now() + live.dataset.after * 1000;
 let retryAt = performance.now() + live.dataset.retry * 1000;
+
+// Retry-After in seconds. Whoever stands before urlsum may give a date, by a clock of its own (RFC 9110, 10.2.3).
+function pause(headers) {
+  const value = headers.get("Retry-After"), seconds = Number(value);
+  if (Number.isFinite(seconds)) return seconds;
+  return (Date.parse(value) - (Date.parse(headers.get("Date")) || Date.now())) / 1000 || 0;
+}
 
 function say(text) {
   at("said").textContent = text;
@@ -91,11 +98,14 @@ async function ask() {
   try {
     const answer = await fetch(`?id=${live.dataset.id}`, {
       headers: { Accept: "application/json" },
+      cache: "no-store", // a proxy's 410 would be kept
       signal: AbortSignal.timeout(PATIENCE),
     });
-    after = Number(answer.headers.get("Retry-After")) || 0;
-    if (ENDED.includes(answer.status)) return location.reload();
-    if (answer.status !== 202) throw new Error(`status ${answer.status}`);
+    after = pause(answer.headers);
+    // A proxy's own 404 is no word on the task.
+    const ours = /json/.test(answer.headers.get("Content-Type"));
+    if (ours && ENDED.includes(answer.status)) return location.reload();
+    if (!ours || answer.status !== 202) throw new Error(`status ${answer.status}`);
     show(await answer.json());
     lost = 0;
     after = Math.max(after, 1);
@@ -117,7 +127,8 @@ function tick() {
   const next = left ? `in ${span(left)}` : "now";
   at("next").textContent = paused ? "Paused." : `Next look ${next}.`;
   at("lost").hidden = !lost;
-  at("lost").textContent = lost ? `urlsum does not answer, so these figures may be old. Asking again ${next}.` : "";
+  const again = paused ? "" : ` Asking again ${next}.`;
+  at("lost").textContent = lost ? `urlsum does not answer, so these figures may be old.${again}` : "";
   const wait = Math.ceil((retryAt - now) / 1000);
   if (!at("retry").hidden) at("when").textContent = wait > 0 ? `in ${span(wait)}` : "at once";
 }
