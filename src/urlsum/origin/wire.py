@@ -117,8 +117,10 @@ class Wire:
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return False
         try:
-            return not select.select([self._sock], [], [], 0)[0]
-        except (OSError, ValueError):  # closed, or a descriptor beyond what select() takes
+            looked = select.poll()  # not select(), which takes no descriptor beyond 1023
+            looked.register(self._sock, select.POLLIN)
+            return not looked.poll(0)
+        except (OSError, ValueError):  # closed
             return False
 
     def abort(self) -> None:

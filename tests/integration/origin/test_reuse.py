@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import time
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,26 @@ def opened(**settings: object) -> Origin:
 def fetch(origin: Origin, url: str) -> bytes:
     with origin.open(url, deadline=time.monotonic() + 10) as body:
         return read_all(body)
+
+
+def test_a_process_with_more_than_a_thousand_files_open_reuses_them_too(serve: Serve) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2048:
+        pytest.skip("this host lets a process open fewer than 2048 files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    held: list[int] = []
+    try:
+        while not held or held[-1] < 1100:  # select(2) takes descriptors up to 1023
+            held.append(os.open(os.devnull, os.O_RDONLY))
+        server = serve(lambda request: OK)
+        origin = opened()
+        for _ in range(3):
+            assert fetch(origin, server.url()) == b"ok"
+        assert server.connections == 1
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("steps", [OK, [head("200 OK", "Transfer-Encoding: chunked"), chunk(b"ok"), LAST_CHUNK, KEEP]])
