@@ -21,7 +21,6 @@ from urlsum.wiring import Ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from fastapi import FastAPI
 
@@ -94,16 +93,17 @@ def failed(world: World, failure: Failure) -> Task:
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path: Path = tmp_path_factory.mktemp("web") / "urlsum.db"
-    upgrade(f"sqlite:///{path}")
-    return path
+def table(tmp_path_factory: pytest.TempPathFactory) -> SqlTaskTable:
+    """One for all tests: of a table for each, the connections would stay open until the collector finds them."""
+    uri = f"sqlite:///{tmp_path_factory.mktemp('web')}/urlsum.db"
+    upgrade(uri)
+    return SqlTaskTable(uri)
 
 
 @pytest.fixture
-def world(database: Path) -> World:
+def world(table: SqlTaskTable) -> World:
     """A world on SQLite."""
-    return World(SqlTaskTable(f"sqlite:///{database}"))
+    return World(table)
 
 
 @pytest.fixture(params=["server", "gateway"])
