@@ -24,6 +24,7 @@ from urlsum.errors import (
 )
 from urlsum.hashing import retry
 from urlsum.hashing.md5 import MD5
+from urlsum.hashing.rate import Rate
 from urlsum.task import Checkpoint, Failure, Task
 from urlsum.text import human_bytes, shown_url
 
@@ -45,13 +46,6 @@ FIRST_CHECKPOINT_SECONDS = 1.0
 # How often a file of MAX_BYTES may be read for one task: each restart reads it again, and so does each try where the
 # origin cannot go on in the middle. Without an end to that, one URL could keep a line busy for weeks.
 READINGS = retry.MAX_RESTARTS + 1
-# The reported rate forgets within about this time: long enough to be steady, short enough to be current. As long as it
-# was not measured for so long, it forgets within the time that it was: a file's first second, when the connections are
-# still being tried, must not tint the whole first minute.
-RATE_MEMORY_SECONDS = 30.0
-# What a file that was cut off within a moment brought in that moment says nothing of the line: the first bytes were
-# waiting in a buffer, and would promise the end in a second.
-LEAST_RATE_SECONDS = FIRST_CHECKPOINT_SECONDS / 2
 
 
 class Stream(Protocol):
@@ -137,9 +131,7 @@ class _Slice:
         self.bench = bench
         self.deadline = deadline
         self.md5 = MD5()
-        self.rate_at = bench.monotonic()
-        self.rate_count = 0
-        self.rate_seconds = 0.0
+        self.rate = Rate(bench.monotonic(), 0)
         self.received = task.received  # up to the last opening
         self.opened_at = 0
 
@@ -196,7 +188,7 @@ class _Slice:
         if body.offset != self.md5.count:
             body.close()
             raise OriginError(f"the origin room resumed at {body.offset}, not at {self.md5.count}")
-        self.rate_at, self.rate_count = self.bench.monotonic(), self.md5.count  # connecting says nothing of the rate
+        self.rate = Rate(self.bench.monotonic(), self.md5.count)  # connecting says nothing of it
         self.opened_at = self.md5.count
         self.received += body.reread
         return body
@@ -235,25 +227,11 @@ class _Slice:
             self.task.checkpointed(
                 checkpoint,
                 size=body.size,
-                rate=self._rate(),
+                rate=self.rate.measure(self.bench.monotonic(), self.md5.count),
                 now=self.bench.now(),
                 lease_seconds=self.bench.settings.lease_seconds,
             )
         )
-
-    def _rate(self) -> float | None:
-        at, count = self.bench.monotonic(), self.md5.count
-        elapsed, read = at - self.rate_at, count - self.rate_count
-        # The clock of a worker that is being stopped stands at infinity.
-        if not LEAST_RATE_SECONDS <= elapsed < math.inf:
-            return self.task.rate
-        self.rate_at, self.rate_count = at, count
-        memory = min(self.rate_seconds, RATE_MEMORY_SECONDS)
-        self.rate_seconds += elapsed
-        if self.task.rate is None:
-            return read / elapsed
-        keep = math.exp(-elapsed / memory)
-        return keep * self.task.rate + (1 - keep) * read / elapsed
 
     def _hand_over(self) -> Task:
         task = self.task.released(self.bench.now())
