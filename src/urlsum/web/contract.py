@@ -53,10 +53,14 @@ _PLAIN = {"text/plain": {"schema": {"type": "string", "description": "With forma
 _SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
 
 
+def _named(headers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {name.replace("_", "-"): header for name, header in headers.items()}
+
+
 def _answer(model: str, description: str, example: dict[str, Any], **headers: dict[str, Any]) -> dict[str, Any]:
     return {
         "description": description,
-        "headers": {name.replace("_", "-"): header for name, header in headers.items()} | _ALWAYS,
+        "headers": _named(headers) | _ALWAYS,
         "content": {"application/json": {"schema": _ref(model), "example": example}} | _PAGE,
     }
 
@@ -72,7 +76,7 @@ def _problem(
     blamed = field or kind.field
     return {
         "description": description,
-        "headers": {name.replace("_", "-"): header for name, header in headers.items()} | _ALWAYS,
+        "headers": _named(headers) | _ALWAYS,
         "content": {
             problems.MEDIA_TYPE: {
                 "schema": _ref("Problem"),
