@@ -9,8 +9,8 @@ import pytest
 
 from functions.check.app import router as check
 from functions.submit.app import router as submit
-from selfhost.migrate import upgrade
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.tables import sqlite_uri
 from tests.support.web import Client, GatewayClient, served
 from urlsum import wiring
 from urlsum.settings import Settings
@@ -95,9 +95,7 @@ def failed(world: World, failure: Failure) -> Task:
 @pytest.fixture(scope="session")
 def table(tmp_path_factory: pytest.TempPathFactory) -> SqlTaskTable:
     """One for all tests: of a table for each, the connections would stay open until the collector finds them."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('web')}/urlsum.db"
-    upgrade(uri)
-    return SqlTaskTable(uri)
+    return SqlTaskTable(sqlite_uri(tmp_path_factory.mktemp("web")))
 
 
 @pytest.fixture
