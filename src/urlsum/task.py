@@ -32,6 +32,14 @@ class Mail(StrEnum):
     FAILED = "failed"
 
 
+class Proof(StrEnum):
+    """What shows that the bytes of a file are those of one version."""
+
+    ETAG = "etag"
+    LAST_MODIFIED = "last-modified"
+    LENGTH = "length"
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """How far a file is hashed: enough for another process, on another machine, to go on.
@@ -150,6 +158,10 @@ class Task:
             due_at=now + lease_seconds,
             updated_at=now,
         )
+
+    def renewed(self, now: float, *, lease_seconds: float) -> Task:
+        """Hold the lease for longer, without progress."""
+        return replace(self, lease_until=now + lease_seconds, due_at=now + lease_seconds, updated_at=now)
 
     def restarted(self, now: float) -> Task:
         """Forget the checkpoint: the file changed, or its state cannot be trusted."""

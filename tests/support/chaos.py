@@ -165,7 +165,9 @@ class Day:
         self.swept_at = self.clock.now
 
     # The origin room, for all URLs.
-    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> SyntheticStream:
+    def open(
+        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: object = None
+    ) -> SyntheticStream:
         return self.sources[url].open(url, deadline=deadline, resume=resume)
 
     def submit(self, count: int) -> None:

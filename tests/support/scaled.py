@@ -69,7 +69,9 @@ class ScaledSource:
     def md5(self) -> str:
         return hashlib.md5(self.content).hexdigest()
 
-    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> ScaledStream:
+    def open(
+        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: object = None
+    ) -> ScaledStream:
         offset = resume.offset if resume else 0
         self.opened.append(offset)
         if resume is not None and resume.validator != self.validator:

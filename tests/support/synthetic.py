@@ -43,7 +43,9 @@ class SyntheticSource:
     def md5(self) -> str:
         return hashlib.md5(self.content).hexdigest()
 
-    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> SyntheticStream:
+    def open(
+        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: object = None
+    ) -> SyntheticStream:
         self.opened.append(resume.offset if resume else 0)
         if resume is not None and resume.validator != self.version:
             raise Changed(f"{url}: another version")

@@ -11,7 +11,7 @@ from urlsum.cli.state import StateFile
 from urlsum.errors import Blocked, FailureCode, InvalidUrl
 from urlsum.hashing.job import Bench, run_slice
 from urlsum.origin.guard import Guard
-from urlsum.origin.http import Origin
+from urlsum.origin.http import Origin, no_lease
 from urlsum.task import Task
 from urlsum.text import human_bytes, shown_url
 
@@ -160,9 +160,12 @@ class Metered:
         self._source = source
         self._meter = meter
 
-    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> Stream:
+    def open(
+        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: Callable[[], None] = no_lease
+    ) -> Stream:
         """Open the file. Raises what the source does."""
-        return _MeteredStream(self._source.open(url, deadline=deadline, resume=resume), url, self._meter)
+        stream = self._source.open(url, deadline=deadline, resume=resume, heartbeat=heartbeat)
+        return _MeteredStream(stream, url, self._meter)
 
 
 class _MeteredStream:

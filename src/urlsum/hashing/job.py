@@ -59,7 +59,7 @@ class Stream(Protocol):
 
     @property
     def reread(self) -> int:
-        """How many bytes before ``offset`` had to be read again to get there."""
+        """How many bytes have been read again so far, to prove the version or for want of ranges."""
         ...
 
     @property
@@ -73,7 +73,7 @@ class Stream(Protocol):
         ...
 
     def read(self) -> memoryview:
-        """The next bytes, valid until the next call; empty only at the proven end.
+        """The next bytes, valid until the next call; empty only at the proven end of one version.
 
         Raises OriginError, and DeadlineReached when the deadline came first.
         """
@@ -91,8 +91,10 @@ class Stream(Protocol):
 class Source(Protocol):
     """Opens files: ``urlsum.origin.http.Origin``, or a synthetic one in tests."""
 
-    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> Stream:
-        """The file from ``resume`` on.
+    def open(
+        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: Callable[[], None] = ...
+    ) -> Stream:
+        """The file from ``resume`` on; ``heartbeat`` is called often while nothing new can be read.
 
         Raises Changed when it is not provably the same, other OriginErrors, and DeadlineReached.
         """
@@ -132,8 +134,10 @@ class _Slice:
         self.deadline = deadline
         self.md5 = MD5()
         self.rate = Rate(bench.monotonic(), 0)
-        self.received = task.received  # up to the last opening
+        self.body: Stream | None = None
+        self.received = task.received  # before it was opened
         self.opened_at = 0
+        self.renew_at = bench.monotonic() + bench.settings.checkpoint_seconds
 
     def run(self) -> Task:
         # The claim has counted this very try already.
@@ -178,25 +182,30 @@ class _Slice:
                 log.exception("task %s: unusable checkpoint, starting again", self.task.id)
                 self._restart()
         try:
-            body = origin.open(url, deadline=self.deadline, resume=self.task.checkpoint)
+            body = origin.open(url, deadline=self.deadline, resume=self.task.checkpoint, heartbeat=self._renew)
         except Changed as error:
             if self.task.checkpoint is None or self.task.restarts >= retry.MAX_RESTARTS:
                 raise
             log.info("task %s: starting again: %s", self.task.id, error)
             self._restart()
-            body = origin.open(url, deadline=self.deadline, resume=None)
+            body = origin.open(url, deadline=self.deadline, resume=None, heartbeat=self._renew)
         if body.offset != self.md5.count:
             body.close()
             raise OriginError(f"the origin room resumed at {body.offset}, not at {self.md5.count}")
         self.rate = Rate(self.bench.monotonic(), self.md5.count)  # connecting says nothing of it
         self.opened_at = self.md5.count
-        self.received += body.reread
+        self.body = body
         return body
 
     def _restart(self) -> None:
         self.task = self._write(self.task.restarted(self.bench.now()))
-        self.received = self.task.received
+        self.received, self.body = self.task.received, None
         self.md5, self.opened_at = MD5(), 0
+
+    def _renew(self) -> None:
+        """Keep the lease while bytes come that were hashed before: no checkpoint does it then."""
+        if self.bench.monotonic() >= self.renew_at:
+            self._write(self.task.renewed(self.bench.now(), lease_seconds=self.bench.settings.lease_seconds))
 
     def _hash(self, body: Stream) -> Task:
         md5, monotonic, longest = self.md5, self.bench.monotonic, self.bench.settings.checkpoint_seconds
@@ -264,9 +273,11 @@ class _Slice:
         return self._write(self.task.retried(failure, now, delay=wait))
 
     def _received(self) -> int:
-        return self.received + self.md5.count - self.opened_at
+        reread = self.body.reread if self.body else 0
+        return self.received + reread + self.md5.count - self.opened_at
 
     def _write(self, task: Task) -> Task:
+        self.renew_at = self.bench.monotonic() + self.bench.settings.checkpoint_seconds
         task = replace(task, received=self._received())
         self.bench.table.save(task, over=self.task)
         self.task = task

@@ -6,16 +6,24 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete, TimedOut, TooLarge
+from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.wire import Cut, Silent
 from urlsum.text import human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from urlsum.origin.buffers import Block
     from urlsum.origin.connection import Connection
     from urlsum.origin.extent import Extent
     from urlsum.origin.pace import Pace
+
+
+class OnlyPart(Incomplete):
+    """The response ended where it said that it would, before the end of the file: the rest can be asked for at once."""
+
+
+class Torn(Changed):
+    """Two responses do not fit together: one of them is of another version, or is not the range that it says."""
 
 
 class Answer:
@@ -34,6 +42,12 @@ class Answer:
         self._max_bytes = max_bytes
         self._pace = pace
         self._ended = False
+        self.borrowed = extent.borrowed
+        """Whether only an earlier response told where it ends."""
+        self.partial = extent.end is not None and size is not None and extent.end < size
+        """Whether the response ends before the file does, by its own word."""
+        self.length = None if extent.end is None else extent.end - extent.first
+        """How many bytes the response has, if it says so."""
         if size is not None and size > max_bytes:
             raise self._too_large(size)
 
@@ -77,13 +91,36 @@ class Answer:
         self._keep_pace(block.filled - start, before)
         return True
 
+    def skip_to(self, position: int, heartbeat: Callable[[], None]) -> None:
+        """Receive and drop what comes before ``position``.
+
+        ``heartbeat`` is called after every block. Raises what ``fill`` does, and Changed when the file ends first.
+        """
+        scratch = memoryview(bytearray(min(max(position - self.position, 0), BLOCK_BYTES)))
+        while self.position < position:
+            self._fill_some(scratch[: position - self.position])
+            heartbeat()
+
+    def read_up_to(self, end: int, into: memoryview, heartbeat: Callable[[], None]) -> None:
+        """Receive the bytes up to ``end`` to the end of ``into``; those that it had before stay where they are.
+
+        Raises what ``skip_to`` does.
+        """
+        while self.position < end:
+            self._fill_some(into[len(into) - (end - self.position) :])
+            heartbeat()
+
+    def _fill_some(self, view: memoryview) -> None:
+        if not self.fill(Block(view)):
+            raise self.shorter()
+
     def shorter(self) -> Changed:
         """The error of a file that ends before a place where it once went on."""
         return Changed(f"{self._where}: the file is shorter than it was; it ends at {self.position} bytes")
 
-    def torn(self, at: int) -> Changed:
+    def torn(self, at: int) -> Torn:
         """The error of a file whose parts do not fit together, whatever their ETags say."""
-        return Changed(f"{self._where}: parts of different versions meet at {human_bytes(at)}")
+        return Torn(f"{self._where}: parts of different versions meet at {human_bytes(at)}")
 
     def _came(self, count: int) -> None:
         position = self.position + count
@@ -104,7 +141,7 @@ class Answer:
             self.size = self.position
         if self.position < self.size:
             if self._extent.end == self.position:
-                raise Incomplete(f"{self._where}: the origin sent only a part, {self._progress()}")
+                raise OnlyPart(f"{self._where}: the origin sent only a part, {self._progress()}")
             raise Incomplete(f"{self._where}: the body ended {self._progress()}")
         if self._extent.borrowed:
             with self._explained():

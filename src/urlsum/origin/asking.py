@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.origin.connection import Connection
+    from urlsum.origin.cookies import Cookies
     from urlsum.origin.guard import Guard
     from urlsum.origin.head import Head
     from urlsum.origin.idle import Idle
     from urlsum.origin.target import Target
     from urlsum.settings import Settings
 
-    Fields = tuple[tuple[str, str], ...]
+Fields = tuple[tuple[str, str], ...]
 
 # Followed with GET: what was asked was a GET (RFC 9110, 15.4). 300 leaves the choice to a person, 304 has no body,
 # 305 and 306 are dead.
@@ -33,7 +34,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class Asking:
     """Sends GETs for one process; ``idle`` keeps its connections between them. Safe for many threads.
 
-    No proxies, no .netrc, no cookies, no credentials.
+    No proxies, no .netrc, no credentials, and no cookies but those that a chain of redirects sets for itself.
     """
 
     def __init__(self, settings: Settings, guard: Guard, idle: Idle, *, clock: Callable[[], float]) -> None:
@@ -49,8 +50,8 @@ class Asking:
             ("Accept-Encoding", "identity"),
         )
 
-    def follow(self, url: str, fields: Fields, deadline: float) -> tuple[Connection, Head]:
-        """The first answer that is no redirect.
+    def follow(self, url: str, fields: Fields, deadline: float, cookies: Cookies) -> tuple[Connection, Head]:
+        """The first response that is no redirect; ``cookies`` are sent along, and get what responses set.
 
         All redirects together take at most CONNECT_TIMEOUT + READ_TIMEOUT: no chain of slow origins may hold a
         worker longer than one of them can, nor outlast its lease. Raises InvalidUrl, OriginError, DeadlineReached.
@@ -58,11 +59,13 @@ class Asking:
         settings = self._settings
         limit = self.clock() + settings.connect_timeout + settings.read_timeout
         target = self._guard.inspect(url)
-        seen = {target.url}
+        cookie = cookies.fields(target)
+        seen = {(target.url, cookie)}
         try:
             while True:
-                connection, head = self.ask(target, fields, min(deadline, limit))
+                connection, head = self.ask(target, (*fields, *cookie), min(deadline, limit))
                 try:
+                    cookies.take(head)
                     if head.status not in REDIRECTS:
                         connection.wire.deadline = deadline
                         return connection, head
@@ -71,11 +74,14 @@ class Asking:
                     connection.close()
                     raise
                 connection.close()
-                if target.url in seen:
-                    raise BadRedirect(f"{shown_url(url)}: the redirects go round in a circle at {target}")
+                cookie = cookies.fields(target)
+                if (target.url, cookie) in seen:
+                    raise BadRedirect(f"{shown_url(url)}: redirect loop at {target}{_session(cookies)}")
                 if len(seen) > settings.max_redirects:
-                    raise BadRedirect(f"{shown_url(url)}: more than {settings.max_redirects} redirects")
-                seen.add(target.url)
+                    repeated = len({url for url, _ in seen}) < len(seen)
+                    why = _session(cookies) if repeated else ""
+                    raise BadRedirect(f"{shown_url(url)}: more than {settings.max_redirects} redirects{why}")
+                seen.add((target.url, cookie))
         except DeadlineReached as exc:
             if deadline <= limit:
                 raise
@@ -120,6 +126,10 @@ class Asking:
             # that anybody can change would be that promise broken in silence.
             raise BadRedirect(f"{target}: redirects from https to {following}, which anybody on the way could change")
         return following
+
+
+def _session(cookies: Cookies) -> str:
+    return ", although its cookies were sent back: this server wants a browser session" if cookies else ""
 
 
 def user_agent(public_url: str | None) -> str:

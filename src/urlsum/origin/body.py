@@ -2,61 +2,73 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from urlsum.errors import DeadlineReached, OriginError
+from urlsum.origin.answer import OnlyPart, Torn
 from urlsum.origin.buffers import BLOCK_BYTES, Block
+from urlsum.origin.closing import came_at_once, confirm
 from urlsum.origin.overlap import Overlap, cpus
+from urlsum.origin.ranges import LEAD_BYTES, NoRanges, RangeRefused
+from urlsum.origin.resume import Resume, resume
 from urlsum.origin.trail import Trail
+from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, digest
+from urlsum.text import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.origin.answer import Answer
-    from urlsum.origin.idle import Idle
+    from urlsum.origin.access import Access
     from urlsum.origin.prefetch import Prefetch
-    from urlsum.origin.version import Tail, Version
+    from urlsum.origin.resume import Opened
+    from urlsum.task import Proof
+
+log = logging.getLogger(__name__)
 
 # Up to here the bytes are received by whoever reads them: the first megabyte is there before a thread would have
 # started, and most files end within it.
 INLINE_BYTES = BLOCK_BYTES
+# What ends a response, or parallel reading, and says nothing of the file.
+RECOVERABLE = (OnlyPart, NoRanges, RangeRefused, Torn)
+# Of a part that the origin made shorter than it was asked for, this share is read again before the next one: the proof
+# must not cost more than the part.
+SHORT_PART_SHARE = 4
 
 
 class Body:
     """The bytes of one version of one file, from ``offset`` on. Also a context manager that closes it.
 
     ``size`` is the total length of the file once its framing proves it: at once with a length, at the end with
-    chunks. ``ahead`` makes what reads ahead of a long file; None where nothing may.
+    chunks. ``ahead`` makes what reads ahead of a long file.
     """
 
-    def __init__(
-        self, answer: Answer, version: Version, idle: Idle, *, ahead: Callable[[Answer], Prefetch] | None
-    ) -> None:
-        self.offset = answer.position
-        self._answer = answer
-        self._version = version
-        self._idle = idle
+    def __init__(self, opened: Opened, access: Access, *, ahead: Callable[[Opened], Prefetch]) -> None:
+        self.offset = opened.answer.position
+        self.reread = 0
+        """How many bytes were read that had been read before, to prove the version or for want of ranges."""
+        self._access = access
         self._ahead = ahead
         self._prefetch: Prefetch | None = None
         self._overlap: Overlap | None = None  # of a file that is long enough to ask
-        self._position = self._answer_began = answer.position
         self._trail = Trail()
+        self._opening = bytearray()
         self._view = memoryview(b"")
         self._rest = memoryview(b"")  # fetched, but more than was wanted
         self._buffer = memoryview(b"")
         self._trouble: Exception | None = None  # what came behind the bytes that were read last
-        self._ended = False
+        self._confirmed = False
+        self._open = self._ended = False
+        self._stuck_at: int | None = None
+        self._proof: Proof | None = None
+        self._opened_at = access.asking.clock()
+        self._begin(opened)
 
     @property
     def size(self) -> int | None:
         """The total length of the file, None until it is proven."""
         return self._prefetch.size if self._prefetch else self._answer.size
-
-    @property
-    def reread(self) -> int:
-        """How many bytes before ``offset`` were read, to prove the version or for want of ranges."""
-        return self.offset - self._answer_began
 
     @property
     def connections(self) -> int:
@@ -69,12 +81,20 @@ class Body:
         self._let_go()
         return replace(self._version, size=self.size, tail=self._trail.tail(self._position)).dump()
 
-    def read(self) -> memoryview:
-        """The next bytes, valid until the next call; empty only at the proven end of the file.
+    @property
+    def proof(self) -> Proof:
+        """What the proof of version rests on: the closing proof once it was made, before that the first response."""
+        return self._proof or self._version.proof(self._version)
 
-        Raises Incomplete, TimedOut, TooLarge, Changed, ProtocolViolated, DeadlineReached.
+    def read(self) -> memoryview:
+        """The next bytes, valid until the next call; empty only at the proven end of one version of the file.
+
+        Raises every OriginError and DeadlineReached.
         """
-        return self._read(BLOCK_BYTES)
+        view = self._read(BLOCK_BYTES)
+        if not view and not self._confirmed:
+            self._confirm()
+        return view
 
     def skip_to(self, position: int) -> None:
         """Read and drop everything before ``position``. Raises Changed when the file ends before it."""
@@ -83,21 +103,13 @@ class Body:
                 raise self._answer.shorter()
         self.offset = self._position
 
-    def proves(self, tail: Tail) -> bool:
-        """Read up to the end of ``tail``; whether the bytes there are those of the version it was made from."""
-        self.skip_to(tail.end)
-        self._let_go()
-        return self._trail.ends_with(tail)
-
     def close(self) -> None:
         """Let go of the connections; a second time does nothing."""
         if self._prefetch is not None:
             self._prefetch.close()
-        elif self._ended:
-            self._idle.give(self._answer.connection)
-        else:
-            self._answer.connection.close()
-        self._ended = False
+        elif self._open:
+            self._access.asking.idle.give(self._answer.connection)
+        self._open = False
 
     def __enter__(self) -> Self:
         return self
@@ -105,24 +117,57 @@ class Body:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _begin(self, opened: Opened) -> None:
+        """Read on from ``opened``, whose next byte is the next of the file."""
+        self._opened, self._answer, self._version = opened, opened.answer, opened.version
+        self._position = self._began = opened.answer.position
+        self.reread += opened.reread
+        self._trail.follow(memoryview(opened.overlap))
+        self._open, self._ended = True, False
+
     def _read(self, most: int) -> memoryview:
         self._let_go()
         if self._trouble is not None:
-            raise self._trouble
-        if self._prefetch is None and self._ahead is not None and self._far and self._overlaps():
-            self._prefetch = self._ahead(self._answer)
+            trouble, self._trouble = self._trouble, None
+            self._go_on_after(trouble)
+        if self._prefetch is None and self._reads_ahead:
+            self._prefetch = self._ahead(self._opened)
             self._buffer = memoryview(b"")
-        view = self._fetched(most) if self._prefetch else self._received(most)
+        try:
+            view = self._fetched(most) if self._prefetch else self._received(most)
+        except OriginError as error:
+            self._go_on_after(error)
+            return self._read(most)
         self._position += len(view)
         self._view = view
         return view
 
-    @property
-    def _far(self) -> bool:
-        left = None if self._answer.size is None else self._answer.size - self._position
-        return self._position - self._answer_began >= INLINE_BYTES and (left is None or left > INLINE_BYTES)
+    def _go_on_after(self, error: Exception) -> None:
+        """Ask for the rest where only this response, or parallel reading, has failed. Raises ``error`` elsewhere."""
+        if not isinstance(error, RECOVERABLE) or self._position == self._stuck_at:
+            raise error
+        self._stuck_at = self._position
+        lead = LEAD_BYTES
+        if isinstance(error, OnlyPart):
+            lead = min(lead, max((self._answer.length or 0) // SHORT_PART_SHARE, 1))
+        else:
+            log.info("%s: %s; the rest is read over one connection", shown_url(self._access.url), error)
+        tail = self._trail.last(self._position, lead)
+        version = replace(self._version, size=self.size)
+        self.close()
+        self._prefetch, self._rest, self._buffer = None, memoryview(b""), memoryview(b"")
+        opened = resume(self._access, Resume(self._position, version, tail))
+        # Who has once not kept to what was asked for is asked for one thing at a time.
+        self._begin(replace(opened, ranged=False, overlap=b""))
 
-    def _overlaps(self) -> bool:
+    @property
+    def _reads_ahead(self) -> bool:
+        answer = self._answer
+        # A borrowed end is proven by what comes after it, which only a plain reader looks at.
+        if answer.partial or answer.borrowed or self._position - self._began < INLINE_BYTES:
+            return False
+        if answer.size is not None and answer.size - self._position <= INLINE_BYTES:
+            return False
         if self._overlap is None:
             self._overlap = Overlap(cpus())
         return self._overlap.pays()
@@ -156,4 +201,21 @@ class Body:
     def _let_go(self) -> None:
         """Note the end of what was handed out last, before its buffer is used again."""
         self._trail.follow(self._view)
+        if self._version.opening is None and self._position - len(self._view) == len(self._opening):
+            self._opening += self._view[: OPENING_BYTES - len(self._opening)]
+            if len(self._opening) == OPENING_BYTES:
+                self._version = replace(self._version, opening=digest(bytes(self._opening)))
         self._view = memoryview(b"")
+
+    def _confirm(self) -> None:
+        seconds = self._access.asking.clock() - self._opened_at
+        if not (self.offset == 0 and came_at_once(self._position, seconds)):
+            if self._prefetch is not None:
+                self._prefetch.finish()
+            else:
+                self.close()
+            version = replace(self._version, size=self.size)
+            tail = self._trail.last(self._position, TAIL_BYTES)
+            self._proof, count = confirm(self._access, version, tail)
+            self.reread += count
+        self._confirmed = True

@@ -43,15 +43,17 @@ def whole(head: Head, known_size: int | None) -> Extent:
 def part(head: Head, first: int, known_size: int | None) -> Extent:
     """The extent of a 206 answer to ``Range: bytes=<first>-``.
 
-    It may end before the end of the file (RFC 9110, 15.3.7), but must begin where it was asked to.
-    Raises ProtocolViolated, Unverifiable.
+    It may end before the end of the file (RFC 9110, 15.3.7), and begin before ``first``: some servers cut at blocks of
+    their own, and some send all. Raises ProtocolViolated, Unverifiable.
     """
     told = content_range(head.get("content-range"))
     if told is None:
         # multipart/byteranges ends here too: no answer to the one range that was asked for.
         raise ProtocolViolated(f"{head.target}: a part of the file was sent (206) without a usable Content-Range")
-    if told.first != first:
-        raise ProtocolViolated(f"{head.target}: the part that was sent begins at {told.first}, asked was {first}")
+    if not told.first <= first < told.end:
+        raise ProtocolViolated(
+            f"{head.target}: the range that was sent, {told.first}-{told.end - 1}, does not have byte {first}"
+        )
     if head.length is not None and head.length != told.end - told.first:
         raise ProtocolViolated(f"{head.target}: Content-Length and Content-Range do not agree")
     if told.total is None and known_size is None:

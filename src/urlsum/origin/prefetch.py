@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import BadRedirect, Blocked, DeadlineReached, HttpFailed, Incomplete, OriginError, TimedOut
 from urlsum.origin.fetcher import Fetcher
-from urlsum.origin.ranges import NoRanges
+from urlsum.origin.ranges import NoRanges, RangeRefused
+from urlsum.origin.resume import may_pass
 
 if TYPE_CHECKING:
     from urlsum.origin.answer import Answer
@@ -110,6 +111,11 @@ class Prefetch:
         for fetcher in self._fetchers:
             fetcher.join(JOIN_SECONDS)
 
+    def finish(self) -> None:
+        """At the end of the file: let the connections be given back to the pool."""
+        for fetcher in self._fetchers:
+            fetcher.join(JOIN_SECONDS)
+
     def surplus(self, fetcher: Fetcher) -> bool:
         """Whether ``fetcher`` is one too many."""
         alive = [other for other in self._fetchers if other.is_alive()]
@@ -127,12 +133,11 @@ class Prefetch:
     def failed(self, part: Part, error: Exception, *, opening: bool) -> None:
         """Settle what becomes of ``part`` after ``error``: another try, or the end of the file's story."""
         if opening and isinstance(error, HttpFailed | BadRedirect | Blocked):
-            # What one of several is told is not the last word on the file: the next try asks for the rest alone.
-            error = Incomplete(f"{error}, when more of the file was asked for", retry_after=error.retry_after)
+            # The response to one of several requests is not the last word on the file: the rest is asked for alone.
+            kind = Incomplete if isinstance(error, HttpFailed) and may_pass(error.status) else RangeRefused
+            error = kind(f"{error}, when more of the file was asked for", retry_after=error.retry_after)
         if isinstance(error, NoRanges):
             self.ranges = None
-            # Whoever waited for the rest is told why the connection that was to bring it is gone.
-            error = self._last_error or Incomplete(f"{self._where}: the connection was cut, and {error}")
         elif isinstance(error, OriginError) and not self.window.closed:
             self._last_error = error
             self._ramp.refused(self._clock(), error.retry_after)

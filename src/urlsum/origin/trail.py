@@ -34,6 +34,12 @@ class Trail:
         with memoryview(self._buffer) as kept, kept[stop - length : stop] as part:
             return Tail(end, length, digest(part))
 
+    def last(self, position: int, length: int) -> Tail:
+        """The last ``length`` bytes that were followed, which end at ``position``; fewer where there are fewer."""
+        length = min(length, len(self._buffer))
+        with memoryview(self._buffer) as kept, kept[len(kept) - length :] as part:
+            return Tail(position, length, digest(part))
+
     def ends_with(self, tail: Tail) -> bool:
         """Whether the last bytes that were followed are those that ``tail`` was made from."""
         with memoryview(self._buffer) as kept, kept[len(kept) - tail.length :] as part:

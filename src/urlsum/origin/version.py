@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed
 from urlsum.origin.fields import http_date
+from urlsum.task import Proof
 
 if TYPE_CHECKING:
     from urlsum.origin.head import Head
@@ -25,6 +26,8 @@ TAIL_BYTES = 65_536
 # The block of MD5, on which checkpoints lie (urlsum.task.Checkpoint): a tail ends where a checkpoint can.
 BLOCK_BYTES = 64
 MAX_DUMP_CHARACTERS = 400
+# What is known of the beginning of a file, to be read again when all of it has come: as much as a tail.
+OPENING_BYTES = TAIL_BYTES
 # A longer ETag, or one that JSON would blow up, is kept as its digest: it can be compared, but not sent back.
 MAX_ETAG_CHARACTERS = 96
 
@@ -48,13 +51,17 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """``etag`` is quoted as sent, or a bare digest; ``modified`` in seconds since the epoch; ``size`` in bytes."""
+    """``etag`` is quoted as sent, or a bare digest; ``modified`` in seconds since the epoch; ``size`` in bytes.
+
+    ``opening`` is the digest of the first OPENING_BYTES, None for as long as they have not come.
+    """
 
     etag: str | None = None
     weak: bool = False
     modified: int | None = None
     size: int | None = None
     tail: Tail | None = None
+    opening: str | None = None
 
     @classmethod
     def of(cls, head: Head, size: int | None) -> Version:
@@ -76,7 +83,8 @@ class Version:
             if values.pop("format") != FORMAT:
                 raise ValueError(text)  # noqa: TRY301 - one way out for everything that is not a dump
             tail = values.pop("tail")
-            version = cls(tail=tail and Tail(**tail), **values)
+            known = {name: values[name] for name in values.keys() & cls.__dataclass_fields__.keys()}
+            version = cls(tail=tail and Tail(**tail), **known)
             if version.tail and not 0 <= version.tail.start < version.tail.end:
                 raise ValueError(text)  # noqa: TRY301 - the same
             return version  # noqa: TRY300 - what could fail stands above
@@ -122,6 +130,23 @@ class Version:
             return "its Last-Modified changed"
         return None
 
+    def is_another_edge_of(self, now: Version) -> bool:
+        """Whether ``now`` differs by its strong ETag alone.
+
+        So do replaced files, but also the machines of a CDN that make ETags of their own for the same bytes.
+        """
+        if not (self._strong and now._strong) or self.etag == now.etag:
+            return False
+        return replace(now, etag=self.etag).difference(self) is None and now.modified == self.modified
+
+    def proof(self, now: Version) -> Proof:
+        """What shows that a file is the version of ``self``, when ``now`` was said later and does not differ."""
+        if self._strong and now._strong and self.etag == now.etag:
+            return Proof.ETAG
+        if self.modified is not None and self.modified == now.modified:
+            return Proof.LAST_MODIFIED
+        return Proof.LENGTH
+
     def taken_up(self, now: Version) -> Version:
         """What is known of the version once ``now`` is proven to be about it: the newer word of the two answers."""
         tagged = now if now.etag else self
@@ -131,6 +156,7 @@ class Version:
             weak=tagged.weak,
             modified=self.modified if now.modified is None else now.modified,
             size=self.size if now.size is None else now.size,
+            opening=self.opening,
         )
 
     @property

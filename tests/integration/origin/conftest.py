@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from tests.support.origin_server import OriginServer, Script
-from urlsum.origin import tls
+from urlsum.origin import closing, tls
 from urlsum.origin.guard import Guard
 from urlsum.origin.http import Body, Origin
 from urlsum.settings import Settings, parse
@@ -68,6 +68,12 @@ def serve() -> Iterator[Serve]:
             return stack.enter_context(OriginServer(script, **options))  # type: ignore[arg-type]
 
         yield start
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine must not make a small file one that took its time, which costs further requests."""
+    monkeypatch.setattr(closing, "MOMENT_SECONDS", 5.0)
 
 
 @pytest.fixture(scope="session")

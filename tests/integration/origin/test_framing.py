@@ -260,7 +260,7 @@ def test_the_request_says_who_asks_and_nothing_that_identifies_the_user(
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     origin = serve(answers([head("200 OK", LENGTH, "Set-Cookie: a=b"), DATA]))
     client(public_url="https://urlsum.example/").fetch(origin.url("/a%20b?c=d#e"))
-    (request,) = origin.requests
+    request = origin.requests[0]
     assert (request.method, request.path) == ("GET", "/a%20b?c=d")
     assert request.fields == {
         "host": f"127.0.0.1:{origin.port}",

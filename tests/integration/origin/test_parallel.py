@@ -16,7 +16,7 @@ from tests.integration.origin.conftest import Serve, client, server_context
 from tests.support.origin_server import HANG, RESET, File, OriginServer, Request, Script, Steps, Trickle, head
 from urlsum.errors import Changed, DeadlineReached, Incomplete, TimedOut
 from urlsum.origin import prefetch
-from urlsum.origin.version import Version
+from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, Version
 from urlsum.task import Checkpoint
 
 if TYPE_CHECKING:
@@ -64,8 +64,12 @@ def end_of(body: Body) -> int:
     return tail.end
 
 
+CLOSING = {f"bytes={len(DATA) - TAIL_BYTES}-{len(DATA) - 1}", f"bytes=0-{OPENING_BYTES - 1}"}
+
+
 def ranged(origin: OriginServer) -> list[Request]:
-    return [request for request in origin.requests if "range" in request.fields]
+    """The requests for parts of the file, without those of the closing proof."""
+    return [request for request in origin.requests if request.fields.get("range", "none") not in {"none", *CLOSING}]
 
 
 @pytest.mark.parametrize("keep", [True, False], ids=["kept alive", "closed after each answer"])
@@ -117,13 +121,13 @@ def test_a_date_and_a_length_tell_versions_apart(serve: Serve, etag: str | None)
 def test_without_a_proof_of_version_one_connection_has_to_do(serve: Serve, etag: str | None) -> None:
     origin = serve(File(DATA, rate=4 * SLOW, etag=etag, last_modified=None))
     assert digest(origin) == MD5
-    assert origin.connections == 1
+    assert ranged(origin) == []
 
 
 def test_without_a_length_one_connection_has_to_do(serve: Serve) -> None:
     origin = serve(File(DATA, chunked=True))
     assert digest(origin) == MD5
-    assert origin.connections == 1
+    assert ranged(origin) == []
 
 
 def test_a_small_file_is_one_request_and_no_thread(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +135,8 @@ def test_a_small_file_is_one_request_and_no_thread(serve: Serve, monkeypatch: py
     small = DATA[: 2 * MIB]
     origin = serve(File(small))
     assert client().fetch(origin.url()) == small
-    assert len(origin.requests) == 1
+    closing = [f"bytes={len(small) - TAIL_BYTES}-{len(small) - 1}", f"bytes=0-{OPENING_BYTES - 1}"]
+    assert [request.fields.get("range") for request in origin.requests] == [None, *closing]
 
 
 def test_resuming_goes_parallel_too(serve: Serve) -> None:
@@ -246,7 +251,8 @@ def answering(change: dict[str, object], *, first: int = 0, end: int = 0, total:
 def test_a_part_that_is_not_proven_is_not_used(serve: Serve, script: Script) -> None:
     origin = serve(script)
     assert digest(origin) == MD5
-    assert 1 <= len(ranged(origin)) <= 4
+    # An edge with an ETag of its own is asked three times, which others may overlap.
+    assert 1 <= len(ranged(origin)) <= 6
 
 
 # --- connections that break
@@ -260,12 +266,14 @@ def test_the_first_stream_may_break(serve: Serve) -> None:
     assert len(ranged(origin)) == 1
 
 
-def test_a_broken_stream_of_an_origin_without_ranges_is_incomplete(serve: Serve) -> None:
+def test_a_broken_stream_of_an_origin_without_ranges_is_read_again_from_the_start(serve: Serve) -> None:
     file = File(DATA, ranges=False)
     cut: Steps = [head("200 OK", 'ETag: "v1"', f"Content-Length: {len(DATA)}"), DATA[: 5 * MIB]]
     origin = serve(lambda request: file(request) if request.connection else cut)
-    with pytest.raises(Incomplete, match=r"cut at 5\.0 MiB of 40\.0 MiB"):
-        digest(origin)
+    with client().open(origin.url(), seconds=60) as body:
+        drained(body)
+        assert body.size == len(DATA)
+        assert 5 * MIB <= body.reread < 6 * MIB
 
 
 def test_connections_may_break_in_the_middle_of_parts(serve: Serve) -> None:
@@ -307,7 +315,7 @@ def test_a_file_that_changes_while_several_read_it_is_changed(serve: Serve) -> N
         return file(request)
 
     origin = serve(script)
-    with pytest.raises(Changed, match="ETag changed while it was being read"):
+    with pytest.raises(Changed, match="ETag changed"):
         digest(origin)
 
 

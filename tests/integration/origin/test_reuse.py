@@ -103,7 +103,7 @@ def test_bytes_that_nobody_asked_for_end_a_connection(serve: Serve) -> None:
 
 def test_what_tls_still_holds_is_not_taken_for_an_answer(serve: Serve, authority: trustme.CA, ca_file: Path) -> None:
     # The end of the body and what comes behind it share a record, which is no longer on the socket.
-    body = bytes(100_000)
+    body = bytes(60_000)
     late = head("200 OK", f"Content-Length: {len(body)}") + body + b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad"
     server = serve(lambda request: [late, KEEP], tls=server_context(authority.issue_cert("127.0.0.1")))
     origin = opened(ssl_cert_file=ca_file)
@@ -143,7 +143,8 @@ def test_an_answer_that_had_begun_is_not_asked_for_again(serve: Serve) -> None:
 
 
 def test_a_body_that_was_not_read_to_its_end_ends_the_connection(serve: Serve) -> None:
-    server, origin = serve(lambda request: OK), opened()
+    long: Steps = [head("200 OK", "Content-Length: 3000000"), bytes(3_000_000), KEEP]
+    server, origin = serve(lambda request: OK if request.connection else long), opened()
     with origin.open(server.url(), deadline=time.monotonic() + 10) as body:
         body.read()
     fetch(origin, server.url())

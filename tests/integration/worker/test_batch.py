@@ -98,7 +98,7 @@ def test_of_large_files_in_company_only_the_first_keeps_the_slice(monkeypatch: A
         def __init__(self) -> None:
             self.seconds: dict[str, float] = {}
 
-        def open(self, url: str, *, deadline: float, resume: Any = None) -> Any:
+        def open(self, url: str, *, deadline: float, resume: Any = None, heartbeat: Any = None) -> Any:
             clock = Clock(0.0)
             source = ScaledSource(10**6 * SCALE, clock, rate=100 * SCALE, piece=100)
             self.seconds[url] = deadline

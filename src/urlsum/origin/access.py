@@ -1,0 +1,128 @@
+"""How one file is asked for: every request for it shares the URL, the cookies, the deadline and the limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urlsum.errors import HttpFailed, ProtocolViolated
+from urlsum.origin.answer import Answer
+from urlsum.origin.asking import REDIRECTS
+from urlsum.origin.cookies import Cookies
+from urlsum.origin.fields import retry_after
+from urlsum.origin.pace import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.origin.asking import Asking, Fields
+    from urlsum.origin.connection import Connection
+    from urlsum.origin.extent import Extent
+    from urlsum.origin.head import Head
+    from urlsum.origin.target import Target
+    from urlsum.settings import Settings
+
+    Get = Callable[..., tuple[Connection, Head]]
+
+OK = 200
+ACCEPTED = 202
+PARTIAL = 206
+NOT_MODIFIED = 304
+# The status of a signed URL whose time is over, in the ways of S3, Google Cloud Storage and their imitators.
+EXPIRED = frozenset({401, 403, 404, 410})
+
+
+class Access:
+    """Sends GETs for the file at ``url``; ``target`` is where redirects led to the last time. Safe for many threads.
+
+    ``heartbeat`` is called in the reader's thread, before requests and while bytes are dropped: the holder of a lease
+    renews it there.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        asking: Asking,
+        settings: Settings,
+        deadline: float,
+        wall_clock: Callable[[], float],
+        heartbeat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.url = url
+        self.asking = asking
+        self.settings = settings
+        self.deadline = deadline
+        self.heartbeat = heartbeat
+        self.target: Target | None = None
+        self.ranges_lie = False
+        """Whether a range was seen to have other bytes than the whole file has there."""
+        self._wall_clock = wall_clock
+        self._cookies = Cookies()
+
+    def get(self, *fields: tuple[str, str]) -> tuple[Connection, Head]:
+        """The response to a GET of the submitted URL. Raises what ``Asking.follow`` does."""
+        self.heartbeat()
+        return self._followed(fields)
+
+    def get_there(self, *fields: tuple[str, str]) -> tuple[Connection, Head]:
+        """The response to a GET of where the file was found, over a connection of the pool if there is one.
+
+        The submitted URL is followed when no response has been seen yet. Raises what ``Asking.follow`` does.
+        """
+        if self.target is None:
+            return self.get(*fields)
+        self.heartbeat()
+        connection, head = self.asking.ask(self.target, self.fields(self.target, fields), self.deadline)
+        return self._still_there(connection, head, fields)
+
+    def get_on(self, connection: Connection, target: Target, *fields: tuple[str, str]) -> tuple[Connection, Head]:
+        """The response to a GET of ``target`` on ``connection``, which is closed if another one had to be used."""
+        head = self.asking.ask_on(connection, target, self.fields(target, fields), self.deadline)
+        return self._still_there(connection, head, fields)
+
+    def fields(self, target: Target, fields: Fields) -> Fields:
+        """``fields`` and the cookies that ``target`` set earlier."""
+        return (*fields, *self._cookies.fields(target))
+
+    def answer(self, connection: Connection, head: Head, extent: Extent, *, size: int | None) -> Answer:
+        """The body of a response that has the bytes of ``extent``, of a file of ``size`` bytes. Raises TooLarge."""
+        settings = self.settings
+        if head.length is None and extent.end is not None:
+            connection.expect(extent.end - extent.first)
+        pace = Pace(settings.min_bytes_per_second, settings.min_rate_seconds)
+        return Answer(connection, extent, size=size, max_bytes=settings.max_bytes, pace=pace)
+
+    def failed(self, head: Head) -> HttpFailed:
+        """The error of a final status that brings no file, with the wait that the origin asks for."""
+        wait = retry_after(head.get("retry-after"), date=head.get("date"), now=self._wall_clock())
+        if head.status == ACCEPTED:
+            message = f"{head.target}: the server is still preparing the file (status 202)"
+        else:
+            message = f"{head.target}: the origin answered with status {head.status}"
+        return HttpFailed(head.status, message, retry_after=wait)
+
+    def check_whole(self, head: Head) -> None:
+        """Refuse a response to a plain GET that is not the whole file. Raises HttpFailed, ProtocolViolated."""
+        if head.status == OK:
+            return
+        if head.status == PARTIAL:
+            # RFC 9110, 15.3.7: the response to a range request only.
+            raise ProtocolViolated(f"{head.target}: a part of the file was sent (206) where all of it was asked for")
+        if head.status == NOT_MODIFIED:
+            # RFC 9110, 15.4.5: the response to a conditional request only.
+            raise ProtocolViolated(f"{head.target}: status 304 to a request without a condition")
+        # 204 and 205 say that there is no file, 203 that a proxy changed it, 201 and 202 that it is somewhere or
+        # sometime else, and 600 and above is to be taken for a server error (RFC 9110, 15).
+        raise self.failed(head)
+
+    def _still_there(self, connection: Connection, head: Head, fields: Fields) -> tuple[Connection, Head]:
+        # Where the file was found may have been a signed URL of short life: the submitted one leads to a new one.
+        if head.status not in EXPIRED and head.status not in REDIRECTS:
+            return connection, head
+        connection.close()
+        return self._followed(fields)
+
+    def _followed(self, fields: Fields) -> tuple[Connection, Head]:
+        connection, head = self.asking.follow(self.url, fields, self.deadline, self._cookies)
+        self.target = head.target
+        return connection, head

@@ -1,0 +1,138 @@
+"""The closing proof: after the last byte, the origin is asked once more whether this is still the file that was begun.
+
+A file that is overwritten in place while it is sent comes as the beginning of one version and the end of another, in
+one response and under one ETag. A later response shows it: by its validators, its length, or its bytes. The bytes are
+compared in any case, at both ends of the file: validators made of a modification time stay the same within a second,
+and for ever where a build gives every file the same time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from urlsum.errors import Changed
+from urlsum.origin.access import OK, PARTIAL
+from urlsum.origin.answer import OnlyPart
+from urlsum.origin.buffers import BLOCK_BYTES
+from urlsum.origin.edges import ours
+from urlsum.origin.extent import part, whole
+from urlsum.origin.resume import OtherBytes, Refused, closed_on_error, next_part, refusals
+from urlsum.origin.version import OPENING_BYTES, Tail, Version, digest
+from urlsum.task import Proof
+
+if TYPE_CHECKING:
+    from urlsum.origin.access import Access
+    from urlsum.origin.answer import Answer
+    from urlsum.origin.connection import Connection
+    from urlsum.origin.head import Head
+
+# A file that a server sends with one read() or sendfile(), which no writer can divide, and so fast that nothing else
+# can have divided it. Such a file needs no second request; 10,000 files of 1 KiB would take half as long again.
+MOMENT_BYTES = 65_536
+MOMENT_SECONDS = 0.05
+# A response without ranges is read again up to here for the sake of the tail: as much as is under way before a
+# connection could be closed.
+REREAD_BYTES = BLOCK_BYTES
+
+_WEAKEST = (Proof.LENGTH, Proof.LAST_MODIFIED, Proof.ETAG)
+
+
+def came_at_once(size: int, seconds: float) -> bool:
+    """Whether a file of ``size`` bytes that took ``seconds`` from its head to its end needs no closing proof."""
+    return size <= MOMENT_BYTES and seconds <= MOMENT_SECONDS
+
+
+def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof, int]:
+    """Compare what the origin says and sends now with ``version``, whose last bytes are ``tail``.
+
+    Returns what the proof rests on, and how many bytes were read again. Raises Changed, other OriginErrors,
+    DeadlineReached.
+    """
+    samples = [tail]
+    if version.opening is not None and tail.start > 0:
+        samples.append(Tail(OPENING_BYTES, OPENING_BYTES, version.opening))
+    whole_file = False
+    if tail.length and not access.ranges_lie:
+        try:
+            return _by_ranges(access, version, samples)
+        except Refused as refused:
+            # Only a plain GET is the origin's word. Of other bytes it is the place that they were said to come from.
+            whole_file = refused.other_bytes
+    connection, head = ours(access.get, version)
+    with closed_on_error(connection):
+        access.check_whole(head)
+        return _by_whole(access, connection, head, version, samples, up_to_tail=whole_file)
+
+
+def _by_ranges(access: Access, version: Version, samples: list[Tail]) -> tuple[Proof, int]:
+    """Raises Refused when ranges do not prove it."""
+    proofs, count = [], 0
+    for sample in samples:
+        with refusals():
+            # Without If-Range: responses say what they are of, and one of another version need not bring all of it.
+            connection, head = ours(access.get_there, version, ("Range", f"bytes={sample.start}-{sample.end - 1}"))
+            with closed_on_error(connection):
+                if head.status == OK:
+                    return _by_whole(access, connection, head, version, samples, up_to_tail=False)
+                if head.status != PARTIAL:
+                    raise access.failed(head)
+                proofs.append(_by_range(access, connection, head, version, sample))
+        count += sample.length
+    return min(proofs, key=_WEAKEST.index), count
+
+
+def _by_range(access: Access, connection: Connection, head: Head, version: Version, sample: Tail) -> Proof:
+    extent = part(head, sample.start, version.size)
+    now = Version.of(head, extent.size)
+    if difference := version.difference(now):
+        raise _changed(head, difference)
+    answer = access.answer(connection, head, extent, size=version.size)
+    behind = _behind(access, answer, version, sample)
+    if behind is None:
+        raise OtherBytes(f"{head.target}: the range has other bytes than were read there")
+    access.asking.idle.give(behind.connection)
+    return version.proof(now)
+
+
+def _by_whole(
+    access: Access, connection: Connection, head: Head, version: Version, samples: list[Tail], *, up_to_tail: bool
+) -> tuple[Proof, int]:
+    extent = whole(head, version.size)
+    now = Version.of(head, extent.size)
+    if difference := version.difference(now):
+        raise _changed(head, difference)
+    answer = access.answer(connection, head, extent, size=version.size)
+    if not _same(access, answer, version, samples, up_to_tail=up_to_tail):
+        raise _changed(head, "its bytes changed")
+    connection.close()
+    return version.proof(now), answer.position
+
+
+def _same(access: Access, answer: Answer, version: Version, samples: list[Tail], *, up_to_tail: bool) -> bool:
+    """Whether the whole file that ``answer`` begins to bring has the same bytes, as far as it is read."""
+    end = max(sample.end for sample in samples)
+    if end > REREAD_BYTES:
+        first_to_last = sorted(samples, key=lambda sample: sample.end)
+        return all(
+            _behind(access, answer, version, sample) for sample in first_to_last if up_to_tail or sample.start == 0
+        )
+    # In one piece, because the samples of a short file overlap.
+    everything = memoryview(bytearray(end))
+    answer.read_up_to(end, everything, access.heartbeat)
+    return all(digest(everything[sample.start : sample.end]) == sample.digest for sample in samples)
+
+
+def _behind(access: Access, answer: Answer, version: Version, sample: Tail) -> Answer | None:
+    """Read up to the end of ``sample``; the response that stands there, None when the bytes are others."""
+    now = memoryview(bytearray(sample.length))
+    while answer.position < sample.end:
+        try:
+            answer.skip_to(sample.start, access.heartbeat)
+            answer.read_up_to(sample.end, now, access.heartbeat)
+        except OnlyPart:
+            answer = next_part(access, answer, version)
+    return answer if digest(now) == sample.digest else None
+
+
+def _changed(head: Head, difference: str) -> Changed:
+    return Changed(f"{head.target}: {difference} while it was being read")

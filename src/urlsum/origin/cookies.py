@@ -1,0 +1,102 @@
+"""The cookies of one file's redirects: some servers set one, redirect to the same URL, and want it back."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from http.cookiejar import Cookie, CookieJar
+
+    from urlsum.origin.head import Head
+    from urlsum.origin.target import Target
+
+
+_NUMERIC = re.compile(r"[0-9.]+|.*:.*")  # an IPv4 or IPv6 address
+
+
+class Cookies:
+    """Cookies by the rules of RFC 6265 for host, domain, path and Secure. Safe for many threads.
+
+    They belong to one opening of one file: no other task sees them, and nothing stores them.
+    """
+
+    def __init__(self) -> None:
+        self._jar: CookieJar | None = None
+
+    def take(self, head: Head) -> None:
+        """Keep what the response sets."""
+        values = [value.decode("latin-1") for name, value in head.fields if name == b"set-cookie"]
+        if not values:
+            return
+        if self._jar is None:
+            self._jar = _jar()
+        self._jar.extract_cookies(_Response(values), _Request(head.target))  # type: ignore[arg-type] # no more is read
+
+    def fields(self, target: Target) -> tuple[tuple[str, str], ...]:
+        """The Cookie field of a request for ``target``, if any cookie is for it."""
+        if self._jar is None:
+            return ()
+        request = _Request(target)
+        self._jar.add_cookie_header(request)  # type: ignore[arg-type] # the same
+        return tuple(request.fields.items())
+
+    def __bool__(self) -> bool:
+        """Whether any response has set one."""
+        return self._jar is not None
+
+
+class _Response:
+    """A response as far as the jar reads it."""
+
+    def __init__(self, values: list[str]) -> None:
+        self._values = values
+
+    def info(self) -> _Response:
+        return self
+
+    def get_all(self, name: str, default: list[str]) -> list[str]:
+        return self._values if name == "Set-Cookie" else default
+
+
+class _Request:
+    """A request as far as the jar reads it: the interface is that of ``urllib.request.Request``.
+
+    https://docs.python.org/3/library/http.cookiejar.html#http.cookiejar.CookieJar.add_cookie_header
+    """
+
+    unverifiable = False
+
+    def __init__(self, target: Target) -> None:
+        self.fields: dict[str, str] = {}
+        self.type = target.scheme
+        self.host = self.origin_req_host = target.host
+        self._url = target.url
+
+    def get_full_url(self) -> str:
+        return self._url
+
+    def has_header(self, name: str) -> bool:
+        return name in self.fields
+
+    def get_header(self, name: str, default: str | None = None) -> str | None:
+        return self.fields.get(name, default)
+
+    def add_unredirected_header(self, name: str, value: str) -> None:
+        self.fields[name] = value
+
+
+def _jar() -> CookieJar:
+    from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415 - 20 ms that few files need
+
+    class Policy(DefaultCookiePolicy):
+        """The library's rules, and what RFC 6265, 5.1.3 says of hosts that are addresses."""
+
+        def set_ok_domain(self, cookie: Cookie, request: Any) -> bool:  # noqa: ANN401 - a Request of ours
+            host = request.host
+            if cookie.domain_specified and _NUMERIC.fullmatch(host) and cookie.domain.lstrip(".") != host:
+                return False
+            return bool(super().set_ok_domain(cookie, request))
+
+    # A cookie without Domain is for its host alone (RFC 6265, 5.3), and none is for a whole country's "co.uk".
+    return CookieJar(Policy(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain, strict_domain=True))

@@ -1,0 +1,274 @@
+"""The closing proof: a file that is overwritten while it is sent has no digest, whatever the server says of it."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.origin.conftest import Serve, client, read_all
+from tests.support.origin_server import KEEP, File, OriginServer, Pause, Request, Script, Step, Steps, head
+from tests.support.worker import Worker, patient
+from urlsum.errors import Changed, HttpFailed, OriginError
+from urlsum.origin import closing
+from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES
+from urlsum.task import Checkpoint, Proof
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MIB = 2**20
+OLD = random.Random(1).randbytes(3 * MIB)
+NEW = random.Random(2).randbytes(3 * MIB)
+LATER = "Mon, 07 Nov 1994 08:49:37 GMT"
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
+
+
+class Overwritten:
+    """The first response is under way when ``before`` is overwritten, in place, by ``after``: ``mixed`` is sent."""
+
+    def __init__(self, before: File, after: File, at: int) -> None:
+        self.before = before
+        self.after = after
+        self.mixed = before.content[:at] + after.content[at:]
+        self.first = True
+
+    def __call__(self, request: Request) -> Steps:
+        if not self.first:
+            return self.after(request)
+        self.first = False
+        return replace(self.before, content=self.mixed)(request)
+
+
+CHANGES = [
+    pytest.param(File(OLD), File(NEW, etag='"v2"', last_modified=LATER), id="ETag and date change"),
+    pytest.param(File(OLD), File(NEW, etag='"v2"'), id="the ETag changes"),
+    pytest.param(File(OLD, etag=None), File(NEW, etag=None, last_modified=LATER), id="the date changes"),
+    pytest.param(File(OLD), File(NEW), id="nothing changes but bytes"),
+    pytest.param(
+        File(OLD, etag=None, last_modified=None), File(NEW, etag=None, last_modified=None), id="nothing is said"
+    ),
+    pytest.param(File(OLD, etag='W/"v1"'), File(NEW, etag='W/"v2"'), id="a weak ETag changes"),
+    pytest.param(
+        File(OLD, chunked=True, ranges=False, etag=None, last_modified=None),
+        File(NEW, chunked=True, ranges=False, etag=None, last_modified=None),
+        id="nothing is said, in chunks and without ranges",
+    ),
+    pytest.param(
+        File(OLD, ranges=False), File(NEW, etag='"v2"', last_modified=LATER, ranges=False), id="without ranges"
+    ),
+    pytest.param(
+        File(OLD, keep=True), File(NEW, keep=True, etag='"v2"', last_modified=LATER), id="over one connection"
+    ),
+]
+
+
+@pytest.mark.parametrize("at", [1, 65_535, 65_536, 1_000_000, 2 * MIB, len(OLD) - 65_537, len(OLD) - 1000])
+@pytest.mark.parametrize(("before", "after"), CHANGES)
+def test_a_file_overwritten_in_place_is_changed(serve: Serve, before: File, after: File, at: int) -> None:
+    with pytest.raises(Changed):
+        client().fetch(serve(Overwritten(before, after, at)).url())
+
+
+@pytest.mark.parametrize(("before", "after"), CHANGES[:4])
+def test_the_digest_is_then_that_of_the_new_version(serve: Serve, before: File, after: File) -> None:
+    task = Worker().run(serve(Overwritten(before, after, MIB)).url())
+    assert (task.md5, task.slices) == (md5(NEW), 2)
+
+
+@pytest.mark.parametrize(("before", "after"), CHANGES[:4])
+def test_a_resumed_file_is_compared_with_its_beginning(serve: Serve, before: File, after: File) -> None:
+    """The first slice hashed old bytes; the tail that the second one read again is old, too."""
+    origin = serve(before)
+    with client().open(origin.url()) as body:
+        body.skip_to(2 * MIB)
+        at = Checkpoint(2 * MIB, b"", body.validator)
+    script = Overwritten(before, after, 2 * MIB)
+    with pytest.raises(Changed):
+        client().fetch(serve(script).url(), resume=at)
+
+
+@pytest.mark.parametrize("new", [len(OLD) - 1, len(OLD) + 1, 0])
+def test_another_length_is_another_version(serve: Serve, new: int) -> None:
+    after = File((NEW + NEW)[:new], etag=None, last_modified=None)
+    origin = serve(lambda request: after(request) if request.connection else replace(after, content=OLD)(request))
+    with pytest.raises((Changed, OriginError)):
+        client().fetch(origin.url())
+
+
+def test_a_file_that_is_gone_after_its_last_byte_has_no_digest(serve: Serve) -> None:
+    gone: Steps = [head("404 Not Found", "Content-Length: 0")]
+    origin = serve(lambda request: gone if request.connection else File(OLD)(request))
+    with pytest.raises(HttpFailed, match="404"):
+        client().fetch(origin.url())
+
+
+@pytest.mark.parametrize(
+    ("file", "proof"),
+    [
+        (File(OLD), Proof.ETAG),
+        (File(OLD, last_modified=None), Proof.ETAG),
+        (File(OLD, etag=None), Proof.LAST_MODIFIED),
+        (File(OLD, etag='W/"v1"'), Proof.LAST_MODIFIED),
+        (File(OLD, etag="unquoted"), Proof.LAST_MODIFIED),
+        (File(OLD, etag=None, last_modified=None), Proof.LENGTH),
+        (File(OLD, etag='W/"v1"', last_modified=None), Proof.LENGTH),
+        (File(OLD, ranges=False), Proof.ETAG),
+        (File(OLD, chunked=True), Proof.ETAG),
+        (File(OLD, chunked=True, ranges=False, etag=None), Proof.LAST_MODIFIED),
+        (File(OLD[:1000]), Proof.ETAG),
+        (File(b""), Proof.ETAG),
+        (File(b"", etag=None, last_modified=None), Proof.LENGTH),
+        (File(OLD[:70_000], ranges=False), Proof.ETAG),
+        (File(OLD[:100_000], etag=None), Proof.LAST_MODIFIED),
+    ],
+)
+@pytest.mark.parametrize("moment", [0.0, 60.0], ids=["asked again", "at once where that may be"])
+def test_the_proof_is_named(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, file: File, proof: Proof, moment: float
+) -> None:
+    monkeypatch.setattr(closing, "MOMENT_SECONDS", moment)
+    with client().open(serve(file).url()) as body:
+        assert read_all(body) == file.content
+        assert body.proof is proof
+
+
+def test_a_proof_rests_on_what_both_responses_say(serve: Serve) -> None:
+    silent = File(OLD, etag=None, last_modified=None)
+    origin = serve(lambda request: silent(request) if request.connection else File(OLD)(request))
+    with client().open(origin.url()) as body:
+        assert read_all(body) == OLD
+        assert body.proof is Proof.LENGTH
+
+
+# --- what it costs
+
+
+def ranges(origin: OriginServer) -> list[str | None]:
+    return [request.fields.get("range") for request in origin.requests]
+
+
+def test_it_is_two_short_ranges_over_the_same_connection(serve: Serve) -> None:
+    origin = serve(File(OLD, keep=True))
+    assert client().fetch(origin.url()) == OLD
+    assert origin.connections == 1
+    tail, opening = f"bytes={len(OLD) - TAIL_BYTES}-{len(OLD) - 1}", f"bytes=0-{OPENING_BYTES - 1}"
+    assert ranges(origin) == [None, tail, opening]
+
+
+@pytest.mark.parametrize("connections", [1, 8])
+def test_it_uses_a_connection_that_read_ahead(serve: Serve, connections: int) -> None:
+    long = OLD * 4
+    origin = serve(File(long, keep=True))
+    assert client(connections_per_origin=connections).fetch(origin.url()) == long
+    assert origin.connections == 1 + sum(asked is not None for asked in ranges(origin)[1:-2])
+
+
+@pytest.mark.parametrize(("size", "requests"), [(0, 1), (1, 1), (65_536, 1), (65_537, 3), (70_000, 3)])
+def test_a_file_that_came_whole_at_once_needs_none(serve: Serve, size: int, requests: int) -> None:
+    origin = serve(File(OLD[:size], keep=True))
+    assert client().fetch(origin.url()) == OLD[:size]
+    assert len(origin.requests) == requests
+
+
+@pytest.mark.parametrize("size", [2, 1000, 65_536])
+def test_a_small_file_that_took_its_time_needs_one(serve: Serve, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(closing, "MOMENT_SECONDS", 0.05)
+    whole, half = OLD[:size], size // 2
+
+    def script(request: Request) -> Steps:
+        steps: list[Step] = [head("200 OK", f"Content-Length: {size}", 'ETag: "v1"')]
+        if request.connection:
+            return File(NEW[:size], etag='"v1"')(request)
+        return [*steps, whole[:half], Pause(0.2), NEW[half:size]]
+
+    with pytest.raises(Changed):
+        client().fetch(serve(script).url())
+
+
+def test_a_slow_file_without_bytes_is_asked_for_once_more(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closing, "MOMENT_SECONDS", 0.0)
+    origin = serve(File(b"", chunked=True))
+    assert client().fetch(origin.url()) == b""
+    assert ranges(origin) == [None, None]
+
+
+# --- an origin whose ranges do not work costs nothing but requests
+
+
+def to_ranges(answer: Callable[[Request, File], Steps], file: File) -> Script:
+    return lambda request: answer(request, file) if "range" in request.fields else file(request)
+
+
+def status(line: str, *fields: str) -> Callable[[Request, File], Steps]:
+    return lambda request, file: [head(line, "Content-Length: 0", *fields), KEEP]
+
+
+def lie(request: Request, file: File) -> Steps:
+    return replace(file, content=NEW)(request)
+
+
+def other_version(request: Request, file: File) -> Steps:
+    return replace(file, etag='"v9"')(request)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *[status(line) for line in ("304 Same", "400 Bad", "401 No", "403 No", "404 No", "412 No", "416 No", "501 No")],
+        status("429 Slow Down", "Retry-After: 60"),
+        status("500 Broken"),
+        status("503 Busy", "Retry-After: 60"),
+        status("302 Found", "Location: /file"),
+        status("206 Partial Content"),
+        lambda request, file: [],
+        lambda request, file: [b"nonsense"],
+        lie,
+        other_version,
+    ],
+)
+@pytest.mark.parametrize("keep", [True, False])
+def test_ranges_that_do_not_work_are_no_word_on_the_file(
+    serve: Serve, answer: Callable[[Request, File], Steps], keep: bool
+) -> None:
+    origin = serve(to_ranges(answer, File(OLD, keep=keep)))
+    assert client().fetch(origin.url()) == OLD
+
+
+@pytest.mark.parametrize("answer", [status("403 No"), status("503 Busy"), lie, other_version])
+@pytest.mark.parametrize(("before", "after"), CHANGES[:4])
+def test_the_plain_get_finds_the_new_version_where_ranges_do_not_work(
+    serve: Serve, answer: Callable[[Request, File], Steps], before: File, after: File
+) -> None:
+    script = Overwritten(before, after, MIB)
+    with pytest.raises(Changed):
+        client().fetch(
+            serve(lambda request: to_ranges(answer, after)(request) if not script.first else script(request)).url()
+        )
+
+
+@pytest.mark.parametrize("edges", [2, 3, 4])
+def test_the_edge_that_was_read_from_is_asked_for(serve: Serve, edges: int) -> None:
+    files = [File(OLD, etag=f'"edge-{number}"') for number in range(edges)]
+    origin = serve(lambda request: files[request.connection % edges](request))
+    with client().open(origin.url()) as body:
+        assert read_all(body) == OLD
+        assert body.proof is Proof.ETAG
+
+
+@pytest.mark.parametrize("edges", [2, 3])
+def test_edges_that_cut_every_time_still_give_the_digest(serve: Serve, edges: int) -> None:
+    """Each connection brings half a megabyte at most, from the next edge in turn."""
+
+    def script(request: Request) -> Steps:
+        steps = list(File(OLD, etag=f'"edge-{request.connection % edges}"')(request))
+        return [steps[0], memoryview(steps[1])[: MIB // 2]] if len(steps) > 1 else steps  # type: ignore[arg-type]
+
+    task = Worker(patient(connections_per_origin=1)).run(serve(script).url())
+    assert (task.md5, task.restarts) == (md5(OLD), 0)
