@@ -114,11 +114,11 @@ class Asking:
             raise
 
     def _redirected(self, head: Head, target: Target) -> Target:
-        location = head.get("location")
+        location = head.get_bytes("location")
         if not location:
             raise BadRedirect(f"{target}: status {head.status} without a Location")
         try:
-            following = self._guard.inspect(target.resolve(location))
+            following = self._guard.inspect(target.resolve(location.decode("utf-8", "surrogateescape")))
         except InvalidUrl as exc:
             raise BadRedirect(f"{target}: redirects to something that is no URL to follow: {exc}") from exc
         if target.secure and not following.secure:

@@ -43,16 +43,20 @@ class Head:
 
     def get(self, name: str) -> str | None:
         """The value of a field that has only one, None without it. Raises ProtocolViolated when there are two."""
-        values = {value for field, value in self.fields if field == name.encode("ascii")}
-        if len(values) > 1:
-            raise ProtocolViolated(f"{self.target}: the answer has two different {name} fields")
-        if not values:
+        value = self.get_bytes(name)
+        if value is None:
             return None
-        value = values.pop()
         try:
             return value.decode("utf-8")
         except UnicodeDecodeError:
             return value.decode("latin-1")  # what HTTP/1.1 once was in (RFC 9110, 5.5)
+
+    def get_bytes(self, name: str) -> bytes | None:
+        """The same as the origin sent it, without a guess at its charset."""
+        values = {value for field, value in self.fields if field == name.encode("ascii")}
+        if len(values) > 1:
+            raise ProtocolViolated(f"{self.target}: the answer has two different {name} fields")
+        return values.pop() if values else None
 
 
 def check_start(raw: bytearray, target: Target) -> None:

@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin
 
 from urlsum.errors import InvalidUrl
+from urlsum.origin.reference import quoted, remove_dot_segments, resolve
 from urlsum.text import shown_url
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{0,5}))?")
 # C0, space, DEL, C1, the separators and the invisible characters that change how a URL looks.
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb]")
+# What browsers drop or encode in a Location, and curl refuses.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Letters, digits, hyphen (RFC 1123, 2.1), and the underscore: no host name by RFC 952, yet S3 still serves buckets
 # whose names have one, and nothing but letters depends on it.
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # A host whose last label is a number is an IPv4 address to every client (WHATWG URL, "ends in a number").
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _DOTTED_QUAD = re.compile(r"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})")
-# Everything that may stand in a path or a query as it is (RFC 3986, 3.3 and 3.4), and % of what is encoded already.
-_PRINTABLE = "!$%&'()*+,-./:;=?@_~[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,14 @@ class Target:
         return f"{self.scheme}://{self.authority}{self.path}"
 
     def resolve(self, reference: str) -> str:
-        """The URL that ``reference``, found in an answer to this one, means (RFC 3986, 5.2). Raises InvalidUrl."""
-        check_characters(reference)  # before urljoin, which drops some
-        if _SCHEME.match(reference):
-            return reference  # absolute; urljoin would read "http:a" and "http://" as relative
-        try:
-            return urljoin(self.url, reference)
-        except ValueError as exc:  # an unbalanced bracket
-            raise InvalidUrl(f"{reference[:MAX_HOST_CHARACTERS]!r} is no reference: {exc}") from exc
+        """The URL that ``reference``, a Location in the response to this one, means (RFC 3986, 5.2).
+
+        Raw blanks and characters outside ASCII are encoded in path and query, as browsers do; a byte that is not UTF-8
+        is a surrogate escape (PEP 383). Controls and backslashes are refused, because browsers and curl disagree on
+        them. The result is not judged yet: ``parse`` does that. Raises InvalidUrl.
+        """
+        check_characters(reference, _CONTROL)
+        return resolve(self.url, reference)
 
     def __str__(self) -> str:
         return shown_url(self.url)
@@ -101,26 +101,18 @@ def parse(url: str) -> Target:
     if authority is None:
         raise InvalidUrl(f"{parts['authority']!r} is not a host with an optional :port")
     host, address = _host(authority["host"])
-    path = quoted((parts["path"] or "/") + (parts["query"] or ""))
+    path = remove_dot_segments(quoted(parts["path"] or "/")) + quoted(parts["query"] or "")
     if len(path) > MAX_URL_CHARACTERS:
         raise InvalidUrl(f"the URL is {len(path)} characters long once encoded; at most {MAX_URL_CHARACTERS}")
     return Target(scheme, host, _port(authority["port"], scheme), path, address)
 
 
-def check_characters(url: str) -> None:
+def check_characters(url: str, unwanted: re.Pattern[str] = _UNSEEN) -> None:
     """Refuse what clients silently drop or take for something else. Raises InvalidUrl."""
-    if found := _UNSEEN.search(url):
+    if found := unwanted.search(url):
         raise InvalidUrl(f"the URL contains {_named(found[0])} at character {found.start() + 1}; encode or remove it")
     if "\\" in url:
         raise InvalidUrl("the URL contains a backslash; write / between its parts")
-
-
-def quoted(text: str) -> str:
-    """``text`` with everything that a URL cannot hold as it is percent-encoded from UTF-8 (RFC 3987, 3.1)."""
-    try:
-        return quote(text, safe=_PRINTABLE)
-    except UnicodeEncodeError:
-        raise InvalidUrl("the URL contains half a character (a lone surrogate)") from None
 
 
 def _without_scheme(url: str) -> str:

@@ -104,6 +104,41 @@ def test_a_redirect_that_leads_nowhere_ends_the_task_at_once(serve: Serve, scrip
     assert origin.connections == connections
 
 
+OTHER = CONTENT[::-1]
+
+
+@pytest.mark.parametrize(
+    ("start", "location", "right", "wrong"),
+    [
+        ("/s3//key/latest", "v1.bin", "/s3//key/v1.bin", "/s3/key/v1.bin"),
+        ("/https://mirror/dir/latest", "../v2.bin", "/https://mirror/v2.bin", "/https:/mirror/v2.bin"),
+        ("/a/latest", "?", "/a/latest?", "/a/latest"),
+        ("/a/latest", "/b/../v3.bin", "/v3.bin", "/b/../v3.bin"),
+        ("/a/latest", "/b/%2e%2e/v3.bin", "/v3.bin", "/b/%2e%2e/v3.bin"),
+        ("/a/latest", "/caf\xe9.zip", "/caf%E9.zip", "/caf%C3%A9.zip"),
+        ("/a/latest", "b c?d e", "/a/b%20c?d%20e", "/a/b%20c?d+e"),
+    ],
+)
+def test_the_digest_is_that_of_the_file_that_the_location_names(
+    serve: Serve, start: str, location: str, right: str, wrong: str
+) -> None:
+    files = {right: File(CONTENT), wrong: File(OTHER)}
+
+    def script(request: Request) -> Steps:
+        return to(location) if request.connection == 0 else files[request.path](request)
+
+    task = Worker().run(serve(script).url(start))
+    assert (task.md5, code(task)) == (MD5, None)
+
+
+def test_the_task_keeps_the_url_as_submitted(serve: Serve) -> None:
+    origin = serve(File(CONTENT))
+    url = origin.url("/a/../file#part")
+    task = Worker().run(url)
+    assert (task.url, task.md5) == (url, MD5)
+    assert {request.path for request in origin.requests} == {"/file"}
+
+
 def test_a_redirect_that_leads_inside_in_the_middle_of_a_job_is_blocked(serve: Serve) -> None:
     file = File(CONTENT)
 

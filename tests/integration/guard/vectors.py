@@ -108,8 +108,8 @@ def spelled() -> Iterator[Vector]:
     for location in spellings.INVALID_LOCATIONS:
         yield Vector(f"location {location!a}", redirecting(location), "redirects", at(PUBLIC_V4))
     yield Vector("location //", redirecting("//127.0.0.1/file"), "blocked", at(PUBLIC_V4))
-    # An empty authority is none: this is a path at the origin that redirects, which has no such page.
-    yield Vector("location ///", redirecting("///127.0.0.1/file"), "http", at(PUBLIC_V4), hops=2)
+    # An http URL with an empty host must be rejected (RFC 9110, 4.2.1); browsers and curl would connect to 127.0.0.1.
+    yield Vector("location ///", redirecting("///127.0.0.1/file"), "redirects", at(PUBLIC_V4))
 
 
 def ports() -> Iterator[Vector]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.origin.conftest import Serve, client
 from tests.support.origin_server import Request, Script, Steps, answers, head
-from urlsum.errors import BadRedirect, Blocked
+from urlsum.errors import BadRedirect, Blocked, ProtocolViolated
 
 DATA = b"the file"
 FOUND = [head("200 OK", f"Content-Length: {len(DATA)}"), DATA]
@@ -44,7 +44,31 @@ def test_every_kind_is_followed_with_get(serve: Serve, status: int) -> None:
         ("//127.0.0.1:{port}/end", "/end"),
         ("HTTP://127.0.0.1:{port}/end", "/end"),
         ("/gr\xc3\xb6\xc3\x9fe", "/gr%C3%B6%C3%9Fe"),  # UTF-8 on the wire
-        ("/gr\xf6\xdfe", "/gr%C3%B6%C3%9Fe"),  # Latin-1 on the wire
+        ("/gr\xf6\xdfe", "/gr%F6%DFe"),  # Latin-1 on the wire
+        ("/caf\xe9.zip", "/caf%E9.zip"),
+        ("caf\xe9.zip?\xe9#\xe9", "/a/caf%E9.zip?%E9"),
+        ("/\xc3\xa9/\xe9", "/%C3%A9/%E9"),  # both
+        ("/a\xa0b\x85", "/a%A0b%85"),
+        ("http://127.0.0.1:{port}/caf\xe9.zip", "/caf%E9.zip"),
+        ("/a b", "/a%20b"),
+        ("/a b.zip?c d=e f#g h", "/a%20b.zip?c%20d=e%20f"),
+        ("?c d", "/a/start?c%20d"),
+        ("http://127.0.0.1:{port}/a b", "/a%20b"),
+        (" /a b \t", "/a%20b"),
+        ("/a%20b%E9", "/a%20b%E9"),
+        ("?", "/a/start?"),
+        ("?#fragment", "/a/start?"),
+        ("//127.0.0.1:{port}", "/"),
+        ("//127.0.0.1:{port}?", "/?"),
+        ("/b//c", "/b//c"),
+        (".//c", "/a//c"),
+        ("/b/../c", "/c"),
+        ("/b/%2e%2E/c", "/c"),
+        ("../../../c/.", "/c/"),
+        ("http://127.0.0.1:{port}/b/../c", "/c"),
+        ("http://127.0.0.1:{port}/b/%2e%2e/c?d/../e", "/c?d/../e"),
+        ("http://127.0.0.1:{port}", "/"),
+        ("./b:c", "/a/b:c"),
     ],
 )
 def test_a_location_is_resolved_against_the_url_it_came_from(serve: Serve, location: str, path: str) -> None:
@@ -54,6 +78,42 @@ def test_a_location_is_resolved_against_the_url_it_came_from(serve: Serve, locat
     origin = serve(script)
     assert client().fetch(origin.url("/a/start")) == DATA
     assert origin.requests[1].path == path
+
+
+@pytest.mark.parametrize(
+    ("start", "location", "path"),
+    [
+        ("/s3//key/latest", "v1.bin", "/s3//key/v1.bin"),
+        ("/s3//key/latest", "../v1.bin", "/s3//v1.bin"),
+        ("/https://mirror/dir/latest", "../v2.bin", "/https://mirror/v2.bin"),
+        ("/https://mirror/dir/latest?a=/b", "v2.bin", "/https://mirror/dir/v2.bin"),
+        ("/a/latest?q", "?", "/a/latest?"),
+        ("//latest", "v1.bin", "//v1.bin"),
+        ("/a/b/../c/latest", "../v1.bin", "/a/v1.bin"),
+        ("/a/%2e%2e/c/latest", "v1.bin", "/c/v1.bin"),
+    ],
+)
+def test_a_relative_location_is_below_what_was_requested(serve: Serve, start: str, location: str, path: str) -> None:
+    origin = serve(answers(to(location), FOUND))
+    assert client().fetch(origin.url(start)) == DATA
+    assert origin.requests[1].path == path
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("/a/../b", "/b"),
+        ("/a/%2e%2e/b", "/b"),
+        ("/a/./b/.?c/../d", "/a/b/?c/../d"),
+        ("/a//b", "/a//b"),
+        ("/a?", "/a?"),
+        ("/caf%E9", "/caf%E9"),
+    ],
+)
+def test_dot_segments_of_a_submitted_url_are_not_sent(serve: Serve, given: str, path: str) -> None:
+    origin = serve(answers(FOUND))
+    assert client().fetch(origin.url(given)) == DATA
+    assert origin.requests[0].path == path
 
 
 @pytest.mark.parametrize(
@@ -70,8 +130,19 @@ def test_a_location_is_resolved_against_the_url_it_came_from(serve: Serve, locat
         "http:",
         "http:end",
         "http:/end",
-        "/a b",
+        "//",
+        "///127.0.0.1/end",
+        "http:///127.0.0.1/end",
+        "//127.0.0.1 /end",
+        "//user@127.0.0.1/",
+        "//127.0.0.\xb9/",
+        "//\xc2\xb927.0.0.1/",  # a superscript digit, in UTF-8
+        "localhost:80/end",
         "/a\tb",
+        "/a#b\tc",
+        "/a\x01b",
+        "/a\x7fb",
+        "/a\\b",
         "http:\\\\127.0.0.1\\",
         "http://127.0.0.1:99999/",
         "/" + "a" * 9000,
@@ -84,7 +155,20 @@ def test_a_location_that_is_no_url_to_follow_ends_the_try(serve: Serve, location
     assert origin.connections == 1
 
 
-@pytest.mark.parametrize("fields", [[], ["Location:"], ["Refresh: 0; url=/end"]])
+def test_two_different_locations_are_refused(serve: Serve) -> None:
+    origin = serve(answers([head("302 Found", "Location: /a", "Location: /b", "Content-Length: 0")], FOUND))
+    with pytest.raises(ProtocolViolated, match="two different location fields"):
+        client().fetch(origin.url())
+    assert origin.connections == 1
+
+
+def test_the_same_location_twice_is_one(serve: Serve) -> None:
+    origin = serve(answers([head("302 Found", "Location: /a b", "location:  /a b ", "Content-Length: 0")], FOUND))
+    assert client().fetch(origin.url()) == DATA
+    assert origin.requests[1].path == "/a%20b"
+
+
+@pytest.mark.parametrize("fields", [[], ["Location:"], ["Location: \t "], ["Refresh: 0; url=/end"]])
 def test_a_redirect_to_nowhere_ends_the_try(serve: Serve, fields: list[str]) -> None:
     with pytest.raises(BadRedirect, match="without a Location"):
         client().fetch(serve(answers([head("302 Found", *fields)])).url())
@@ -122,9 +206,22 @@ def test_a_circle_is_noticed(serve: Serve) -> None:
     assert origin.connections == 2
 
 
-def test_a_redirect_to_itself_is_a_circle_whatever_its_fragment(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    "location", ["#again", "#", "#a b\xe9", ".", "./", "/a/", "/a/b/..", "/a/%2E", "//127.0.0.1:{port}/a/"]
+)
+def test_a_redirect_to_itself_is_a_circle_however_it_is_spelled(serve: Serve, location: str) -> None:
+    def script(request: Request) -> Steps:
+        return to(location.format(port=origin.port))
+
+    origin = serve(script)
     with pytest.raises(BadRedirect, match="redirect loop"):
-        client().fetch(serve(answers(to("#again"))).url())
+        client().fetch(origin.url("/a/b/../"))
+    assert [request.path for request in origin.requests] == ["/a/"]
+
+
+def test_an_empty_query_is_not_the_same_url(serve: Serve) -> None:
+    origin = serve(lambda request: FOUND if request.path == "/start?" else to("?"))
+    assert client().fetch(origin.url("/start")) == DATA
 
 
 def test_redirects_are_counted(serve: Serve) -> None:

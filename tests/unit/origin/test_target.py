@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from urlsum.errors import InvalidUrl
 from urlsum.origin.target import MAX_URL_CHARACTERS, parse
@@ -37,6 +41,31 @@ from urlsum.origin.target import MAX_URL_CHARACTERS, parse
         ('http://example.org/a"<b>', "http://example.org/a%22%3Cb%3E"),
         ("http://example.org/?X-Amz-Signature=a%2Fb&c=d+e", "http://example.org/?X-Amz-Signature=a%2Fb&c=d+e"),
         ("http://example.org//a//b", "http://example.org//a//b"),
+        ("http://example.org/a?", "http://example.org/a?"),
+        ("http://example.org?", "http://example.org/?"),
+        # Dot segments (RFC 3986, 6.2.2.3), their dots encoded or not (6.2.2.2).
+        ("http://example.org/a/../b", "http://example.org/b"),
+        ("http://example.org/a/./b", "http://example.org/a/b"),
+        ("http://example.org/a/b/..", "http://example.org/a/"),
+        ("http://example.org/a/b/../", "http://example.org/a/"),
+        ("http://example.org/a/.", "http://example.org/a/"),
+        ("http://example.org/..", "http://example.org/"),
+        ("http://example.org/../../a", "http://example.org/a"),
+        ("http://example.org/a//../b", "http://example.org/a/b"),
+        ("http://example.org/a/..//b", "http://example.org//b"),
+        ("http://example.org/./a/../../b/.././c", "http://example.org/c"),
+        ("http://example.org/a/..#b", "http://example.org/"),
+        ("http://example.org/a/..?b", "http://example.org/?b"),
+        ("http://example.org/ü/../b", "http://example.org/b"),
+        ("http://example.org/a/%2e%2E/b", "http://example.org/b"),
+        ("http://example.org/a/%2e./b/.%2e/c/%2E", "http://example.org/c/"),
+        ("http://example.org/a?b=/../c", "http://example.org/a?b=/../c"),
+        ("http://example.org?/../a", "http://example.org/?/../a"),
+        ("http://example.org/a/.../b..", "http://example.org/a/.../b.."),
+        ("http://example.org/a/..%2Fb", "http://example.org/a/..%2Fb"),
+        ("http://example.org/a%2F../b", "http://example.org/a%2F../b"),
+        ("http://example.org/a/..;/b", "http://example.org/a/..;/b"),
+        ("http://example.org/a%2eb/%252e", "http://example.org/a%2eb/%252e"),
         ("http://example.org/@user:pass", "http://example.org/@user:pass"),
         ("http://192.0.2.1/", "http://192.0.2.1/"),
         ("http://192.0.2.1./", "http://192.0.2.1/"),
@@ -162,6 +191,17 @@ def test_what_breaks_the_grammar_is_refused_with_the_reason(url: str, words: str
     with pytest.raises(InvalidUrl, match=words.replace("+", "[+]")) as caught:
         parse(url)
     assert caught.value.field == "url"
+
+
+@given(
+    st.text(st.sampled_from("ab./%2eE?#:@ü[]"), max_size=40), st.sampled_from(["h", "ü.example", "[::1]", "1.2.3.4"])
+)
+@example("/%2%2e./%2e", "h")
+@example("/a/%252e%252e/b?", "h")
+def test_the_normal_spelling_is_its_own_normal_spelling(rest: str, host: str) -> None:
+    with suppress(InvalidUrl):
+        target = parse(f"http://{host}{rest}")
+        assert parse(target.url) == target
 
 
 def test_a_url_may_be_8192_characters_long_and_no_longer() -> None:
