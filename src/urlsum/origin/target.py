@@ -25,10 +25,12 @@ HIGHEST_PORT = 65535
 # RFC 1035, 2.3.4, without the root's own zero octet and its length.
 MAX_HOST_CHARACTERS = 253
 
+# Letters in ASCII only: without the flag a long s (U+017F) would pass for an s.
+_ANY_CASE = re.IGNORECASE | re.ASCII
 _URL = re.compile(
-    r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?", re.IGNORECASE
+    r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?(?:#.*)?", _ANY_CASE
 )
-_SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):", _ANY_CASE)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{0,5}))?")
 # C0, space, DEL, C1, the separators and the invisible characters that change how a URL looks.
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb]")

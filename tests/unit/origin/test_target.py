@@ -95,6 +95,8 @@ def test_the_parts_are_what_is_connected_to_and_asked_for() -> None:
         ("example.org/a", "absolute"),
         ("/a", "absolute"),
         ("//example.org/a", "absolute"),
+        ("httpſ://example.org/", "absolute"),  # a long s
+        ("\u212ahttp://example.org/", "absolute"),  # the sign of the kelvin
         ("http:example.org", "two slashes"),
         ("http:/example.org", "two slashes"),
         ("ftp://example.org/a", "http and https only"),
@@ -194,7 +196,7 @@ def test_what_breaks_the_grammar_is_refused_with_the_reason(url: str, words: str
 
 
 @given(
-    st.text(st.sampled_from("ab./%2eE?#:@ü[]"), max_size=40), st.sampled_from(["h", "ü.example", "[::1]", "1.2.3.4"])
+    st.text(st.sampled_from("ab./%2eE?#:@ü[]ſ"), max_size=40), st.sampled_from(["h", "ü.example", "[::1]", "1.2.3.4"])
 )
 @example("/%2%2e./%2e", "h")
 @example("/a/%252e%252e/b?", "h")
