@@ -36,6 +36,7 @@ _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{0,5})
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb]")
 # What browsers drop or encode in a Location, and curl refuses.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_END_OF_PATH = re.compile(r"[?#]")
 # Letters, digits, hyphen (RFC 1123, 2.1), and the underscore: no host name by RFC 952, yet S3 still serves buckets
 # whose names have one, and nothing but letters depends on it.
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -78,10 +79,11 @@ class Target:
         """The URL that ``reference``, a Location in the response to this one, means (RFC 3986, 5.2).
 
         Raw blanks and characters outside ASCII are encoded in path and query, as browsers do; a byte that is not UTF-8
-        is a surrogate escape (PEP 383). Controls and backslashes are refused, because browsers and curl disagree on
-        them. The result is not judged yet: ``parse`` does that. Raises InvalidUrl.
+        is a surrogate escape (PEP 383). Controls are refused, and so are backslashes before the query: browsers and
+        curl disagree on them. The result is not judged yet: ``parse`` does that. Raises InvalidUrl.
         """
         check_characters(reference, _CONTROL)
+        check_backslash(_END_OF_PATH.split(reference, maxsplit=1)[0])
         return resolve(self.url, reference)
 
     def __str__(self) -> str:
@@ -93,6 +95,7 @@ def parse(url: str) -> Target:
     if len(url) > MAX_URL_CHARACTERS:
         raise InvalidUrl(f"the URL has {len(url)} characters; at most {MAX_URL_CHARACTERS} are accepted")
     check_characters(url)
+    check_backslash(url)
     parts = _URL.fullmatch(url)
     if parts is None:
         raise InvalidUrl(_without_scheme(url))
@@ -113,6 +116,10 @@ def check_characters(url: str, unwanted: re.Pattern[str] = _UNSEEN) -> None:
     """Refuse what clients silently drop or take for something else. Raises InvalidUrl."""
     if found := unwanted.search(url):
         raise InvalidUrl(f"the URL contains {_named(found[0])} at character {found.start() + 1}; encode or remove it")
+
+
+def check_backslash(url: str) -> None:
+    """Refuse what browsers take for a slash. Raises InvalidUrl."""
     if "\\" in url:
         raise InvalidUrl("the URL contains a backslash; write / between its parts")
 
