@@ -1,48 +1,69 @@
-"""``-c``: lines of digests and URLs, read and answered as ``md5sum -c`` does (GNU coreutils 9.1)."""
+"""``-c``: lists are verified and reported as ``md5sum -c`` does it, but no line is ignored in silence."""
 
 from __future__ import annotations
 
-import re
+import errno
+import os
 import sys
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from urlsum.cli import console
+from urlsum.cli import checksum_line, console, lines
 from urlsum.cli.outcome import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from urlsum.cli.checksum_line import Unverified
     from urlsum.cli.options import Options
     from urlsum.cli.outcome import Hasher
 
 STDIN = "-"
-# Two characters between digest and name: a space, and a space (text) or an asterisk (binary), which mean the same.
-# With only the space it is the form of BSD's md5 -r, which md5sum takes too.
-_LINE = re.compile(r"[ \t]*(?P<md5>[0-9A-Fa-f]{32})[ \t][ *]?(?P<url>.*\S.*)")
+# A list of SHA-256 has one such line for each file; ten show what is wrong. --warn shows all.
+SHOWN_LINES = 10
 
 
-def parse(lines: Iterable[str]) -> tuple[list[Wanted], int]:
-    """The digests and URLs of ``lines``, and how many lines are neither that, nor empty, nor a comment."""
-    wanted, malformed = [], 0
-    for raw in lines:
-        line = raw.rstrip("\r\n")
-        if not line or line.startswith("#"):
-            continue
-        if found := _LINE.fullmatch(line):
-            wanted.append(Wanted(found["url"], found["md5"].lower()))
-        else:
-            malformed += 1
-    return wanted, malformed
+@dataclass(slots=True)
+class Places:
+    """How many lines of a list are of one kind, and the numbers of the first of them."""
+
+    count: int = 0
+    first: list[int] = field(default_factory=list)
+
+    def add(self, number: int) -> None:
+        """Count line ``number``, the first of a list being 1."""
+        self.count += 1
+        if self.count <= SHOWN_LINES:
+            self.first.append(number)
+
+    def __str__(self) -> str:
+        more = self.count - len(self.first)
+        return ", ".join(map(str, self.first)) + (f" and {more} more" if more else "")
 
 
-def read(name: str) -> tuple[list[Wanted], int]:
-    """Parse the file ``name``, ``-`` for standard input. Raises OSError."""
-    if name == STDIN:
-        return parse(line.decode(errors="surrogateescape") for line in sys.stdin.buffer)
-    # utf-8-sig: editors on Windows begin a file with a mark that would spoil its first line.
-    with Path(name).open(encoding="utf-8-sig", errors="surrogateescape", newline="\n") as file:
-        return parse(file)
+@dataclass(slots=True)
+class Listed:
+    """The URLs of a list, and the lines that cannot be verified: ``malformed`` have neither a digest nor a URL."""
+
+    wanted: list[Wanted] = field(default_factory=list)
+    unverified: Places = field(default_factory=Places)
+    malformed: Places = field(default_factory=Places)
+
+
+def read(name: str) -> Iterator[tuple[int, Wanted | Unverified]]:
+    """Each line of the file ``name`` with its number, but no empty lines and no comments. Raises OSError.
+
+    The name ``-`` is standard input.
+    """
+    if name == STDIN and sys.stdin is None:  # closed by the shell: <&-
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    with nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb") as stream:
+        for number, line in enumerate(lines.read(stream), 1):
+            entry = checksum_line.parse(line)
+            if entry is not None:
+                yield number, entry
 
 
 def verify(names: Sequence[str], hasher: Hasher, options: Options) -> bool:
@@ -54,21 +75,38 @@ def verify(names: Sequence[str], hasher: Hasher, options: Options) -> bool:
 
 
 def _verify(name: str, hasher: Hasher, options: Options) -> bool:
-    shown = "standard input" if name == STDIN else name
+    shown = "standard input" if name == STDIN else console.printable(name)
     try:
-        wanted, malformed = read(name)
+        listed = _listed(name, shown, options)
     except OSError as exc:
         console.tell(f"{shown}: {exc.strerror}")
         return False
-    if not wanted:
+    if not listed.wanted:
         console.tell(f"{shown}: no properly formatted checksum lines found")
-        return False
-    unread, different = _compare(wanted, hasher, options)
+    unread, different = _compare(listed.wanted, hasher, options)
+    # Also with --status: an exit status of 0 alone would say that every line was verified.
+    unverified, malformed = listed.unverified, listed.malformed
+    _warn(malformed.count, "line is", "lines are", f"improperly formatted ({shown}: {malformed})")
+    _warn(unverified.count, "line", "lines", f"could not be verified ({shown}: {unverified})")
     if not options.status:
-        _warn(malformed, "line is improperly formatted", "lines are improperly formatted")
-        _warn(unread, "listed URL could not be read", "listed URLs could not be read")
-        _warn(different, "computed checksum did NOT match", "computed checksums did NOT match")
-    return not (unread or different or (options.strict and malformed))
+        _warn(unread, "listed URL", "listed URLs", "could not be read")
+        _warn(different, "computed checksum", "computed checksums", "did NOT match")
+    bad = unread or different or unverified.count or (options.strict and malformed.count)
+    return bool(listed.wanted) and not bad
+
+
+def _listed(name: str, shown: str, options: Options) -> Listed:
+    listed = Listed()
+    for number, entry in read(name):
+        if isinstance(entry, Wanted):
+            listed.wanted.append(entry)
+            continue
+        places = listed.unverified if entry.checksum else listed.malformed
+        places.add(number)
+        # Before the first URL is read: somebody may want to mend the list instead of waiting for hours.
+        if options.warn or (entry.checksum and places.count <= SHOWN_LINES):
+            console.tell(f"{shown}: {number}: {entry.reason}")
+    return listed
 
 
 def _compare(wanted: Sequence[Wanted], hasher: Hasher, options: Options) -> tuple[int, int]:
@@ -88,6 +126,6 @@ def _compare(wanted: Sequence[Wanted], hasher: Hasher, options: Options) -> tupl
     return unread, different
 
 
-def _warn(count: int, one: str, more: str) -> None:
+def _warn(count: int, one: str, more: str, what: str) -> None:
     if count:
-        console.tell(f"WARNING: {count} {one if count == 1 else more}")
+        console.tell(f"WARNING: {count} {one if count == 1 else more} {what}")

@@ -27,9 +27,16 @@ examples:
   urlsum --state a.state https://example.org/a.bam  may be interrupted; the same command goes on
   urlsum --server https://urlsum.example.net URL    let a urlsum service do the reading
 
+lines of a list (-c), in UTF-8, or in UTF-16 with a byte-order mark:
+  <md5>  URL    <md5> *URL    MD5 (URL) = <md5>    MD5(URL)= <md5>
+  Blanks around the URL do not count. Empty lines and lines that begin with # are comments. A line with another digest
+  (SHA-256, base64), with a URL but no MD5, or with a name that is no URL cannot be verified: exit status 1. Any other
+  line is improperly formatted: as with md5sum, a warning names it, and the exit status is 1 only with --strict.
+  These warnings name the list and the numbers of the lines, and --status prints them too.
+
 exit status:
-  0    every file was hashed and, with -c, is as its line says
-  1    some file could not be hashed, or is another one
+  0    every file was hashed and, with -c, is as its line says; warnings name the lines that were ignored
+  1    some file could not be hashed, is another one, or has a line that cannot be verified
   2    the arguments, a setting or the state file cannot be used; nothing was read
   130  interrupted (143 by SIGTERM)
 
@@ -51,6 +58,7 @@ class Options:
     quiet: bool
     status: bool
     strict: bool
+    warn: bool
     connections: int | None
     state: Path | None
     server: str | None
@@ -63,9 +71,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     if not given.check:
         if not given.names:
             parser.error("name at least one URL, or -c and a file of digests (urlsum --help shows examples)")
-        for name in ("quiet", "status", "strict"):
+        for name in ("quiet", "status", "strict", "warn"):
             if getattr(given, name):
-                parser.error(f"--{name} is of use only with -c")
+                parser.error(f"--{name} makes sense only with -c")
     if given.state is not None and (given.check or len(given.names) != 1):
         parser.error("--state keeps the place in one file: give exactly one URL with it, and no -c")
     if given.server is not None and (given.state is not None or given.connections is not None):
@@ -91,7 +99,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quiet", action="store_true", help="with -c, print no OK lines")
     parser.add_argument("--status", action="store_true", help="with -c, print no verdicts: the exit status says it")
-    parser.add_argument("--strict", action="store_true", help="with -c, fail for malformed lines too")
+    parser.add_argument(
+        "--strict", action="store_true", help="with -c, exit with 1 for improperly formatted lines too, see below"
+    )
+    parser.add_argument(
+        "-w",
+        "--warn",
+        action="store_true",
+        help="with -c, name each improperly formatted line and what is wrong with it",
+    )
     parser.add_argument(
         "--connections",
         type=_connections,

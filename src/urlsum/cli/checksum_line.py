@@ -1,0 +1,137 @@
+"""One line of a list: its digest and URL, or why it cannot be verified (GNU coreutils 9.1, src/digest.c, split_3)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from urlsum.cli.lines import MAX_LINE_CHARACTERS
+from urlsum.cli.outcome import Wanted
+
+MD5_DIGITS = 32
+# Hexadecimal digits of the digests that common tools write in the form of md5sum: crc32, sha1sum … sha512sum.
+OTHER_DIGESTS = {8: "CRC-32", 40: "SHA-1", 56: "SHA-224", 64: "SHA-256", 96: "SHA-384", 128: "SHA-512"}
+# Half an MD5. Shorter runs are dates and words; a longer one may be a digest that was cut off when it was copied.
+SHORTEST_DIGEST_DIGITS = 16
+# md5sum's words, which scripts look for.
+MALFORMED = "improperly formatted MD5 checksum line"
+
+# cat puts the mark of a second list at the beginning of a line.
+_MARK = "\ufeff"
+# No URL begins or ends with any of them: whitespace by Unicode (no-break spaces of web pages are among it), and
+# three characters without width.
+_BLANKS = (
+    "\t\v\f\r \x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\u200b\u2060\ufeff"
+)
+_BLANK = f"[{_BLANKS}]"
+# After a digest: a blank, then a blank (text) or an asterisk (binary). BSD's md5 -r writes only the first blank.
+_PLAIN = re.compile(rf"(?P<digest>[0-9A-Fa-f]+){_BLANK}[ *]?(?P<name>.+)")
+# BSD's md5 writes "MD5 (name) = digest", OpenSSL "MD5(name)= digest" and Solaris "md5 (name) = digest".
+_TAG = re.compile(r"(?P<tag>[A-Za-z0-9][A-Za-z0-9/_-]{0,30})[ \t]?\(")
+_VALUE = re.compile(rf"{_BLANK}*={_BLANK}*(?P<digest>[0-9A-Za-z+/]+={{0,2}})")
+# In one run or, as certutil of Windows wrote it, in pairs.
+_HEX = re.compile(
+    rf"[0-9A-Fa-f]{{{SHORTEST_DIGEST_DIGITS},}}"
+    rf"|(?:[0-9A-Fa-f]{{2}}[ :-]){{{SHORTEST_DIGEST_DIGITS // 2 - 1}}}[0-9A-Fa-f]{{2}}"
+)
+_HEX_BYTES = re.compile(_HEX.pattern.encode())
+_MD5 = re.compile(rf"[0-9A-Fa-f]{{{MD5_DIGITS}}}")
+_MD5_AT_END = re.compile(rf"{_BLANK}\*?{_MD5.pattern}\Z")
+# 16 bytes in base64, as the header Content-MD5 and cloud storage have them.
+_BASE64_MD5 = re.compile(r"[A-Za-z0-9+/]{22}==")
+_BASE64_FIRST = re.compile(rf"{_BASE64_MD5.pattern}{_BLANK}")
+_ESCAPED = re.compile(r"(?:[^\\]|\\[\\nr])*")
+_ESCAPES = {r"\\": "\\", r"\n": "\n", r"\r": "\r"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """A line that cannot be verified, and the ``reason`` for people.
+
+    ``checksum`` is true for a line with a digest or a URL: then a file remains unchecked.
+    """
+
+    reason: str
+    checksum: bool = True
+
+
+def parse(line: str) -> Wanted | Unverified | None:
+    """The digest and the URL of ``line``, or None when it is empty or a comment."""
+    line = line.lstrip(_MARK)
+    if not line.removesuffix("\r") or line.startswith("#"):
+        return None
+    if len(line) > MAX_LINE_CHARACTERS:
+        return Unverified(f"the line has more than {MAX_LINE_CHARACTERS} characters")
+    if "\0" in line:
+        return Unverified("NUL bytes: this is UTF-16 without a byte-order mark, or no text; save the list as UTF-8")
+    text = line.strip(_BLANKS)
+    escaped = text.startswith("\\")
+    text = text.removeprefix("\\")
+    return _tagged(text, escaped=escaped) or _plain(text, escaped=escaped) or _other(text)
+
+
+def _tagged(text: str, *, escaped: bool) -> Wanted | Unverified | None:
+    start = _TAG.match(text)
+    if start is None:
+        return None
+    # The last parenthesis ends the name, as in md5sum: a name may contain others.
+    name, _, rest = text[start.end() :].rpartition(")")
+    value = _VALUE.fullmatch(rest)
+    if start["tag"].upper() == "MD5":
+        if value is None:
+            return Unverified(MALFORMED)
+        return _wanted(name, value["digest"], escaped=escaped)
+    if value is not None and len(value["digest"]) >= SHORTEST_DIGEST_DIGITS:
+        return Unverified(f"{start['tag']}, where urlsum verifies MD5 only")
+    return None
+
+
+def _plain(text: str, *, escaped: bool) -> Wanted | Unverified | None:
+    found = _PLAIN.fullmatch(text)
+    if found is None:
+        return None
+    digits, name = len(found["digest"]), found["name"]
+    if digits == MD5_DIGITS:
+        return _wanted(name, found["digest"], escaped=escaped)
+    if digits in OTHER_DIGESTS and (digits >= SHORTEST_DIGEST_DIGITS or "://" in name):
+        return Unverified(f"{OTHER_DIGESTS[digits]} ({digits} hexadecimal digits), where urlsum verifies MD5 only")
+    return None
+
+
+def _wanted(name: str, digest: str, *, escaped: bool) -> Wanted | Unverified:
+    if _BASE64_MD5.fullmatch(digest):
+        return Unverified("an MD5 in base64, where urlsum reads 32 hexadecimal digits")
+    if not _MD5.fullmatch(digest):
+        return Unverified("the MD5 is not 32 hexadecimal digits")
+    url = name.strip(_BLANKS)
+    if not url:
+        return Unverified("an MD5 without a URL")
+    if "\ufffd" in url:
+        return Unverified("bytes that are not text in the encoding of this list; save it as UTF-8")
+    if escaped:
+        if not _ESCAPED.fullmatch(url):
+            return Unverified(r"the line begins with a backslash, and one in its URL is none of \\, \n and \r")
+        url = re.sub(r"\\.", lambda found: _ESCAPES[found[0]], url)
+    return Wanted(url, digest.lower())
+
+
+def _other(text: str) -> Unverified:
+    if "://" in text and _MD5_AT_END.search(text):
+        return Unverified("the MD5 stands after the URL, where it must stand before it")
+    if _BASE64_FIRST.match(text):
+        return Unverified("an MD5 in base64, where urlsum reads 32 hexadecimal digits")
+    # A comment that is indented is none to md5sum, but nobody expects it to be verified.
+    checksum = not text.startswith("#") and ("://" in text or bool(_HEX.search(text)) or _hides_digest(text))
+    if text.startswith(("<", "{", "[")):
+        return Unverified("HTML or JSON, where a checksum line must stand", checksum)
+    return Unverified(MALFORMED, checksum)
+
+
+def _hides_digest(text: str) -> bool:
+    """Whether bytes of another encoding have a digest: programs append to a list without a look at its encoding."""
+    if text.isascii():
+        return False
+    return any(
+        _HEX_BYTES.search(text.encode(each, "replace").replace(b"\0", b"")) for each in ("utf-16-le", "utf-16-be")
+    )
