@@ -43,7 +43,8 @@ exit status:
 settings (environment, or a .env file here):
   ALLOWED_NETWORKS   networks beside the public internet, like 127.0.0.0/8,::1/128; closed by default
   ALLOWED_PORTS      ports on the public internet; 80,443,8080,8443 by default
-  SSL_CERT_FILE      a private certificate authority
+  SSL_CERT_FILE      certificates of private authorities, besides those of the system; also for --server, where it
+                     takes precedence over REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE
   MAX_ATTEMPTS       tries without progress; 1 gives up at once
   CONNECT_TIMEOUT, READ_TIMEOUT, MIN_BYTES_PER_SECOND, MAX_BYTES, …: the README has them all
 """

@@ -11,6 +11,7 @@ import requests
 from urlsum import __version__
 from urlsum.cli import console
 from urlsum.cli.outcome import Outcome
+from urlsum.cli.server_tls import Trust, root_cause
 from urlsum.errors import ConnectFailed, HttpFailed, OriginError, ProtocolViolated, TimedOut, TlsFailed
 from urlsum.hashing import retry
 from urlsum.origin.fields import retry_after
@@ -55,8 +56,7 @@ class RemoteHasher:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"urlsum/{__version__}"
         self._session.headers["Accept"] = "application/json"
-        if settings.ssl_cert_file is not None:
-            self._session.verify = str(settings.ssl_cert_file)
+        self._trust = Trust(base, self._session, settings.ssl_cert_file)
 
     def digests(self, wanted: Sequence[Wanted]) -> Iterator[Outcome]:
         """One outcome for each, in order. Raises Interrupted."""
@@ -118,7 +118,8 @@ class RemoteHasher:
         except OriginError as exc:
             # Whoever waited in vain for one file need not wait as long for each of the others.
             self._patience = 1
-            return Outcome(url, code=SERVICE, message=f"{exc}; check --server, or try again later")
+            advice = "" if isinstance(exc, TlsFailed) else "; check --server, or try again later"
+            return Outcome(url, code=SERVICE, message=f"{exc}{advice}")
 
     def _ask(self, method: str, path: str, **what: Any) -> requests.Response:  # noqa: ANN401 - as requests takes it
         """Ask until there is an answer that is one. Raises OriginError when patience is at its end."""
@@ -142,14 +143,23 @@ class RemoteHasher:
         patience = (self._settings.connect_timeout, self._settings.read_timeout)
         try:
             # A redirected POST would become a GET; where the service really is, the user can say.
-            answer = self._session.request(method, self._base + path, timeout=patience, allow_redirects=False, **what)
+            answer = self._session.request(
+                method,
+                self._base + path,
+                timeout=patience,
+                allow_redirects=False,
+                verify=self._trust.verify,
+                **what,
+            )
         except requests.exceptions.SSLError as exc:
-            raise TlsFailed(f"no TLS with {self._base}: {exc}") from exc
+            raise TlsFailed(self._trust.explain(exc)) from exc
+        except requests.exceptions.ProxyError as exc:
+            raise ConnectFailed(f"{self._base} cannot be reached through the proxy: {root_cause(exc)}") from exc
         except requests.Timeout as exc:
             raise TimedOut(f"{self._base} does not answer in time") from exc
         except requests.ConnectionError as exc:
             raise ConnectFailed(f"{self._base} cannot be reached") from exc
-        except requests.RequestException as exc:
+        except OSError as exc:  # any RequestException, and what requests raises when a bundle has been removed
             raise ProtocolViolated(f"{self._base}: {exc}") from exc
         if answer.status_code in retry.PASSING_STATUSES:
             detail = f"{self._base} answers with status {answer.status_code}"

@@ -27,6 +27,9 @@ URL = "https://example.org/a"
         (["--quiet", URL], "only with -c"),
         (["--status", URL], "only with -c"),
         (["--strict", URL], "only with -c"),
+        (["--warn", URL], "only with -c"),
+        (["-w", URL], "only with -c"),
+        (["-c", "--ignore-missing", "list"], "unrecognized"),
     ],
 )
 def test_what_makes_no_sense_ends_with_status_2_and_says_why(
@@ -44,6 +47,7 @@ def test_what_makes_sense() -> None:
     asked = options.parse(["-c", "--quiet", "--server", "https://host/prefix/", "list", "-"])
     assert (asked.check, asked.quiet, asked.names, asked.server) == (True, True, ["list", "-"], "https://host/prefix")
     assert options.parse(["-c"]).names == []
+    assert [options.parse(each).warn for each in (["-c"], ["-c", "-w"], ["-c", "--warn"])] == [False, True, True]
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,293 @@
+"""``--server`` over TLS and through proxies: whose certificates are trusted, and what a failure says."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from tests.support.origin_server import answers, head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from subprocess import CompletedProcess
+
+    from tests.integration.cli.conftest import Serve
+    from tests.support.origin_server import Request, Steps
+
+    Run = Callable[..., CompletedProcess[str]]
+
+URL = "https://files.example/a"
+MD5 = hashlib.md5(b"abc").hexdigest()
+TASK = "0b8e7ab0-6a9c-4b5c-9a0e-3c1de9f0a001"
+LINE = f"{MD5}  {URL}\n"
+
+
+def service(request: Request) -> Steps:
+    status, body = ("202 Accepted", {"id": TASK}) if request.method == "POST" else ("200 OK", {"md5": MD5})
+    raw = json.dumps(body).encode()
+    return [head(status, "Content-Type: application/json", f"Content-Length: {len(raw)}", "Connection: close"), raw]
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def right(authority: trustme.CA, tmp_path: Path) -> str:
+    return written(authority, tmp_path / "right.pem")
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> str:
+    return written(trustme.CA(), tmp_path / "wrong.pem")
+
+
+def written(authority: trustme.CA, path: Path) -> str:
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+def presented(certificate: trustme.LeafCert, *, intermediates: bool = True) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if intermediates:
+        certificate.configure_cert(context)
+    else:
+        with certificate.cert_chain_pems[0].tempfile() as chain, certificate.private_key_pem.tempfile() as key:
+            context.load_cert_chain(chain, key)
+    return context
+
+
+@pytest.fixture
+def base(serve: Serve, authority: trustme.CA) -> str:
+    return serve(service, tls=presented(authority.issue_cert("127.0.0.1"))).url("")
+
+
+@pytest.mark.parametrize("bundle", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_ssl_cert_file_takes_precedence_over_bundles(
+    run: Run, base: str, right: str, wrong: str, tmp_path: Path, bundle: str
+) -> None:
+    for path in (wrong, str(tmp_path / "nowhere"), str(tmp_path)):
+        done = run("--server", base, URL, SSL_CERT_FILE=right, **{bundle: path})
+        assert (done.returncode, done.stdout, done.stderr) == (0, LINE, "")
+    done = run("--server", base, URL, SSL_CERT_FILE=wrong, MAX_ATTEMPTS="1", **{bundle: right})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"urlsum: {URL}: service: the certificate of {base} is not valid: its authority is not among the"
+        " trusted ones, or the service sends no intermediate certificate; trusted are"
+        f" SSL_CERT_FILE ({wrong}) and the authorities of the system; SSL_CERT_FILE takes precedence over {bundle}\n"
+    )
+
+
+def test_without_ssl_cert_file_a_bundle_is_used_and_named(run: Run, base: str, right: str, wrong: str) -> None:
+    assert run("--server", base, URL, REQUESTS_CA_BUNDLE=right, CURL_CA_BUNDLE=wrong).stdout == LINE
+    assert run("--server", base, URL, CURL_CA_BUNDLE=right).stdout == LINE
+    done = run("--server", base, URL, REQUESTS_CA_BUNDLE=wrong, CURL_CA_BUNDLE=right, MAX_ATTEMPTS="1")
+    assert done.returncode == 1
+    assert f"trusted is REQUESTS_CA_BUNDLE ({wrong}) alone; SSL_CERT_FILE would take precedence\n" in done.stderr
+
+
+def test_without_any_file_the_advice_is_ssl_cert_file(run: Run, base: str) -> None:
+    done = run("--server", base, URL, MAX_ATTEMPTS="1")
+    assert done.returncode == 1
+    assert (
+        "; trusted are the public authorities; for a private one, set SSL_CERT_FILE to its certificate\n" in done.stderr
+    )
+
+
+def test_the_authorities_of_the_system_are_trusted_besides_ssl_cert_file(
+    run: Run, base: str, right: str, wrong: str, tmp_path: Path
+) -> None:
+    system = hashed(right, tmp_path / "system")
+    assert run("--server", base, URL, SSL_CERT_FILE=wrong, SSL_CERT_DIR=system).stdout == LINE
+
+
+@pytest.mark.parametrize(
+    ("setting", "content", "reason"),
+    [
+        ("SSL_CERT_FILE", None, "No such file or directory"),
+        ("SSL_CERT_FILE", "no certificate", "cannot be read as certificates: "),
+        ("REQUESTS_CA_BUNDLE", None, "No such file or directory"),
+        ("REQUESTS_CA_BUNDLE", "no certificate", "cannot be read as certificates: "),
+        ("CURL_CA_BUNDLE", None, "No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_a_wrong_setting(
+    run: Run, base: str, tmp_path: Path, setting: str, content: str | None, reason: str
+) -> None:
+    path = tmp_path / "certificates"
+    if content is not None:
+        path.write_text(content)
+    done = run("--server", base, URL, **{setting: str(path)})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"urlsum: {setting}: {path}")
+    assert reason in done.stderr
+
+
+def test_a_file_that_is_not_needed_is_not_read(run: Run, serve: Serve, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    done = run("--server", serve(service).url(""), URL, SSL_CERT_FILE=nowhere, REQUESTS_CA_BUNDLE=nowhere)
+    assert (done.returncode, done.stdout, done.stderr) == (0, LINE, "")
+
+
+def test_a_bundle_may_be_a_folder(run: Run, base: str, right: str, tmp_path: Path) -> None:
+    assert run("--server", base, URL, REQUESTS_CA_BUNDLE=hashed(right, tmp_path / "folder")).stdout == LINE
+
+
+def hashed(certificate: str, folder: Path) -> str:
+    """A new ``folder`` with the certificate under the name by which OpenSSL looks for it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("this machine has no openssl to compute the name of a certificate")
+    command = ["openssl", "x509", "-noout", "-subject_hash", "-in", certificate]
+    name = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    folder.mkdir()
+    shutil.copy(certificate, folder / f"{name}.0")
+    return str(folder)
+
+
+def expired(authority: trustme.CA) -> ssl.SSLContext:
+    return presented(authority.issue_cert("127.0.0.1", not_after=dt.datetime.now(dt.UTC) - dt.timedelta(days=1)))
+
+
+def future(authority: trustme.CA) -> ssl.SSLContext:
+    tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
+    return presented(authority.issue_cert("127.0.0.1", not_before=tomorrow))
+
+
+def other_address(authority: trustme.CA) -> ssl.SSLContext:
+    return presented(authority.issue_cert("192.0.2.1"))
+
+
+def without_intermediate(authority: trustme.CA) -> ssl.SSLContext:
+    return presented(authority.create_child_ca().issue_cert("127.0.0.1"), intermediates=False)
+
+
+def with_intermediate(authority: trustme.CA) -> ssl.SSLContext:
+    return presented(authority.create_child_ca().issue_cert("127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (expired, "it has expired"),
+        (future, "it is not valid yet, or the clock of this machine is wrong"),
+        (other_address, "it is for another address"),
+        (without_intermediate, "or the service sends no intermediate certificate"),
+    ],
+)
+def test_a_certificate_that_is_not_valid_says_why(
+    run: Run, serve: Serve, authority: trustme.CA, right: str, made: Callable[[trustme.CA], ssl.SSLContext], reason: str
+) -> None:
+    origin = serve(service, tls=made(authority))
+    done = run("--server", origin.url(""), URL, SSL_CERT_FILE=right, MAX_ATTEMPTS="1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f": the certificate of {origin.url('')} is not valid: " in done.stderr
+    assert f"{reason}; trusted are SSL_CERT_FILE ({right}) and the authorities of the system\n" in done.stderr
+    assert origin.requests == []
+
+
+def test_a_certificate_for_another_name_says_so(run: Run, serve: Serve, authority: trustme.CA, right: str) -> None:
+    origin = serve(service, tls=presented(authority.issue_cert("files.example.org")))
+    done = run("--server", f"https://localhost:{origin.port}", URL, SSL_CERT_FILE=right, MAX_ATTEMPTS="1")
+    assert done.returncode == 1
+    assert "is not valid: it is for another host name; trusted are " in done.stderr
+
+
+def test_an_authority_that_the_service_sends_is_not_trusted_for_that(
+    run: Run, serve: Serve, authority: trustme.CA, right: str, wrong: str, tmp_path: Path
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf = authority.issue_cert("127.0.0.1")
+    (tmp_path / "chain.pem").write_bytes(leaf.private_key_and_cert_chain_pem.bytes() + authority.cert_pem.bytes())
+    context.load_cert_chain(tmp_path / "chain.pem")
+    base = serve(service, tls=context).url("")
+    done = run("--server", base, URL, SSL_CERT_FILE=wrong, MAX_ATTEMPTS="1")
+    assert "is not valid: its authority is not among the trusted ones; trusted are " in done.stderr
+    assert run("--server", base, URL, SSL_CERT_FILE=right).stdout == LINE
+
+
+def test_an_intermediate_certificate_that_is_sent_is_enough(
+    run: Run, serve: Serve, authority: trustme.CA, right: str
+) -> None:
+    base = serve(service, tls=with_intermediate(authority)).url("")
+    assert run("--server", base, URL, SSL_CERT_FILE=right).stdout == LINE
+
+
+def test_a_port_without_tls_says_that_the_handshake_failed(run: Run, serve: Serve, right: str) -> None:
+    port = serve(answers([]), greeting=b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").port
+    done = run("--server", f"https://127.0.0.1:{port}", URL, SSL_CERT_FILE=right, MAX_ATTEMPTS="1")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f": the TLS handshake with https://127.0.0.1:{port} failed: " in done.stderr
+    assert done.stderr.endswith("; check that --server names a port with TLS\n")
+
+
+@pytest.fixture
+def tunnel() -> Iterator[str]:
+    """A proxy that takes CONNECT and then relays bytes."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=_accept, args=[server], daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(server: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            client, _ = server.accept()
+            threading.Thread(target=_relay, args=[client], daemon=True).start()
+
+
+def _relay(client: socket.socket) -> None:
+    asked = b""
+    while b"\r\n\r\n" not in asked:
+        asked += client.recv(4096)
+    host, _, port = asked.split()[1].decode().rpartition(":")
+    upstream = socket.create_connection((host, int(port)))
+    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    back = threading.Thread(target=_copy, args=[upstream, client], daemon=True)
+    back.start()
+    _copy(client, upstream)
+    back.join()
+    client.close()
+    upstream.close()
+
+
+def _copy(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def test_ssl_cert_file_is_used_through_a_proxy(run: Run, base: str, right: str, wrong: str, tunnel: str) -> None:
+    proxied = {"HTTPS_PROXY": tunnel, "MAX_ATTEMPTS": "1"}
+    assert run("--server", base, URL, SSL_CERT_FILE=right, REQUESTS_CA_BUNDLE=wrong, **proxied).stdout == LINE
+    done = run("--server", base, URL, SSL_CERT_FILE=wrong, REQUESTS_CA_BUNDLE=right, **proxied)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "SSL_CERT_FILE takes precedence over REQUESTS_CA_BUNDLE\n" in done.stderr
+
+
+def test_a_proxy_is_used_for_plain_http(run: Run, serve: Serve) -> None:
+    proxy = serve(service)
+    assert run("--server", "http://service.example", URL, HTTP_PROXY=proxy.url("")).stdout == LINE
+    assert proxy.requests[0].path == "http://service.example/submit"
+
+
+def test_a_proxy_that_refuses_is_named(run: Run, serve: Serve) -> None:
+    proxy = serve(answers([head("407 Proxy Authentication Required", "Content-Length: 0")]))
+    done = run("--server", "https://service.example", URL, HTTPS_PROXY=proxy.url(""), MAX_ATTEMPTS="1")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert ": service: https://service.example cannot be reached through the proxy: " in done.stderr
+    assert "407 Proxy Authentication Required; check --server, or try again later\n" in done.stderr
