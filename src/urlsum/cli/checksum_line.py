@@ -129,7 +129,7 @@ def _other(text: str) -> Unverified:
 
 
 def _hides_digest(text: str) -> bool:
-    """Whether bytes of another encoding have a digest: programs append to a list without a look at its encoding."""
+    """Whether bytes of another encoding have a digest: programs append to a list without regard to its encoding."""
     if text.isascii():
         return False
     return any(
