@@ -61,6 +61,51 @@ class Failure:
     message: str
 
 
+class Proof(StrEnum):
+    """What shows that all bytes are of one version: the strongest validator that the origin sent (RFC 9110, 8.8)."""
+
+    ETAG = "etag"
+    LAST_MODIFIED = "last-modified"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Representation:
+    """What the origin's response says about the file (RFC 9110, 8), bounded by ``urlsum.origin.representation``.
+
+    ``name`` is a file's name of at most 255 bytes. ``final_url`` is where the redirects ended, without a fragment and
+    possibly with a signed query; it is the submitted URL, letter by letter, where nothing redirected. ``etag`` is
+    quoted as sent, ``last_modified`` in seconds since the epoch. ``notes`` are codes of ``urlsum.remarks``.
+    """
+
+    name: str
+    final_url: str
+    content_type: str | None = None
+    etag: str | None = None
+    last_modified: float | None = None
+    proof: Proof = Proof.LENGTH
+    notes: tuple[str, ...] = ()
+
+    def filled_from(self, earlier: Representation | None) -> Representation:
+        """The facts of this response, completed by those of an ``earlier`` response of the same version.
+
+        A 206 to If-Range has no Content-Type and no Content-Disposition (RFC 9110, 15.3.7), while the first response
+        had every field. So name, URL and type are the earlier ones, the validators and the proof are the newer ones,
+        and a note stays.
+        """
+        if earlier is None:
+            return self
+        return replace(
+            self,
+            name=earlier.name,
+            final_url=earlier.final_url,
+            content_type=earlier.content_type or self.content_type,
+            etag=self.etag or earlier.etag,
+            last_modified=earlier.last_modified if self.last_modified is None else self.last_modified,
+            notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One URL to hash.
@@ -71,7 +116,8 @@ class Task:
     unless the sweeper has put off its own next look. ``attempts`` counts claims since the last progress, ``restarts``
     how often the work began again from the first byte, ``received`` the bytes that were read for it in all, those
     that were read again included. ``resumed_from`` is the offset at which the last claim went on, None when it began at
-    the first byte. ``rate`` is the smoothed speed of this claim in bytes per second.
+    the first byte. ``rate`` is the smoothed speed of this claim in bytes per second. ``representation`` is what the
+    responses said of the file; None until the first checkpoint, and in tasks of versions before 0005 of the schema.
     """
 
     id: str
@@ -85,6 +131,7 @@ class Task:
     md5: str | None = None
     size: int | None = None
     checkpoint: Checkpoint | None = None
+    representation: Representation | None = None
     rate: float | None = None
     fence: int = 0
     lease_until: float = 0.0
@@ -143,13 +190,21 @@ class Task:
         )
 
     def checkpointed(
-        self, checkpoint: Checkpoint, *, size: int | None, rate: float | None, now: float, lease_seconds: float
+        self,
+        checkpoint: Checkpoint,
+        *,
+        size: int | None,
+        rate: float | None,
+        now: float,
+        lease_seconds: float,
+        representation: Representation | None = None,
     ) -> Task:
         """Record progress and renew the lease; progress clears ``attempts`` and the last error."""
         progress = checkpoint.offset > self.offset
         return replace(
             self,
             checkpoint=checkpoint,
+            representation=self._described(representation),
             size=size,
             rate=rate,
             attempts=0 if progress else self.attempts,
@@ -168,6 +223,7 @@ class Task:
         return replace(
             self,
             checkpoint=None,
+            representation=None,
             size=None,
             rate=None,
             resumed_from=None,
@@ -183,9 +239,16 @@ class Task:
         """Give the lease back after a failure that another try may cure."""
         return replace(self.released(now, delay=delay), status=Status.QUEUED, error=failure)
 
-    def done(self, md5: str, size: int, now: float) -> Task:
+    def done(self, md5: str, size: int, now: float, *, representation: Representation | None = None) -> Task:
         """Record the digest of one whole version of the file. Final."""
-        return replace(self._finished(now), status=Status.DONE, md5=md5, size=size, error=None)
+        return replace(
+            self._finished(now),
+            status=Status.DONE,
+            md5=md5,
+            size=size,
+            error=None,
+            representation=self._described(representation),
+        )
 
     def failed(self, failure: Failure, now: float) -> Task:
         """Record why there will be no digest. Final."""
@@ -207,6 +270,11 @@ class Task:
             mail=Mail.NONE,
             error=None,
         )
+
+    def _described(self, representation: Representation | None) -> Representation | None:
+        if representation is None:
+            return self.representation
+        return representation.filled_from(self.representation)
 
     def _finished(self, now: float) -> Task:
         # With a mail owed the lease is kept, so that the holder sends it under the same fence and, should it

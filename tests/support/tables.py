@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from selfhost.migrate import upgrade
 from urlsum.errors import FailureCode
 from urlsum.tables.database import engine
-from urlsum.task import Checkpoint, Failure, Mail, Status, Task
+from urlsum.task import Checkpoint, Failure, Mail, Proof, Representation, Status, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 MYSQL = os.environ.get("URLSUM_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306/")
 NOW = 1_795_000_000.123457  # microseconds, as the clock gives them: they must come back exactly
+
+REPRESENTATION = Representation(
+    name="größe \U0001f600\n.bam",
+    final_url="https://cdn.example.org/a.bam?X-Amz-Signature=abc%2F",
+    content_type="application/octet-stream",
+    etag='W/"5f-\xe9"',
+    last_modified=NOW - 86400.5,
+    proof=Proof.LAST_MODIFIED,
+    notes=("transformed", "content-encoding"),
+)
 
 
 def new_task(**changes: Any) -> Task:
@@ -45,6 +55,7 @@ def full_task(**changes: Any) -> Task:
         "md5": "d41d8cd98f00b204e9800998ecf8427e",
         "size": 5 * 2**40,
         "checkpoint": Checkpoint(2**40 + 64, bytes(range(24)), '{"etag": "\\"5f-abc\\""}'),
+        "representation": REPRESENTATION,
         "rate": 123456789.98765433,
         "fence": 41,
         "lease_until": NOW + 90.1,

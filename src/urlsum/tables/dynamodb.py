@@ -73,6 +73,7 @@ class _Item(Model):
     offset = NumberAttribute(null=True)
     md5_state = BinaryAttribute(legacy_encoding=False, null=True)
     validator = UnicodeAttribute(null=True)
+    representation = UnicodeAttribute(null=True)
     rate = NumberAttribute(null=True)
     fence = NumberAttribute()
     lease_until = NumberAttribute()

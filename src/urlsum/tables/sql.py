@@ -44,6 +44,8 @@ tasks = sa.Table(
     sa.Column("offset", sa.BigInteger()),
     sa.Column("md5_state", sa.LargeBinary()),
     sa.Column("validator", sa.Text()),
+    # At most 8 KB of URL and some 2 KB of other facts.
+    sa.Column("representation", sa.Text()),
     sa.Column("rate", _Float),
     sa.Column("fence", sa.Integer(), nullable=False),
     sa.Column("lease_until", _Float, nullable=False),

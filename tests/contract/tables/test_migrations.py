@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from urlsum.task import Task
 
-HEAD = "0004"
+HEAD = "0005"
 
 
 @pytest.fixture(params=["sqlite", "mysql"])
