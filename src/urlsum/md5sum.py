@@ -13,9 +13,6 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 def name_of(url: str) -> str:
     r"""The name of the file at ``url``: the last segment of the path, decoded; without one, the host.
 
-    A segment stays as it is in the URL when decoded it would be no name for one file (a slash, ``..``), no text, or
-    would do things to a terminal. Only the line break is let through, because md5sum knows how to write it.
-
     >>> name_of("https://host/a%20b.bam?version=2"), name_of("https://host:8443/"), name_of("https://host/..%2Fpasswd")
     ('a b.bam', 'host', '..%2Fpasswd')
     """
@@ -23,6 +20,15 @@ def name_of(url: str) -> str:
     segment = parts.path.rstrip("/").rpartition("/")[2]
     if segment in ("", ".", ".."):
         return parts.hostname or url
+    return decoded(segment)
+
+
+def decoded(segment: str) -> str:
+    """A segment of a URL's path as a file's name, percent-decoded.
+
+    The segment stays encoded where the decoded text would not name one file (a slash, ``..``), would not be text, or
+    would control a terminal. Only the line break is let through, because md5sum has an escape for it.
+    """
     try:
         name = unquote(segment, errors="strict")
     except UnicodeDecodeError:

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from urlsum.errors import Changed, DeadlineReached
+from urlsum.task import Proof, Representation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.task import Checkpoint
+
+FILE = Representation(name="f", final_url="https://o.example/f", etag='"v1"', proof=Proof.ETAG)
 
 
 @dataclass
@@ -38,6 +41,7 @@ class SyntheticSource:
     version: str = "v1"
     fault: Callable[[int], None] = lambda offset: None
     opened: list[int] = field(default_factory=list)
+    representation: Representation = FILE
 
     @property
     def md5(self) -> str:
@@ -66,6 +70,10 @@ class SyntheticStream:
     @property
     def validator(self) -> str:
         return self.version
+
+    @property
+    def representation(self) -> Representation:
+        return self.source.representation
 
     def read(self) -> memoryview:
         if self.source.clock() >= self._deadline:

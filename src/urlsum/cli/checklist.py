@@ -123,6 +123,8 @@ def _compare(wanted: Sequence[Wanted], hasher: Hasher, options: Options) -> tupl
             verdict = "OK"
         if not options.status and not (options.quiet and verdict == "OK"):
             console.out(f"{console.printable(each.url)}: {verdict}")
+        if not options.status:
+            console.notes(outcome.url, outcome.notes)
     return unread, different
 
 

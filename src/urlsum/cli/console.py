@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from urlsum.errors import FailureCode
 from urlsum.origin.target import MAX_URL_CHARACTERS
 from urlsum.public import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # What a person can do about a failure, where the origin room's own words do not say it already.
 ADVICE: dict[str, str] = {
@@ -51,6 +55,12 @@ def tell(text: str) -> None:
 def failure(url: str, code: str, message: str) -> None:
     """Say which URL failed, the stable code of why, what happened, and what to do."""
     tell(f"{printable(url)}: {code}: {one_line(message)}")
+
+
+def notes(url: str, messages: Sequence[str]) -> None:
+    """Write the remarks about the digest of ``url``, a line each; they may come from a server."""
+    for message in messages:
+        tell(f"{printable(url)}: note: {one_line(message)}")
 
 
 def printable(url: str) -> str:

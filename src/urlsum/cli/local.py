@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
+from urlsum import remarks
 from urlsum.cli import console
 from urlsum.cli.outcome import Outcome
 from urlsum.cli.state import StateFile
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from urlsum.cli.progress import Meter
     from urlsum.hashing.job import Source, Stream
     from urlsum.settings import Settings
-    from urlsum.task import Checkpoint
+    from urlsum.task import Checkpoint, Representation
 
 # Nothing ends this process but its user, so its one slice needs no deadline; threads cannot wait for infinity.
 FOREVER_SECONDS = 10 * 365 * 86_400.0
@@ -79,7 +80,7 @@ class LocalHasher:
         task = self._worked_off(self._table)
         if task.md5 is not None:
             self._table.forget()
-            return Outcome(url, task.md5)
+            return Outcome(url, task.md5, notes=tuple(note.message for note in remarks.notes(task)))
         if task.error is None:
             raise ValueError(f"{url} failed without a reason")
         return Outcome(url, code=task.error.code, message=self._explained(url, task.error.code, task.error.message))
@@ -184,6 +185,10 @@ class _MeteredStream:
     @property
     def reread(self) -> int:
         return self._stream.reread
+
+    @property
+    def representation(self) -> Representation:
+        return self._stream.representation
 
     def read(self) -> memoryview:
         piece = self._stream.read()

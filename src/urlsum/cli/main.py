@@ -102,6 +102,7 @@ def _print(wanted: Sequence[Wanted], hasher: Hasher) -> bool:
             done = False
         else:
             console.out(f"{outcome.md5}  {outcome.url}")
+            console.notes(outcome.url, outcome.notes)
     return done
 
 

@@ -19,12 +19,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The digest of one URL or, with ``md5`` None, why there is none: a stable code, and words for people."""
+    """The digest of one URL or, with ``md5`` None, why there is none: a stable code, and words for people.
+
+    ``notes`` are remarks about the digest, a sentence or two each.
+    """
 
     url: str
     md5: str | None = None
     code: str = ""
     message: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Hasher(Protocol):

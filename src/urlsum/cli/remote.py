@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
@@ -17,7 +17,7 @@ from urlsum.hashing import retry
 from urlsum.origin.fields import retry_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from urlsum.cli.outcome import Wanted
     from urlsum.cli.progress import Meter
@@ -31,6 +31,10 @@ PROBLEM_PREFIX = "urn:urlsum:problem:"
 POLL_SECONDS = 5.0
 # As the service itself has it: one that says 0 is not asked in a busy loop.
 LEAST_POLL_SECONDS = 1.0
+# Twice as many as there are; a server must not flood the terminal.
+MOST_NOTES = 12
+
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -88,9 +92,9 @@ class RemoteHasher:
         finally:
             self._meter.end()
         self._waiting.remove(task_id)
-        return result if isinstance(result, Outcome) else Outcome(url, result)
+        return result
 
-    def _wait(self, url: str, task_id: str) -> str:
+    def _wait(self, url: str, task_id: str) -> Outcome:
         shown = False
         while (answer := self._ask("GET", f"/check?id={task_id}")).status_code == ACCEPTED:
             progress = self._member(answer, self._json(answer), "progress", dict)
@@ -102,7 +106,8 @@ class RemoteHasher:
             asked = _asked_wait(answer)
             self._sleep(POLL_SECONDS if asked is None else max(asked, LEAST_POLL_SECONDS))
         if answer.status_code == OK:
-            return str(self._member(answer, self._json(answer), "md5", str))
+            body = self._json(answer)
+            return Outcome(url, self._member(answer, body, "md5", str), notes=_notes(body))
         if answer.status_code == FAILED_DEPENDENCY:
             error = self._member(answer, self._json(answer), "error", dict)
             raise Refused(self._member(answer, error, "code", str), self._member(answer, error, "message", str))
@@ -110,7 +115,7 @@ class RemoteHasher:
             raise Refused(self._member(answer, self._json(answer), "status", str), "somebody cancelled the task")
         raise self._refusal(answer)
 
-    def _try(self, url: str, act: Callable[[], str]) -> str | Outcome:
+    def _try(self, url: str, act: Callable[[], T]) -> T | Outcome:
         try:
             return act()
         except Refused as exc:
@@ -192,6 +197,13 @@ class RemoteHasher:
             f"{self._base} does not answer as a urlsum service does (status {answer.status_code}, {media_type});"
             " check --server",
         )
+
+
+def _notes(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The sentences of the answer's notes; a service of an earlier version has none."""
+    notes = body.get("notes")
+    members = [note.get("message") for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
+    return tuple(message for message in members if isinstance(message, str))[:MOST_NOTES]
 
 
 def _asked_wait(answer: requests.Response) -> float | None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from urlsum.settings import Settings
     from urlsum.tables import TaskStore
+    from urlsum.task import Representation
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,11 @@ class Stream(Protocol):
     @property
     def validator(self) -> str:
         """At most a few hundred characters, kept in the checkpoint."""
+        ...
+
+    @property
+    def representation(self) -> Representation:
+        """What the responses so far say of the file."""
         ...
 
     def read(self) -> memoryview:
@@ -219,7 +225,8 @@ class _Slice:
                 due_time, due_count = monotonic() + pause, md5.count + CHECKPOINT_BYTES
         if body.size is not None and body.size != md5.count:
             raise Incomplete(f"{md5.count} bytes were read of a file of {body.size}")
-        return self._write(self.task.done(md5.hexdigest(), md5.count, self.bench.now()))
+        done = self.task.done(md5.hexdigest(), md5.count, self.bench.now(), representation=body.representation)
+        return self._write(done)
 
     def _checkpoint(self, body: Stream) -> None:
         limit = READINGS * self.bench.settings.max_bytes
@@ -239,6 +246,7 @@ class _Slice:
                 rate=self.rate.measure(self.bench.monotonic(), self.md5.count),
                 now=self.bench.now(),
                 lease_seconds=self.bench.settings.lease_seconds,
+                representation=body.representation,
             )
         )
 

@@ -12,6 +12,7 @@ from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.closing import came_at_once, confirm
 from urlsum.origin.overlap import Overlap, cpus
 from urlsum.origin.ranges import LEAD_BYTES, NoRanges, RangeRefused
+from urlsum.origin.representation import representation
 from urlsum.origin.resume import Resume, resume
 from urlsum.origin.trail import Trail
 from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, digest
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from urlsum.origin.access import Access
     from urlsum.origin.prefetch import Prefetch
     from urlsum.origin.resume import Opened
-    from urlsum.task import Proof
+    from urlsum.task import Proof, Representation
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,11 @@ class Body:
         """What the proof of version rests on: the closing proof once it was made, before that the first response."""
         return self._proof or self._version.proof(self._version)
 
+    @property
+    def representation(self) -> Representation:
+        """What the response that is being read says about the file."""
+        return replace(self._representation, proof=self.proof)
+
     def read(self) -> memoryview:
         """The next bytes, valid until the next call; empty only at the proven end of one version of the file.
 
@@ -120,6 +126,7 @@ class Body:
     def _begin(self, opened: Opened) -> None:
         """Read on from ``opened``, whose next byte is the next of the file."""
         self._opened, self._answer, self._version = opened, opened.answer, opened.version
+        self._representation = representation(opened.head, self._access.url, self.proof)
         self._position = self._began = opened.answer.position
         self.reread += opened.reread
         self._trail.follow(memoryview(opened.overlap))
