@@ -1,8 +1,9 @@
 """What the mails say: one for a digest, one for a failure, both plain text.
 
-Parts of a mail come from strangers: the URL from whoever submitted it, who need not be who reads the mail, and the
-message of a failure in part from the origin. So the URL stands on a line of its own and nowhere else, nothing from
-outside can break out of its line, and the file's name is quoted only where it is one plain word.
+Parts of a mail come from strangers: the URL from the submitter, who need not be the reader of the mail, and from the
+origin the file's name, the URL of a redirect, and parts of notes and of a failure's message. So each URL stands on a
+line of its own or in a note, nothing from outside can break out of its line, and the file's name is quoted only where
+it is one plain word.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from urlsum import remarks
 from urlsum.mail import Letter
 from urlsum.public import CAUSES, public_failure
+from urlsum.task import Proof
 from urlsum.text import human_bytes
 
 if TYPE_CHECKING:
@@ -56,8 +59,8 @@ def compose(task: Task, *, public_url: str | None) -> Letter:
 
 
 def _success(task: Task, size: int) -> tuple[str, list[str]]:
-    facts = [f"MD5:       {task.md5}", f"Size:      {size} bytes ({human_bytes(size)})"]
-    opening = ["urlsum has read the whole file and computed its MD5.", "", *_url(task), *facts]
+    facts = [f"MD5:       {task.md5}", f"Size:      {size} bytes ({human_bytes(size)})", *_version(task)]
+    opening = ["urlsum has read the whole file and computed its MD5.", "", *_url(task), *_remarks(task), *facts]
     if task.match is None:
         return "the MD5 is ready", opening
     if task.match:
@@ -68,6 +71,22 @@ def _success(task: Task, size: int) -> tuple[str, list[str]]:
         "Verdict:   MISMATCH. The file at this URL is not the one that you expected: it is damaged,",
         "           replaced, or another version. Do not rely on it.",
     ]
+
+
+def _remarks(task: Task) -> list[str]:
+    lines = []
+    if remarks.redirected(task):
+        path, hidden, _ = (remarks.final_url(task) or "").partition("?…")
+        lines += ["Redirected to:", quote(path, safe=URL_CHARACTERS, errors="replace") + hidden, ""]
+    for note in remarks.notes(task):
+        lines += ["Note:", note.message, ""]
+    return lines
+
+
+def _version(task: Task) -> list[str]:
+    # Where nothing proves the version, a note says so.
+    known = task.representation
+    return [] if known is None or known.proof is Proof.LENGTH else [f"Version:   {remarks.PROOFS[known.proof]}"]
 
 
 def _failure(task: Task, failure: Failure) -> tuple[str, list[str]]:
@@ -89,9 +108,11 @@ def _url(task: Task) -> list[str]:
 
 
 def _md5sum_line(task: Task) -> list[str]:
-    name = urlsplit(task.url).path.rpartition("/")[2]
-    # Not after a mismatch: the line would call a copy of the wrong file OK.
-    if task.md5 is None or task.match is False or not PLAIN_NAME.fullmatch(name):
+    name = remarks.name(task)
+    # Not after a mismatch: the line would call a copy of the wrong file OK. A host is no file's name.
+    if task.md5 is None or task.match is False or name == urlsplit(task.url).hostname:
+        return []
+    if not PLAIN_NAME.fullmatch(name):
         return []
     return [
         "",

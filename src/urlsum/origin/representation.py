@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_TYPE_CHARACTERS = 100
 # Those of the usual servers have below 50. A longer one is shown cut: nothing is compared with it.
 MAX_ETAG_CHARACTERS = 200
+YEAR_10000 = 253_402_300_800  # in seconds since the epoch
 HTML = frozenset({"text/html", "application/xhtml+xml"})
 # A program's URL (.php, .cgi) is not among them: programs send every kind of file.
 PAGES = frozenset({"htm", "html", "shtml", "xht", "xhtml"})
@@ -59,7 +60,7 @@ def representation(head: Head, submitted_url: str, proof: Proof) -> Representati
         final_url=final_url if redirected else submitted,
         content_type=content_type,
         etag=_etag(_one(head, "etag")),
-        last_modified=http_date(_one(head, "last-modified")),
+        last_modified=_modified(_one(head, "last-modified")),
         proof=proof,
         notes=tuple(notes),
     )
@@ -86,6 +87,12 @@ def _type(value: str | None) -> str | None:
 def _etag(value: str | None) -> str | None:
     # What breaks this grammar is no tag to urlsum.origin.version either.
     return one_line(value, MAX_ETAG_CHARACTERS) if value and _ETAG.fullmatch(value) else None
+
+
+def _modified(value: str | None) -> float | None:
+    # An offset moves a date beyond the years that datetime has, and no file is older than its epoch.
+    seconds = http_date(value)
+    return seconds if seconds is not None and 0 <= seconds < YEAR_10000 else None
 
 
 def _means_page(disposition: str | None, submitted_url: str, final_url: str) -> bool:

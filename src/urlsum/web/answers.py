@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 
-from urlsum import __version__
+from urlsum import __version__, remarks
 from urlsum.errors import TaskNotFound
 from urlsum.public import public_failure
 from urlsum.task import Status, Task
@@ -23,9 +23,11 @@ from urlsum.web.models import (
     Cancelled,
     Done,
     Failed,
+    Note,
     Progress,
     Reason,
     Retry,
+    Version,
     Waiting,
 )
 from urlsum.web.negotiation import VARY, stands_still, wants_page
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from urlsum.settings import Settings
+    from urlsum.task import Representation
 
 # How soon to ask again: a tenth of what was waited already, so that a poller is at most a tenth late and a short
 # task shows at once; at most half a minute, because people watch.
@@ -187,6 +190,7 @@ def _waiting(task: Task, now: float) -> Waiting:
 def _done(task: Task) -> Done:
     if task.md5 is None or task.size is None:
         raise ValueError(f"task {task.id} is done without a digest or size")
+    known = task.representation
     return Done(
         id=task.id,
         status="done",
@@ -194,10 +198,22 @@ def _done(task: Task) -> Done:
         url=task.url,
         md5=task.md5,
         size=task.size,
+        name=remarks.name(task),
+        final_url=remarks.final_url(task),
+        content_type=known.content_type if known else None,
+        version=_version(known) if known else None,
+        notes=[Note(code=note.code, message=note.message) for note in remarks.notes(task)],
         expected_md5=task.expected_md5,
         match=task.match,
         created_at=_time(task.created_at),
         finished_at=_time(task.finished_at),
+    )
+
+
+def _version(known: "Representation") -> Version:
+    modified = known.last_modified
+    return Version(
+        etag=known.etag, last_modified=None if modified is None else _time(modified), proof=known.proof.value
     )
 
 

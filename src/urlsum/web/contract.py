@@ -212,8 +212,7 @@ _FORMAT = {
     "name": "format",
     "in": "query",
     "description": "`md5sum` asks for plain text: once the task is done the line that `md5sum -c` reads, until then and"
-    " after a failure one that it does not. The file's name in it is the last segment of the URL's path, decoded unless"
-    " that gives no plain name; without one it is the host.",
+    " after a failure one that it does not. The file's name in it is `name` of the JSON answer.",
     "schema": {"type": "string", "enum": [plain.FORMAT]},
 }
 _DOWNLOAD = {
@@ -225,6 +224,10 @@ _DOWNLOAD = {
 }
 _DISPOSITION = {
     "description": "With `download=yes`: a name for the file that ends in .md5 (RFC 6266).",
+    "schema": {"type": "string"},
+}
+_NOTES = {
+    "description": "With `format=md5sum`: the codes of `notes` in the JSON answer, if there are any, as a list.",
     "schema": {"type": "string"},
 }
 _NO_TASK = _problem(
@@ -249,12 +252,24 @@ _CHECK = {
                     "url": _URL,
                     "md5": _MD5,
                     "size": 734003200,
+                    "name": "file.txt",
+                    "final_url": "http://cdn.site.com/f/81?…",
+                    "content_type": "text/html",
+                    "version": {"etag": '"5f8-abc"', "last_modified": "2026-10-30T08:15:00Z", "proof": "etag"},
+                    "notes": [
+                        {
+                            "code": "web-page",
+                            "message": "The server sent a web page (text/html, 700.0 MiB). Is this the file you meant?"
+                            " The URL redirects to it (http://cdn.site.com/f/81?…).",
+                        }
+                    ],
                     "expected_md5": _MD5,
                     "match": True,
                     "created_at": _CREATED,
                     "finished_at": _FINISHED,
                 },
                 Content_Disposition=_DISPOSITION,
+                Urlsum_Notes=_NOTES,
             )
         ),
         "202": _or_plain(

@@ -95,6 +95,35 @@ class Waiting(_Answer):
     created_at: Time
 
 
+class Version(_Answer):
+    """Which version of the file was hashed, and what shows that it was one version from the first byte to the last."""
+
+    etag: Annotated[str | None, Field(description="As the server sent it, quotes included; null without a valid one.")]
+    last_modified: Annotated[datetime | None, Field(description="RFC 3339, in UTC; null without a valid one.")]
+    proof: Annotated[
+        Literal["etag", "last-modified", "length"],
+        Field(
+            description="etag: a strong ETag stayed the same; last-modified: date and length stayed the same; length:"
+            " the server gives no way to tell whether the file changed while it was read."
+        ),
+    ]
+
+
+class Note(_Answer):
+    """A remark about the digest, for people."""
+
+    code: Annotated[
+        str,
+        Field(
+            description="Stable, and there may be more: web-page, the server sent HTML where the URL promises something"
+            " else; empty, a file of 0 bytes; transformed, the server changed the stored file on the way;"
+            " content-encoding, the server compressed it; no-validator, weak-validator, a change of the file while it"
+            " was read may have gone unnoticed."
+        ),
+    ]
+    message: str
+
+
 class Done(_Answer):
     """The digest of one whole version of the file."""
 
@@ -104,6 +133,22 @@ class Done(_Answer):
     url: Url
     md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     size: Annotated[int, Field(ge=0, description="Length of the file in bytes.")]
+    name: Annotated[
+        str,
+        Field(description="The file's name: by Content-Disposition, else by the final or the submitted URL."),
+    ]
+    final_url: Annotated[
+        str | None,
+        Field(
+            description="Where the redirects ended; `?…` stands for the query of a URL that was not submitted. Null for"
+            " tasks of earlier versions of urlsum."
+        ),
+    ]
+    content_type: Annotated[
+        str | None, Field(description="The media type that the server gave, without parameters; null without one.")
+    ]
+    version: Annotated[Version | None, Field(description="Null for tasks of earlier versions of urlsum.")]
+    notes: list[Note]
     expected_md5: Expected = None
     match: Annotated[
         bool | None,

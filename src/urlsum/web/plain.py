@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FORMAT = "md5sum"
 # File systems take 255 bytes; encoded for the header, each may need three characters, and headers are bounded too.
 NAME_CHARACTERS = 80
+NOTES_HEADER = "Urlsum-Notes"
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+=@-]")
 
@@ -36,10 +37,15 @@ def wanted(request: Request) -> bool:
 def respond(
     answer: Waiting | Done | Failed | Cancelled, status: int, headers: Mapping[str, str], request: Request
 ) -> Response:
-    """The answer as one line: md5sum's for a digest, else one that ``md5sum -c`` does not take for any."""
+    """The answer as one line: md5sum's for a digest, else one that ``md5sum -c`` does not take for any.
+
+    The codes of the notes stand in a header, because ``md5sum -c`` warns of every further line.
+    """
     sent = {**headers, "X-Content-Type-Options": "nosniff"}  # a stranger chose the URL in it
     if answer.status == "done":
-        name = md5sum.name_of(answer.url)
+        name = answer.name
+        if answer.notes:
+            sent[NOTES_HEADER] = ", ".join(note.code for note in answer.notes)
         if request.query_params.get("download") == "yes":
             sent["Content-Disposition"] = attachment(f"{name[:NAME_CHARACTERS]}.md5")
         return Response(md5sum.line(answer.md5, name), status, sent, media_type="text/plain")

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from urlsum import md5sum
 from urlsum.public import CAUSES, one_line
+from urlsum.remarks import PROOFS
 from urlsum.text import human_bytes, shown_url
 from urlsum.web.negotiation import VARY
 
@@ -97,7 +98,7 @@ def _environment() -> Environment:
         "prefix": _prefix,
         "reason": lambda message, url: message.removeprefix(_prefix(url)),
     }
-    environment.globals |= {"causes": CAUSES, "fields": FORM_FIELDS}
+    environment.globals |= {"causes": CAUSES, "fields": FORM_FIELDS, "proofs": PROOFS}
     return environment
 
 

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from urlsum import remarks
+from urlsum.task import Proof, Representation, Task
+
+URL = "https://host.example/reads.bam?token=t"
+KNOWN = Representation(name="reads.bam", final_url=URL, etag='"v1"', proof=Proof.ETAG)
+TASK = Task(id="t", url=URL, created_at=0, updated_at=0, expires_at=0).done("0" * 32, 533, 1, representation=KNOWN)
+LOGIN = "https://login.example/sign-in?X-Amz-Signature=s"
+
+
+def known(**changes: object) -> Task:
+    return replace(TASK, representation=replace(KNOWN, **changes))  # type: ignore[arg-type]
+
+
+def messages(task: Task) -> dict[str, str]:
+    return {note.code: note.message for note in remarks.notes(task)}
+
+
+def test_a_file_as_it_should_be_needs_no_remark() -> None:
+    assert remarks.notes(TASK) == ()
+    assert remarks.proof(TASK) == "The server's ETag stayed the same from the first byte to the last."
+
+
+@pytest.mark.parametrize(
+    ("size", "length"), [(0, "0 bytes"), (1, "1 byte"), (533, "533 bytes"), (1023, "1023 bytes"), (2048, "2.0 KiB")]
+)
+def test_a_web_page_is_named_with_its_type_and_length(size: int, length: str) -> None:
+    task = replace(known(content_type="text/html", notes=("web-page",)), size=size)
+    assert messages(task)["web-page"] == (
+        f"The server sent a web page (text/html, {length}). Is this the file you meant?"
+    )
+
+
+def test_the_page_that_a_redirect_led_to_is_named_without_its_query() -> None:
+    task = known(content_type="text/html", notes=("web-page",), final_url=LOGIN)
+    assert messages(task)["web-page"].endswith("The URL redirects to it (https://login.example/sign-in?…).")
+
+
+def test_an_empty_file_is_noted() -> None:
+    assert messages(replace(TASK, size=0)) == {
+        "empty": "The server sent an empty file (0 bytes). Is this the file you meant?"
+    }
+
+
+@pytest.mark.parametrize(
+    ("proof", "etag", "code", "words"),
+    [
+        (Proof.ETAG, '"v1"', None, "ETag stayed the same"),
+        (Proof.LAST_MODIFIED, 'W/"v1"', None, "Last-Modified date and length stayed the same"),
+        (Proof.LENGTH, None, "no-validator", "This server gives no way to tell whether the file changed while it was"),
+        (Proof.LENGTH, 'W/"v1"', "weak-validator", "a weak one"),
+    ],
+)
+def test_the_proof_is_said_in_words_and_its_absence_is_a_note(
+    proof: Proof, etag: str | None, code: str | None, words: str
+) -> None:
+    task = known(proof=proof, etag=etag)
+    assert words in (remarks.proof(task) or "")
+    assert [note.code for note in remarks.notes(task)] == ([code] if code else [])
+    assert code is None or messages(task)[code] == remarks.proof(task)
+
+
+def test_every_note_has_its_sentences_and_what_matters_most_comes_first() -> None:
+    everything = known(
+        notes=("content-encoding", "no-validator", "transformed", "of-a-newer-version", "web-page", "web-page"),
+        proof=Proof.LENGTH,
+    )
+    notes = remarks.notes(replace(everything, size=0))
+    assert [note.code for note in notes] == ["web-page", "empty", "transformed", "content-encoding", "no-validator"]
+    assert all(note.message[0].isupper() and note.message[-1] in ".?" and len(note.message) <= 400 for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("final", "shown", "redirected"),
+    [
+        (URL, URL, False),  # its receiver has it already
+        (LOGIN, "https://login.example/sign-in?…", True),
+        ("https://cdn.example/reads.bam", "https://cdn.example/reads.bam", True),
+        ("https://host.example/reads.bam?token=other", "https://host.example/reads.bam?…", True),
+        ("https://cdn.example/?", "https://cdn.example/?…", True),
+    ],
+)
+def test_the_query_of_a_redirect_stays_secret(final: str, shown: str, redirected: bool) -> None:
+    task = known(final_url=final)
+    assert (remarks.final_url(task), remarks.redirected(task)) == (shown, redirected)
+
+
+def test_a_fragment_makes_no_redirect() -> None:
+    assert not remarks.redirected(replace(TASK, url=URL + "#part"))
+
+
+def test_a_task_of_an_older_version_has_the_name_of_its_url_and_no_remark() -> None:
+    task = replace(TASK, representation=None, size=0)
+    assert (remarks.name(task), remarks.final_url(task), remarks.proof(task)) == ("reads.bam", None, None)
+    assert (remarks.notes(task), remarks.redirected(task)) == ((), False)
+
+
+def test_a_hostile_type_and_url_cannot_leave_their_line() -> None:
+    task = known(content_type="a\nb\x1b", notes=("web-page",), final_url="https://h/\u202e\n" + "x" * 5000)
+    message = messages(task)["web-page"]
+    assert message.isprintable()
+    assert len(message) <= 400
