@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo, TaskFinished
-from urlsum.task import Checkpoint, Failure, Mail, Status, Task
+from urlsum.task import Checkpoint, Failure, Mail, Proof, Representation, Status, Task
 
 NOW = 1_000_000.0
 QUEUED = Task(id="t", url="https://example.org/f", created_at=NOW, updated_at=NOW, due_at=NOW, expires_at=2_000_000)
@@ -106,3 +106,45 @@ def test_a_finished_task_cannot_be_cancelled(mail: Mail) -> None:
 )
 def test_match(md5: str | None, expected: str | None, match: bool | None) -> None:
     assert replace(QUEUED, md5=md5, expected_md5=expected).match is match
+
+
+FIRST = Representation(
+    name="reads.bam",
+    final_url="https://cdn.example/1",
+    content_type="text/html",
+    etag='"v1"',
+    last_modified=1.0,
+    proof=Proof.ETAG,
+    notes=("web-page",),
+)
+# A 206 to If-Range, from another mirror.
+LATER = Representation(
+    name="2", final_url="https://cdn.example/2", etag='"v1"', proof=Proof.ETAG, notes=("transformed",)
+)
+
+
+def test_a_later_response_adds_to_what_the_first_one_said() -> None:
+    assert LATER.filled_from(None) == LATER
+    filled = LATER.filled_from(FIRST)
+    assert filled == replace(FIRST, notes=("web-page", "transformed"))
+    assert filled.filled_from(filled) == filled
+
+
+def test_a_later_response_has_the_newer_word_on_the_version() -> None:
+    newer = replace(LATER, etag='"v2"', last_modified=2.0, proof=Proof.LAST_MODIFIED, content_type="a/b")
+    filled = newer.filled_from(replace(FIRST, content_type=None))
+    assert (filled.etag, filled.last_modified, filled.proof) == ('"v2"', 2.0, Proof.LAST_MODIFIED)
+    assert filled.content_type == "a/b"
+
+
+def test_what_the_responses_said_is_kept_to_the_end_and_forgotten_by_a_restart() -> None:
+    half = QUEUED.claimed(NOW, 90).checkpointed(
+        Checkpoint(64, b"s", "v"), size=100, rate=1.0, now=NOW, lease_seconds=90, representation=FIRST
+    )
+    assert half.representation == FIRST
+    assert half.released(NOW).claimed(NOW, 90).representation == FIRST
+    assert half.done("0" * 32, 100, NOW).representation == FIRST
+    assert half.done("0" * 32, 100, NOW, representation=LATER).representation == LATER.filled_from(FIRST)
+    restarted = half.restarted(NOW)
+    assert restarted.representation is None
+    assert restarted.done("0" * 32, 100, NOW, representation=LATER).representation == LATER

@@ -12,7 +12,7 @@ import pytest
 from tests.support.tables import NOW, full_task, new_task
 from urlsum.errors import FailureCode, LeaseLost, TaskExists, TaskNotFound
 from urlsum.tables.sql import SqlTaskTable
-from urlsum.task import Checkpoint, Failure, Mail, Status, Task
+from urlsum.task import Checkpoint, Failure, Mail, Representation, Status, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,24 @@ def test_a_url_of_eight_kilobytes_with_any_characters_comes_back(table: TaskTabl
     task = new_task(url=url + "a" * (8192 - len(url.encode())))
     table.add(task)
     assert table.get(task.id).url == task.url
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        Representation(name="a", final_url="https://example.org/a"),
+        Representation(
+            name="\U0001f600" * 63, final_url="https://example.org/?" + "%F0" * 2700, etag='"' + "é" * 198 + '"'
+        ),
+        Representation(name="a\n'\"\\", final_url="https://h/", last_modified=0.0, notes=("web-page", "transformed")),
+    ],
+)
+def test_what_the_origin_said_of_the_file_comes_back(table: TaskTable, known: Representation) -> None:
+    task = new_task(representation=known)
+    table.add(task)
+    assert repr(table.get(task.id).representation) == repr(known)
+    table.save(replace(task, representation=None), over=task)
+    assert table.get(task.id).representation is None
 
 
 def test_the_state_of_the_hash_is_kept_byte_by_byte(table: TaskTable) -> None:

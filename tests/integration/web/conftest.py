@@ -15,7 +15,7 @@ from tests.support.web import Client, GatewayClient, served
 from urlsum import wiring
 from urlsum.settings import Settings
 from urlsum.tables.sql import SqlTaskTable
-from urlsum.task import Failure, Mail, Task
+from urlsum.task import Failure, Mail, Proof, Representation, Task
 from urlsum.web.application import application
 from urlsum.wiring import Ports
 
@@ -84,6 +84,14 @@ def stored(world: World, **fields: Any) -> Task:
 def changed(world: World, old: Task, new: Task) -> Task:
     world.table.save(new, over=old)
     return new
+
+
+def described(world: World, *, url: str = URL, size: int = SIZE, **facts: Any) -> Task:
+    """A done task of a worker that knows what the response said."""
+    task = stored(world, url=url)
+    claimed = changed(world, task, task.claimed(NOW, 90))
+    known = Representation(**{"name": "file.txt", "final_url": url, "etag": '"v1"', "proof": Proof.ETAG, **facts})
+    return changed(world, claimed, claimed.done(MD5, size, NOW + 7, representation=known))
 
 
 def failed(world: World, failure: Failure) -> Task:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.web.conftest import MD5, NOW, SIZE, URL, changed, failed, stored
+from tests.integration.web.conftest import MD5, NOW, SIZE, URL, changed, described, failed, stored
 from tests.support.problems import refused
 from tests.support.web import served
 from urlsum.errors import FailureCode
-from urlsum.task import Checkpoint, Failure
+from urlsum.task import Checkpoint, Failure, Proof
 
 if TYPE_CHECKING:
     from tests.integration.web.conftest import World
@@ -165,9 +165,68 @@ def test_a_done_task_answers_its_digest_and_whether_it_is_the_expected_one(
         "url": URL,
         "md5": MD5,
         "size": SIZE,
+        # A worker of an earlier version knew no more.
+        "name": "file.txt",
+        "final_url": None,
+        "content_type": None,
+        "version": None,
+        "notes": [],
         "created_at": "2026-11-05T10:00:00Z",
         "finished_at": "2026-11-05T10:00:07Z",
     }
+
+
+def test_a_done_task_tells_what_the_response_said_of_the_file(client: Client, world: World) -> None:
+    task = described(
+        world,
+        name="größe.bam",
+        final_url="https://cdn.site.com/81?X-Amz-Signature=secret",
+        content_type="application/gzip",
+        etag='W/"5f-abc"',
+        last_modified=NOW - 0.5,
+        proof=Proof.LAST_MODIFIED,
+        notes=("content-encoding",),
+    )
+    body = checked(client, task, 200)
+    assert (body["name"], body["content_type"]) == ("größe.bam", "application/gzip")
+    assert body["final_url"] == "https://cdn.site.com/81?…"
+    assert body["version"] == {
+        "etag": 'W/"5f-abc"',
+        "last_modified": "2026-11-05T09:59:59Z",
+        "proof": "last-modified",
+    }
+    [note] = body["notes"]
+    assert note["code"] == "content-encoding"
+    assert note["message"].startswith("The server sent the file compressed")
+
+
+def test_a_login_page_is_remarked_on(client: Client, world: World) -> None:
+    task = described(
+        world,
+        size=533,
+        final_url="https://site.com/login?next=%2Ffile.txt",
+        content_type="text/html",
+        notes=("web-page",),
+    )
+    assert checked(client, task, 200)["notes"] == [
+        {
+            "code": "web-page",
+            "message": "The server sent a web page (text/html, 533 bytes). Is this the file you meant?"
+            " The URL redirects to it (https://site.com/login?…).",
+        }
+    ]
+
+
+def test_a_server_without_validators_is_remarked_on(client: Client, world: World) -> None:
+    body = checked(client, described(world, etag=None, proof=Proof.LENGTH), 200)
+    assert body["version"] == {"etag": None, "last_modified": None, "proof": "length"}
+    message = "This server gives no way to tell whether the file changed while it was read."
+    assert body["notes"] == [{"code": "no-validator", "message": message}]
+
+
+def test_the_query_of_the_submitted_url_is_shown_as_submitted(client: Client, world: World) -> None:
+    url = "https://site.com/file.txt?token=mine"
+    assert checked(client, described(world, url=url), 200)["final_url"] == url
 
 
 def test_a_failed_task_says_why(client: Client, world: World) -> None:

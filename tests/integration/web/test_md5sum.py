@@ -10,11 +10,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.integration.web.conftest import MD5, NOW, changed, failed, stored
+from tests.integration.web.conftest import MD5, NOW, changed, described, failed, stored
 from tests.support.page import BROWSER, Page
 from tests.support.problems import refused
 from urlsum.errors import FailureCode
-from urlsum.task import Checkpoint, Failure
+from urlsum.task import Checkpoint, Failure, Proof
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,20 @@ def test_a_done_task_is_the_line_of_md5sum(client: Client, world: World) -> None
     answer = asked(client, done(world))
     assert (answer.status, answer.body.decode()) == (200, f"{MD5}  file.txt\n")
     assert "content-disposition" not in answer.headers
+
+
+def test_the_name_is_that_of_the_response(client: Client, world: World) -> None:
+    task = described(world, url="https://zenodo.org/api/records/1/files/reads.bam/content", name="reads.bam")
+    assert asked(client, task).body.decode() == f"{MD5}  reads.bam\n"
+    disposition = asked(client, task, "&download=yes").headers["content-disposition"]
+    assert disposition == 'attachment; filename="reads.bam.md5"'
+
+
+def test_notes_stand_in_a_header_and_no_line_is_added(client: Client, world: World) -> None:
+    answer = asked(client, described(world, notes=("web-page",), proof=Proof.LENGTH, etag=None))
+    assert answer.headers["urlsum-notes"] == "web-page, no-validator"
+    assert answer.body.decode() == f"{MD5}  file.txt\n"
+    assert "urlsum-notes" not in asked(client, described(world)).headers
 
 
 @pytest.mark.skipif(shutil.which("md5sum") is None, reason="there is no md5sum here")

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.web.conftest import MD5, NOW, SIZE, URL, World, changed, failed, stored
+from tests.integration.web.conftest import MD5, NOW, SIZE, URL, World, changed, described, failed, stored
 from tests.support.page import BROWSER, Page, opened, sent
 from tests.support.web import FORM, MULTIPART, GatewayClient, part, served
 from urlsum.errors import FailureCode
 from urlsum.public import CAUSES, PUBLIC_CODES
 from urlsum.settings import Settings
-from urlsum.task import Checkpoint, Failure
+from urlsum.task import Checkpoint, Failure, Proof
 from urlsum.web import pages as web_pages
 
 if TYPE_CHECKING:
@@ -124,6 +124,49 @@ def test_a_done_task_shows_digest_size_and_verdict(
     assert (f"{MD5}  file.txt\n" in page.text) is (expected != "0" * 32)  # it would call a copy of the wrong file OK
     assert ("0" * 32 in page.text) is (expected == "0" * 32)
     assert not any("http-equiv" in meta for meta in page.all("meta"))
+
+
+def test_a_done_task_shows_name_type_version_and_notes(client: Client, world: World) -> None:
+    task = described(
+        world,
+        size=533,
+        name="sample <1>.bam",
+        final_url="https://site.com/login?next=secret",
+        content_type="text/html",
+        last_modified=NOW - 86400,
+        notes=("web-page", "transformed"),
+    )
+    page = opened(client, f"/check?id={task.id}")
+    assert "Redirected to https://site.com/login?…" in page.text
+    assert "secret" not in page.text
+    assert f"{MD5}  sample <1>.bam\n" in page.text
+    assert "The server sent a web page (text/html, 533 bytes). Is this the file you meant?" in page.text
+    assert "The server changed the stored file on the way" in page.text
+    assert "The server's ETag stayed the same from the first byte to the last." in page.text
+    assert "Last modified2026-11-04 10:00:00 UTC" in page.text
+    assert "Typetext/html" in page.text
+    assert [part["class"] for part in page.all("p") if part.get("class") == "note"] == ["note", "note"]
+
+
+def test_a_done_task_without_oddities_has_no_note(client: Client, world: World) -> None:
+    page = opened(client, f"/check?id={described(world).id}")
+    assert "Redirected" not in page.text
+    assert not [part for part in page.all("p") if part.get("class") == "note"]
+
+
+def test_a_page_says_honestly_that_nothing_proves_the_version(client: Client, world: World) -> None:
+    page = opened(client, f"/check?id={described(world, etag=None, proof=Proof.LENGTH).id}")
+    assert page.text.count("This server gives no way to tell whether the file changed while it was read.") == 1
+
+
+def test_what_an_origin_says_cannot_leave_its_place_in_the_page(client: Client, world: World) -> None:
+    hostile = "<script>alert(1)</script>\"'"
+    task = described(
+        world, name=hostile, final_url=f"https://h/{hostile}", content_type=hostile, etag=hostile, notes=("web-page",)
+    )
+    answer = client.request("GET", f"/check?id={task.id}", headers=BROWSER)
+    assert answer.status == 200
+    assert b"<script>alert" not in answer.body
 
 
 def test_a_failed_task_shows_the_public_reason_only(client: Client, world: World) -> None:

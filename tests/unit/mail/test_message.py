@@ -12,7 +12,7 @@ import pytest
 from urlsum.errors import FailureCode
 from urlsum.mail.message import compose
 from urlsum.public import CAUSES, PUBLIC_CODES
-from urlsum.task import Failure, Mail, Task
+from urlsum.task import Failure, Mail, Proof, Representation, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,7 @@ QUEUED = Task(
     mail=Mail.PENDING,
 )
 DONE = QUEUED.done(MD5, 3_221_225_472, NOON)
+KNOWN = Representation(name="file.txt", final_url=QUEUED.url, etag='"v1"', proof=Proof.ETAG)
 FAILED = QUEUED.failed(Failure(FailureCode.HTTP, "http://site.com/data/file.txt: the host answered 404"), NOON)
 
 CLOSING = """\
@@ -253,3 +254,68 @@ def test_the_same_task_always_gives_the_same_letter() -> None:
 def test_there_is_no_letter_before_the_end_or_for_nobody(task: Task) -> None:
     with pytest.raises(ValueError, match=task.id):
         compose(task, public_url=None)
+
+
+def described(**facts: object) -> list[str]:
+    task = replace(DONE, representation=replace(KNOWN, **facts))  # type: ignore[arg-type]
+    return compose(task, public_url=None).body.split("\n")
+
+
+def test_a_mail_says_what_the_version_rests_on() -> None:
+    plain = compose(DONE, public_url=None).body.split("\n")
+    lines = described()
+    at = next(number for number, line in enumerate(lines) if line.startswith("Size:")) + 1
+    assert lines[at] == "Version:   The server's ETag stayed the same from the first byte to the last."
+    assert lines[:at] + lines[at + 1 :] == plain
+
+
+def test_a_mail_has_the_notes_and_the_url_of_a_redirect_without_its_query() -> None:
+    lines = described(
+        final_url="https://login.example/sign-in?X-Amz-Signature=s", content_type="text/html", notes=("web-page",)
+    )
+    at = lines.index("Redirected to:")
+    assert lines[at + 1 : at + 5] == [
+        "https://login.example/sign-in?…",
+        "",
+        "Note:",
+        (
+            "The server sent a web page (text/html, 3.0 GiB). Is this the file you meant? The URL redirects to it"
+            " (https://login.example/sign-in?…)."
+        ),
+    ]
+
+
+def test_a_mail_says_honestly_that_nothing_proves_the_version() -> None:
+    lines = described(etag=None, proof=Proof.LENGTH)
+    at = lines.index("Note:")
+    assert lines[at + 1] == "This server gives no way to tell whether the file changed while it was read."
+    assert not any(line.startswith("Version:") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "quoted"),
+    [
+        ("reads.bam", "http://site.com/files/reads.bam/content", True),
+        ("reads 1.bam", "http://site.com/x", False),
+        ("Dear customer, call me", "http://site.com/x", False),
+        ("-rf", "http://site.com/x", False),
+        ("site.com", "http://site.com/", False),  # a host is no file
+        ("other.com", "http://site.com/other.com", True),
+    ],
+)
+def test_the_line_of_md5sum_has_the_name_of_the_response_where_it_is_one_plain_word(
+    name: str, url: str, quoted: bool
+) -> None:
+    task = replace(DONE, url=url, representation=replace(KNOWN, name=name, final_url=url))
+    body = compose(task, public_url=None).body
+    assert (f"\n{MD5}  {name}\n" in body) is quoted
+    assert ("md5sum" in body) is quoted
+
+
+def test_what_an_origin_says_cannot_leave_its_line_in_a_mail() -> None:
+    hostile = "x\r\n\r\nMD5:       " + "0" * 32 + "\u202e\x1b[2J"
+    plain = described(final_url="https://h/y", content_type="a/b", notes=("web-page",), name="x y")
+    lines = described(final_url=f"https://h/{hostile}", content_type=hostile, notes=("web-page",), name=hostile)
+    assert len(lines) == len(plain)
+    assert all(line.isprintable() for line in lines)
+    assert [line for line in lines if line.startswith("MD5:")] == [f"MD5:       {MD5}"]
