@@ -7,7 +7,8 @@ there. All times are seconds since the epoch, sizes and offsets are bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
 from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo, TaskFinished
@@ -104,6 +105,37 @@ class Representation:
             last_modified=earlier.last_modified if self.last_modified is None else self.last_modified,
             notes=tuple(dict.fromkeys((*earlier.notes, *self.notes))),
         )
+
+    def dump(self) -> str:
+        """The facts as one text, so that a later one needs no column; what is not known is left out."""
+        known = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        return json.dumps(known, separators=(",", ":"))
+
+    @classmethod
+    def load(cls, text: str) -> Representation | None:
+        """Read a dump, of a newer version too; None when it is none.
+
+        Only the display reads the facts: a text that was touched by hand must not cost the digest.
+        """
+        try:
+            values = json.loads(text)
+            proof, modified = values.get("proof"), values.get("last_modified")
+            return cls(
+                name=str(values["name"]),
+                final_url=str(values["final_url"]),
+                content_type=_text(values.get("content_type")),
+                etag=_text(values.get("etag")),
+                last_modified=None if modified is None else float(modified),
+                # A newer version may know a better proof; this one can only vouch for the length.
+                proof=Proof(proof) if proof in Proof.__members__.values() else Proof.LENGTH,
+                notes=tuple(map(str, values.get("notes", ()))),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,17 +132,17 @@ class OneTask:
             console.tell(f"{console.printable(task.url)}: the file changed; it is read from the start again")
             self.forget()
         elif task.checkpoint is not None and task.checkpoint != before.checkpoint:
-            self._keep(task.checkpoint)
+            self._keep(task.checkpoint, task.representation)
 
     def forget(self) -> None:
         """Remove the state file."""
         if self._state is not None:
             self._try(self._state.remove, 0)
 
-    def _keep(self, checkpoint: Checkpoint) -> None:
+    def _keep(self, checkpoint: Checkpoint, representation: Representation | None) -> None:
         state = self._state
         if state is not None:
-            self._try(lambda: state.save(checkpoint), checkpoint.offset)
+            self._try(lambda: state.save(checkpoint, representation), checkpoint.offset)
 
     def _try(self, write: Callable[[], None], offset: int) -> None:
         try:
@@ -208,6 +208,15 @@ class _MeteredStream:
         self.close()
 
 
-def _task(url: str, checkpoint: Checkpoint | None) -> Task:
+def _task(url: str, kept: tuple[Checkpoint, Representation | None] | None) -> Task:
     # Times mean nothing to a task that no table keeps; only its claims and waits are on the clock of this process.
-    return Task(id=url, url=url, created_at=0.0, updated_at=0.0, expires_at=0, checkpoint=checkpoint)
+    checkpoint, representation = kept or (None, None)
+    return Task(
+        id=url,
+        url=url,
+        created_at=0.0,
+        updated_at=0.0,
+        expires_at=0,
+        checkpoint=checkpoint,
+        representation=representation,
+    )

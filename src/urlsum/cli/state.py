@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import StateError
 from urlsum.hashing.md5 import MD5
-from urlsum.task import Checkpoint
+from urlsum.task import Checkpoint, Representation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
-# A state is below 1 KB beside its URL; whatever is longer is another file, named by mistake.
+# A state is below 20 KB with the two longest URLs; a longer file is another one, named by mistake.
 MOST_BYTES = 65_536
 # Signed URLs are passwords of a kind.
 MODE = 0o600
@@ -27,8 +27,8 @@ class StateFile:
         self.path = path
         self._url = url
 
-    def load(self) -> Checkpoint | None:
-        """The checkpoint to go on from, None when there is none yet.
+    def load(self) -> tuple[Checkpoint, Representation | None] | None:
+        """The checkpoint to resume from and what the responses said of the file, None when there is none yet.
 
         Raises StateError when the file is damaged, is about another URL, is something else, or could not be written.
         """
@@ -45,7 +45,7 @@ class StateFile:
         # What mktemp makes is empty.
         return self._parsed(raw) if raw else None
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint, representation: Representation | None) -> None:
         """Replace the file in one step: a crash leaves the old one or the new one. Raises OSError."""
         text = json.dumps(
             {
@@ -54,7 +54,8 @@ class StateFile:
                 "offset": checkpoint.offset,
                 "md5_state": checkpoint.md5_state.hex(),
                 "validator": checkpoint.validator,
-            },
+            }
+            | ({"representation": representation.dump()} if representation else {}),
             indent=1,
         )
         new = self.path.with_name(self.path.name + ".new")
@@ -68,7 +69,7 @@ class StateFile:
         """Forget: there is nothing to go on with. Raises OSError."""
         self.path.unlink(missing_ok=True)
 
-    def _parsed(self, raw: bytes) -> Checkpoint:
+    def _parsed(self, raw: bytes) -> tuple[Checkpoint, Representation | None]:
         try:
             value: dict[str, Any] = json.loads(raw)
             version, url = value["urlsum"], value["url"]
@@ -85,4 +86,4 @@ class StateFile:
             raise StateError(f"{self.path}: damaged: its parts do not fit together; remove it to begin anew")
         if url != self._url:
             raise StateError(f"{self.path}: the state of another URL, {url}; name another file, or remove it")
-        return checkpoint
+        return checkpoint, Representation.load(str(value.get("representation")))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import FailureCode
-from urlsum.task import Checkpoint, Failure, Mail, Proof, Representation, Status, Task
+from urlsum.task import Checkpoint, Failure, Mail, Representation, Status, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +15,7 @@ Value = str | int | float | bytes | None
 
 def to_row(task: Task) -> dict[str, Value]:
     """Every field of ``task`` by its stored name; None where the task has no value."""
-    checkpoint, error = task.checkpoint, task.error
+    checkpoint, error, representation = task.checkpoint, task.error, task.representation
     return {
         "id": task.id,
         "url": task.url,
@@ -30,7 +28,7 @@ def to_row(task: Task) -> dict[str, Value]:
         "offset": checkpoint.offset if checkpoint else None,
         "md5_state": checkpoint.md5_state if checkpoint else None,
         "validator": checkpoint.validator if checkpoint else None,
-        "representation": _dumped(task.representation),
+        "representation": representation.dump() if representation else None,
         "rate": task.rate,
         "fence": task.fence,
         "lease_until": task.lease_until,
@@ -62,7 +60,7 @@ def from_row(row: Mapping[str, Any]) -> Task:
         status=Status(row["status"]),
         size=row["size"],
         checkpoint=_checkpoint(row),
-        representation=_representation(row["representation"]),
+        representation=Representation.load(row["representation"]) if row["representation"] else None,
         rate=_float(row["rate"]),
         fence=row["fence"],
         lease_until=float(row["lease_until"]),
@@ -95,39 +93,6 @@ def _checkpoint(row: Mapping[str, Any]) -> Checkpoint | None:
     if offset is None or md5_state is None or validator is None:
         return None
     return Checkpoint(offset=offset, md5_state=bytes(md5_state), validator=validator)
-
-
-def _dumped(representation: Representation | None) -> str | None:
-    """One text, so that a later fact needs no column; facts that are not known are left out."""
-    if representation is None:
-        return None
-    known = {name: value for name, value in asdict(representation).items() if value not in (None, ())}
-    return json.dumps(known, separators=(",", ":"))
-
-
-def _representation(text: str | None) -> Representation | None:
-    # Only the display reads it: a text that was touched by hand must not cost the digest.
-    if text is None:
-        return None
-    try:
-        values = json.loads(text)
-        proof, modified = values.get("proof"), values.get("last_modified")
-        return Representation(
-            name=str(values["name"]),
-            final_url=str(values["final_url"]),
-            content_type=_text(values.get("content_type")),
-            etag=_text(values.get("etag")),
-            last_modified=None if modified is None else float(modified),
-            # A newer version may know a better proof; this one can only vouch for the length.
-            proof=Proof(proof) if proof in Proof.__members__.values() else Proof.LENGTH,
-            notes=tuple(map(str, values.get("notes", ()))),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 def _failure(row: Mapping[str, Any]) -> Failure | None:

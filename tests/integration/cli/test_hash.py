@@ -45,6 +45,7 @@ def test_several_urls_one_after_the_other_and_1_if_any_failed(run: Run, serve: S
     assert done.stderr == (
         f"urlsum: {bad}: http: the origin answered with status 404; check that the URL opens in a browser"
         " without signing in; if it does, try again later\n"
+        f"urlsum: {empty}: note: The server sent an empty file (0 bytes). Is this the file you meant?\n"
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.synthetic import Clock, SyntheticSource
+from tests.support.synthetic import FILE, Clock, SyntheticSource
 from urlsum.cli.interrupt import Interrupted, Stop
 from urlsum.cli.local import LocalHasher, Metered, OneTask
 from urlsum.cli.outcome import Wanted
@@ -200,3 +201,17 @@ def test_one_task_remembers_what_the_file_keeps(tmp_path: Path) -> None:
     table = OneTask(task, StateFile(tmp_path / "s", URL))
     assert table.get(URL) is task
     assert table.kept == 0
+
+
+def test_notes_come_with_the_digest_and_survive_a_state_file(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    source = SyntheticSource(bytes(range(256)) * 40, Clock(), piece=1024)
+    source.representation = replace(FILE, final_url=URL, content_type="text/html", notes=("web-page",))
+    source.fault = Faulty(Incomplete("cut"), Incomplete("cut"), offset=4096)
+    (outcome,) = hasher(source, state=path, max_attempts=1).digests([Wanted(URL)])
+    assert (outcome.md5, outcome.notes) == (None, ())
+    source.fault = lambda offset: None
+    source.representation = replace(FILE, final_url=URL)  # the rest is a 206, which does not say it again
+    (outcome,) = hasher(source, state=path).digests([Wanted(URL)])
+    assert outcome.md5 == source.md5
+    assert outcome.notes == ("The server sent a web page (text/html, 10.0 KiB). Is this the file you meant?",)

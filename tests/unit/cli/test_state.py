@@ -8,12 +8,14 @@ import pytest
 from urlsum.cli.state import StateFile
 from urlsum.errors import StateError
 from urlsum.hashing.md5 import MD5
-from urlsum.task import Checkpoint
+from urlsum.task import Checkpoint, Representation
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 URL = "https://example.org/a.bam?signature=secret"
+
+KNOWN = Representation(name="a.bam", final_url=URL, notes=("web-page",))
 
 
 def checkpoint(count: int = 128) -> Checkpoint:
@@ -26,15 +28,16 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     file = StateFile(tmp_path / "s", URL)
     assert file.load() is None
     for count in (64, 128):
-        file.save(checkpoint(count))
-        assert file.load() == checkpoint(count)
+        for known in (KNOWN, None):
+            file.save(checkpoint(count), known)
+            assert file.load() == (checkpoint(count), known)
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
     file.remove()
     assert file.load() is None
 
 
 def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
-    StateFile(tmp_path / "s", URL).save(checkpoint())
+    StateFile(tmp_path / "s", URL).save(checkpoint(), KNOWN)
     assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
 
 
@@ -44,7 +47,7 @@ def test_an_empty_file_is_no_state_yet(tmp_path: Path) -> None:
 
 
 def test_the_state_of_another_url_is_refused(tmp_path: Path) -> None:
-    StateFile(tmp_path / "s", URL).save(checkpoint())
+    StateFile(tmp_path / "s", URL).save(checkpoint(), KNOWN)
     with pytest.raises(StateError, match=r"of another URL, https://example\.org/a\.bam"):
         StateFile(tmp_path / "s", "https://example.org/b.bam").load()
 
@@ -64,12 +67,20 @@ def test_the_state_of_another_url_is_refused(tmp_path: Path) -> None:
 )
 def test_a_damaged_state_is_refused(tmp_path: Path, change: dict[str, object], words: str) -> None:
     path = tmp_path / "s"
-    StateFile(path, URL).save(checkpoint())
+    StateFile(path, URL).save(checkpoint(), KNOWN)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(StateError, match=words) as caught:
         StateFile(path, URL).load()
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", [None, "{", "[]", 7])
+def test_a_state_without_facts_that_can_be_read_still_keeps_the_place(tmp_path: Path, kept: object) -> None:
+    path = tmp_path / "s"
+    StateFile(path, URL).save(checkpoint(), KNOWN)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"representation": kept}))
+    assert StateFile(path, URL).load() == (checkpoint(), None)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", "7", "d41d8cd98f00b204e9800998ecf8427e  file", "\x00" * 70_000])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.memory import MemoryTaskTable
-from tests.support.synthetic import Clock, SyntheticSource
+from tests.support.synthetic import FILE, Clock, SyntheticSource
 from urlsum import errors
 from urlsum.errors import FailureCode, LeaseHeld, LeaseLost, NothingToDo
 from urlsum.hashing import job, retry
@@ -165,6 +165,24 @@ def test_connecting_does_not_count_into_the_rate() -> None:
 
     desk.source.open = slowly  # type: ignore[assignment, method-assign]
     assert desk.slice(seconds=25).rate == pytest.approx(1000)
+
+
+def test_what_the_responses_said_is_kept_with_each_checkpoint_and_the_digest() -> None:
+    desk = Desk()
+    first = desk.source.representation = replace(FILE, name="reads.bam", content_type="text/html", notes=("web-page",))
+    half = desk.slice(seconds=30)
+    assert half.representation == first
+    desk.source.representation = FILE  # a 206 to If-Range leaves the other facts out
+    task = desk.slice()
+    assert (task.status, task.representation) == (Status.DONE, first)
+
+
+def test_a_file_that_changed_is_described_by_its_new_version_only() -> None:
+    desk = Desk()
+    desk.source.representation = replace(FILE, notes=("web-page",))
+    desk.slice(seconds=30)
+    desk.source.representation, desk.source.version = FILE, "v2"
+    assert desk.slice().representation == FILE
 
 
 def test_a_slice_notes_from_where_it_went_on() -> None:
