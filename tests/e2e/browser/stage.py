@@ -11,7 +11,7 @@ from tests.integration.web.conftest import MD5, NOW, SIZE, World, changed, store
 from tests.support.memory import MemoryTaskTable
 from tests.support.web import served
 from urlsum.errors import FailureCode
-from urlsum.task import Checkpoint, Failure
+from urlsum.task import Checkpoint, Failure, Representation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,6 +128,18 @@ class Stage:
         before = task or self.claimed(**fields)
         return changed(self.world, before, before.done(MD5, SIZE, NOW + 7))
 
+    def noted(self) -> Task:
+        """A done task with everything to remark on: a page that a redirect led to, from a server without validators."""
+        known = Representation(
+            name="an-archive-with-quite-a-long-name-2026-11-05.tar.gz",
+            final_url=f"https://login.example.org/{'sign-in/' * 12}?ticket=secret",
+            content_type="application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            last_modified=NOW - 86400,
+            notes=("web-page", "transformed", "content-encoding"),
+        )
+        before = self.claimed()
+        return changed(self.world, before, before.done(MD5, 0, NOW + 7, representation=known))
+
     def failed(self, code: FailureCode = FailureCode.HTTP, **fields: Any) -> Task:
         before = self.claimed(**fields)
         return changed(self.world, before, before.failed(Failure(code, f"{URL}: no luck"), NOW + 7))
@@ -146,6 +158,7 @@ class Stage:
             "begun-again": self.begun_again(),
             "retrying": self.retrying(),
             "done": self.done(),
+            "noted": self.noted(),
             "match": self.done(expected_md5=MD5),
             "mismatch": self.done(expected_md5=OTHER),
             "failed": self.failed(expected_md5=MD5),
