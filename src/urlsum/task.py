@@ -8,7 +8,7 @@ there. All times are seconds since the epoch, sizes and offsets are bytes.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo, TaskFinished
@@ -108,7 +108,8 @@ class Representation:
 
     def dump(self) -> str:
         """The facts as one text, so that a later one needs no column; what is not known is left out."""
-        known = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        # Not asdict(), which copies every value: this runs with each write of a task.
+        known = {name: value for name in self.__slots__ if (value := getattr(self, name)) not in (None, ())}
         return json.dumps(known, separators=(",", ":"))
 
     @classmethod

@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.support.synthetic import FILE
 from urlsum.errors import Changed, DeadlineReached, StateError
 from urlsum.hashing.md5 import MD5
 
@@ -87,6 +88,7 @@ class ScaledStream:
         self.reread = 0
         self.size: int | None = source.size
         self.validator = source.validator
+        self.representation = FILE
         self._source = source
         self._at = offset // SCALE
         self._deadline = deadline

@@ -57,7 +57,8 @@ def filename(disposition: str | None, final_url: str, submitted_url: str) -> str
     for text in (disposition, _signed_disposition(final_url), _signed_disposition(submitted_url)):
         if text and (name := of_disposition(text)):
             return name
-    final, submitted = _best(final_url), _best(submitted_url)
+    final = _best(final_url)
+    submitted = final if submitted_url == final_url else _best(submitted_url)
     takes_final = final[0] > submitted[0] or (final[0] == submitted[0] and final[0] >= WORD)
     return _bounded((final if takes_final else submitted)[1])
 
@@ -133,6 +134,8 @@ def _rank(name: str) -> int:
 
 
 def _signed_disposition(url: str) -> str | None:
+    if "?" not in url:
+        return None
     query = parse_qs(urlsplit(url).query)
     return next((query[name][0] for name in DISPOSITION_PARAMETERS if name in query), None)
 

@@ -31,7 +31,11 @@ PAGES = frozenset({"htm", "html", "shtml", "xht", "xhtml"})
 NO_CODING = frozenset(
     ["", "identity", "none", "null", "aws-chunked", "7bit", "8bit", "binary", "utf-8", "utf8", "us-ascii", "iso-8859-1"]
 )
-OK, TRANSFORMED_STATUS = 200, 203
+# The fields in which servers say that they changed the bytes.
+TRANSFORMERS = frozenset(
+    {b"x-goog-stored-content-encoding", b"x-guploader-response-body-transformations", b"cf-polished", b"warning"}
+)
+TRANSFORMED_STATUS = 203
 
 # A type and a subtype (RFC 9110, 8.3.1), before parameters or a second value.
 _TYPE = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:[;,].*)?", re.DOTALL)
@@ -46,7 +50,7 @@ def representation(head: Head, submitted_url: str, proof: Proof) -> Representati
     """
     final_url = head.target.url
     submitted = submitted_url.partition("#")[0]
-    redirected = parse(submitted).url != final_url
+    redirected = submitted != final_url and parse(submitted).url != final_url
     disposition, content_type = _one(head, "content-disposition"), _type(_one(head, "content-type"))
     notes = []
     if content_type in HTML and not _means_page(disposition, submitted, final_url):
@@ -75,7 +79,8 @@ def _one(head: Head, name: str) -> str | None:
 
 def _all(head: Head, name: str) -> list[str]:
     """The elements of a list field, in lower case (RFC 9110, 5.6.1)."""
-    lines = [value.decode("latin-1") for field, value in head.fields if field == name.encode("ascii")]
+    wanted = name.encode("ascii")
+    lines = [value.decode("latin-1") for field, value in head.fields if field == wanted]
     return [element.strip(" \t").lower() for line in lines for element in line.split(",")]
 
 
@@ -120,6 +125,8 @@ def _transformed(head: Head) -> bool:
     Google Cloud Storage unpacks what is stored as gzip and says so in two ways.
     https://cloud.google.com/storage/docs/transcoding
     """
+    if TRANSFORMERS.isdisjoint(field for field, _ in head.fields):
+        return head.status == TRANSFORMED_STATUS  # RFC 9110, 15.3.4
     unpacked = "gzip" in _all(head, "x-goog-stored-content-encoding") and not _codings(head)
     return (
         unpacked
@@ -127,7 +134,7 @@ def _transformed(head: Head) -> bool:
         or any(_all(head, "cf-polished"))  # Cloudflare recompresses images
         # RFC 7234, 5.5.6; RFC 9111 dropped the field, and proxies still send it.
         or any(warning.startswith("214 ") for warning in _all(head, "warning"))
-        or head.status == TRANSFORMED_STATUS  # RFC 9110, 15.3.4
+        or head.status == TRANSFORMED_STATUS
     )
 
 

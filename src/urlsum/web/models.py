@@ -98,7 +98,12 @@ class Waiting(_Answer):
 class Version(_Answer):
     """Which version of the file was hashed, and what shows that it was one version from the first byte to the last."""
 
-    etag: Annotated[str | None, Field(description="As the server sent it, quotes included; null without a valid one.")]
+    etag: Annotated[
+        str | None,
+        Field(
+            description="As the server sent it, quotes included, cut after 200 characters; null without a valid one."
+        ),
+    ]
     last_modified: Annotated[datetime | None, Field(description="RFC 3339, in UTC; null without a valid one.")]
     proof: Annotated[
         Literal["etag", "last-modified", "length"],
