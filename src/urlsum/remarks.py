@@ -1,4 +1,4 @@
-"""What people read beside a digest: the file's name, where it was found, what proves its version, and notes."""
+"""Facts shown with a digest: the file's name, where it was found, what proves its version, and notes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def redirected(task: Task) -> bool:
 def final_url(task: Task) -> str | None:
     """Where the file was found, None when that is not known.
 
-    The query of a URL that a redirect gave is left out: it may be a signature that its receiver shall not pass on.
+    The query of a URL that came from a redirect is hidden: it may be a signature, which only urlsum was given.
     """
     known = task.representation
     if known is None:
