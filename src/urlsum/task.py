@@ -33,14 +33,6 @@ class Mail(StrEnum):
     FAILED = "failed"
 
 
-class Proof(StrEnum):
-    """What shows that the bytes of a file are those of one version."""
-
-    ETAG = "etag"
-    LAST_MODIFIED = "last-modified"
-    LENGTH = "length"
-
-
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """How far a file is hashed: enough for another process, on another machine, to go on.
