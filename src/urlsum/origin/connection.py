@@ -6,6 +6,7 @@ without a copy.
 
 from __future__ import annotations
 
+import re
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import h11
 
 from urlsum.errors import DeadlineReached, Incomplete, ProtocolViolated, TimedOut, TlsFailed
-from urlsum.origin import head, tls
+from urlsum.origin import head, lines, tls
 from urlsum.origin.wire import Cut, Silent, Wire
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 RECEIVE_HEAD_BYTES = 16_384
 # Chunked bodies pass through here on their way into h11; a quarter of the body's own buffer makes its copies cheap.
 RECEIVE_CHUNKED_BYTES = 262_144
+# Where h11 quotes the origin: no byte of it belongs in a message that strangers may read.
+_QUOTED = re.compile(r": (?:bytearray\(|b['\"]).*", re.DOTALL)
 
 
 def connect(
@@ -68,6 +71,7 @@ class Connection:
         self._remaining: int | None = None
         self._chunked = False
         self._ended = False
+        self._well_formed = True
         self._scratch = memoryview(b"")
         self._keeps_alive = False
         self.latency = 0.0
@@ -86,6 +90,7 @@ class Connection:
             self.target = target
         # A new parser for each exchange, for what one answer said must not colour the next.
         self._http, self._ended, self._keeps_alive, self.heard = _parser(), False, False, False
+        self._well_formed = True
         request = h11.Request(method="GET", target=self.target.path, headers=[("Host", self.target.authority), *fields])
         sent = (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
         asked = self.wire.clock()
@@ -104,9 +109,10 @@ class Connection:
         self.latency = self.wire.clock() - asked
         self._remaining = answer.length
         self._chunked = answer.chunked
-        # h11 has read Connection and the version (RFC 9112, 9.3); what has no framing ends with the connection.
+        # h11 has read Connection and the version (RFC 9112, 9.3); what has no framing ends with the connection. A line
+        # that was dropped may have been Connection, and where two programs write one head, the next may be mixed too.
         framed = answer.chunked or answer.length is not None
-        self._keeps_alive = framed and self._http.our_state is not h11.MUST_CLOSE
+        self._keeps_alive = framed and self._well_formed and self._http.our_state is not h11.MUST_CLOSE
         return answer
 
     @property
@@ -179,12 +185,14 @@ class Connection:
         limit = self.wire.clock() + self.wire.read_timeout
         raw = bytearray()
         for _ in range(head.MAX_INTERIM + 1):
-            text = self._head_text(raw, limit)
+            received = self._head_text(raw, limit)
+            text = lines.without_malformed(received, self.target)
+            self._well_formed = self._well_formed and text is received
             try:
                 self._http.receive_data(text)
                 event = self._http.next_event()
             except h11.RemoteProtocolError as exc:
-                raise ProtocolViolated(f"{self.target}: the answer is not valid HTTP: {exc}") from exc
+                raise ProtocolViolated(f"{self.target}: the answer is not valid HTTP: {_unquoted(exc)}") from exc
             if isinstance(event, h11.Response):
                 self._pending = memoryview(bytes(raw))
                 return head.parse(event, text, self.target)
@@ -230,7 +238,9 @@ class Connection:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as exc:
-                raise ProtocolViolated(f"{self.target}: the chunks of the body are malformed: {exc}") from exc
+                raise ProtocolViolated(
+                    f"{self.target}: the chunks of the body are malformed: {_unquoted(exc)}"
+                ) from exc
             if isinstance(event, h11.Data):
                 view[filled : filled + len(event.data)] = event.data
                 filled += len(event.data)
@@ -242,6 +252,10 @@ class Connection:
             else:
                 count = self._receive(self._scratch[: len(view)], within=limit - self.wire.clock())
                 self._http.receive_data(bytes(self._scratch[:count]))
+
+
+def _unquoted(error: h11.RemoteProtocolError) -> str:
+    return _QUOTED.sub("", str(error))
 
 
 def _parser() -> h11.Connection:

@@ -22,6 +22,14 @@ class ContentRange:
     total: int | None
 
 
+def decoded(value: bytes) -> str:
+    """The bytes of a field value as text: UTF-8, or else what HTTP/1.1 once was in (RFC 9110, 5.5)."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 def content_range(text: str | None) -> ContentRange | None:
     """RFC 9110, 14.4; None when it is missing or makes no sense.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from urlsum.errors import ProtocolViolated
+from urlsum.origin.fields import decoded
 
 if TYPE_CHECKING:
     import h11
@@ -44,12 +45,7 @@ class Head:
     def get(self, name: str) -> str | None:
         """The value of a field that has only one, None without it. Raises ProtocolViolated when there are two."""
         value = self.get_bytes(name)
-        if value is None:
-            return None
-        try:
-            return value.decode("utf-8")
-        except UnicodeDecodeError:
-            return value.decode("latin-1")  # what HTTP/1.1 once was in (RFC 9110, 5.5)
+        return None if value is None else decoded(value)
 
     def get_bytes(self, name: str) -> bytes | None:
         """The same as the origin sent it, without a guess at its charset."""
@@ -69,7 +65,7 @@ def check_start(raw: bytearray, target: Target) -> None:
 def parse(event: h11.Response, raw: bytes, target: Target) -> Head:
     """Judge a parsed head; ``raw`` is its text. Raises ProtocolViolated.
 
-    h11 has refused malformed lines, two different lengths, and every transfer coding but chunked.
+    ``lines`` has judged malformed lines; h11 has refused two different lengths and every transfer coding but chunked.
     """
     if len(event.headers) > MAX_FIELDS:
         raise ProtocolViolated(

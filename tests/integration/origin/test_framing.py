@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tests.integration.origin.conftest import Serve, client
-from tests.support.origin_server import HANG, LAST_CHUNK, RESET, Pause, Steps, Trickle, answers, chunk, head
-from urlsum.errors import HttpFailed, Incomplete, OriginError, ProtocolViolated, TimedOut, TooLarge, Unverifiable
+from tests.integration.origin.conftest import Serve, client, read_all
+from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Steps, Trickle, answers, chunk, head
+from urlsum.errors import (
+    HttpFailed,
+    Incomplete,
+    OriginError,
+    ProtocolViolated,
+    TimedOut,
+    TooLarge,
+    Unverifiable,
+)
+from urlsum.origin.guard import Guard
+from urlsum.origin.http import Origin
 
 DATA = bytes(range(256)) * 300
 LENGTH = f"Content-Length: {len(DATA)}"
@@ -122,7 +134,21 @@ def test_an_empty_file_is_a_file(serve: Serve, steps: Steps) -> None:
         ([head("200 OK", "Content-Length: 5", "Content-Length: 6"), DATA], ProtocolViolated),
         ([head("200 OK", "Content-Length: 99999999999999999999"), DATA], ProtocolViolated),
         ([head("200 OK", "Content-Length: " + "9" * 5000), DATA], ProtocolViolated),
+        # Malformed lines that may be the field that they look like.
         ([head("200 OK", "Content-Length : 5"), DATA], ProtocolViolated),
+        ([head("200 OK", LENGTH, "Content Length: 5"), DATA], ProtocolViolated),
+        ([head("200 OK", LENGTH, "Content-Length 5"), DATA], ProtocolViolated),
+        ([head("200 OK", LENGTH, "\xa0Content-Length: 5"), DATA], ProtocolViolated),
+        ([head("200 OK", LENGTH, "X-Folded: a", " Content-Length: 5"), DATA], ProtocolViolated),
+        ([head("200 OK", LENGTH, "Transfer-Encoding : chunked"), DATA], ProtocolViolated),
+        ([head("200 OK", "Transfer-Encoding: chunked", " "), chunk(DATA), LAST_CHUNK], ProtocolViolated),
+        ([head("200 OK", LENGTH, "Content-Range : bytes 0-4/5"), DATA], ProtocolViolated),
+        ([head("200 OK", LENGTH, "Content-Encoding : gzip"), DATA], ProtocolViolated),
+        ([head("200 OK", LENGTH, 'ETag : "a"'), DATA], ProtocolViolated),
+        ([head("200 OK", LENGTH, 'ETag: "a\x0cb"'), DATA], ProtocolViolated),
+        ([head("302 Found", "Content-Length: 0", "Location : /elsewhere")], ProtocolViolated),
+        ([head("200 OK", LENGTH, "HTTP/1.1 404 Not Found"), DATA], ProtocolViolated),
+        ([head("103 Early Hints", "Content Length: 5"), head("200 OK", LENGTH), DATA], ProtocolViolated),
         # Two framings, or unknown ones.
         ([head("200 OK", LENGTH, CHUNKED), chunk(DATA), LAST_CHUNK], ProtocolViolated),
         ([head("200 OK", CHUNKED, CHUNKED), chunk(DATA), LAST_CHUNK], ProtocolViolated),
@@ -147,7 +173,6 @@ def test_an_empty_file_is_a_file(serve: Serve, steps: Steps) -> None:
         ([b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n"], ProtocolViolated),
         ([head("000 Nothing", "Content-Length: 0")], ProtocolViolated),
         ([head("101 Switching Protocols", "Upgrade: h2c")], ProtocolViolated),
-        ([head("200 OK", LENGTH, "no colon here"), DATA], ProtocolViolated),
         ([head("200 OK", LENGTH, "X-Nul: a\x00b"), DATA], ProtocolViolated),
         ([head("200 OK", LENGTH, "X-Cr: a\rb"), DATA], ProtocolViolated),
         # Heads without end.
@@ -165,6 +190,65 @@ def test_what_is_not_proven_is_refused(serve: Serve, steps: Steps, error: type[O
     assert type(caught.value) is error
     assert str(caught.value).startswith(origin.url("/file"))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "X-Frame Options: DENY",
+        "PHP Warning:  Undefined variable $etag in /var/www/get.php on line 3",
+        "PHP Warning:  one\r\n  over two lines",
+        "no colon here",
+        ": no name",
+        "X-Foo : bar",
+        "X-F\xf6\xf6: bar",
+        "X-\x01Foo: bar",
+        "X-Foo: a\x0bb",
+        "Last-Modified : Sun, 06 Nov 1994 08:49:37 GMT",
+        "Connection : close",
+        "Content Type: text/plain",
+    ],
+)
+def test_a_malformed_line_that_touches_nothing_is_ignored(serve: Serve, line: str) -> None:
+    for fields in ([line, LENGTH], [LENGTH, line], [line, LENGTH, line, "X-Foo: bar"]):
+        assert client().fetch(serve(answers([head("200 OK", *fields), DATA])).url()) == DATA
+    chunked: Steps = [head("103 Early Hints", line), head("200 OK", CHUNKED, line), chunk(DATA), LAST_CHUNK]
+    assert client().fetch(serve(answers(chunked)).url()) == DATA
+
+
+@pytest.mark.parametrize(("line", "connections"), [("X-Frame-Options: DENY", 1), ("X-Frame Options: DENY", 2)])
+def test_a_connection_with_malformed_lines_carries_no_second_response(
+    serve: Serve, line: str, connections: int
+) -> None:
+    origin = serve(lambda request: [head("200 OK", LENGTH, line), DATA, KEEP])
+    used = client()
+    source = Origin(used.settings, Guard(used.settings, resolve=lambda host: [used.address]))
+    for _ in range(2):
+        with source.open(origin.url(), deadline=time.monotonic() + 20.0) as body:
+            assert read_all(body) == DATA
+    assert origin.connections == connections
+
+
+@pytest.mark.parametrize("line", ["X-Stream Error: EOF", "X-Frame Options: DENY", "PHP Fatal error:  Out of memory"])
+def test_a_malformed_trailer_is_refused(serve: Serve, line: str) -> None:
+    # After the last chunk a stray line is no leftover of a configuration: a program wrote it as the body ended.
+    steps: Steps = [head("200 OK", CHUNKED), chunk(DATA), f"0\r\n{line}\r\n\r\n".encode()]
+    with pytest.raises(ProtocolViolated, match=r"illegal header line$"):
+        client().fetch(serve(answers(steps)).url())
+
+
+def test_no_byte_of_a_broken_response_stands_in_the_message(serve: Serve) -> None:
+    broken: list[Steps] = [
+        [b"HTTP/1.1 secret\r\n\r\n"],
+        [head("200 OK", "Transfer-Encoding: secret")],
+        [head("200 OK", CHUNKED), b"secret\r\n"],
+        [head("200 OK", CHUNKED), b"1\r\nasecret\r\n"],
+        [head("200 OK", CHUNKED), b"0\r\nsecret\r\n\r\n"],
+    ]
+    for steps in broken:
+        with pytest.raises(OriginError) as caught:
+            client().fetch(serve(answers(steps)).url())
+        assert "secret" not in str(caught.value).lower()
 
 
 @pytest.mark.parametrize(

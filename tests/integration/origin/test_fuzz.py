@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 
@@ -14,6 +15,8 @@ from urlsum.origin.target import parse
 from urlsum.origin.wire import Cut, Wire
 
 BODY = b"0123456789"
+# A field that is well-formed says what it says, whoever put it there.
+PLAIN_LENGTH = re.compile(rb"(?i)^content-length:", re.MULTILINE)
 LINES = st.sampled_from(
     [
         b"HTTP/1.1 200 OK",
@@ -32,6 +35,11 @@ LINES = st.sampled_from(
         b"",
         b"a\r\n0",
         b"A: \xff\x00",
+        b"A B: c",
+        b"A : b",
+        b"Content-Length : 10",
+        b"Content Length: 10",
+        b"junk",
     ]
 )
 HEADS = st.builds(
@@ -83,3 +91,35 @@ def test_a_cut_chunked_body_is_never_taken_for_whole(pieces: list[bytes], at: in
     else:
         assert at >= len(whole)
         assert received == b"".join(pieces)
+
+
+WHOLE = [b"HTTP/1.1 200 OK", b"Date: Sun, 06 Nov 1994 08:49:37 GMT", b"Content-Length: 10", b'ETag: "a"']
+JUNK = st.one_of(
+    # Without an empty line, which would be the end of the head.
+    st.binary(min_size=1, max_size=40).filter(lambda junk: b"\n" not in junk and junk != b"\r"),
+    st.builds(
+        lambda before, name, after: before + name + after,
+        st.sampled_from([b"", b" ", b"X ", b"\t", b"\xa0", b"\x0b"]),
+        st.sampled_from(
+            [b"Content-Length", b"content length", b"Transfer-Encoding", b"X-Foo", b"PHP Warning", b"ETag"]
+        ),
+        st.sampled_from(
+            [b" : 5", b"\t: chunked", b" 5", b"=5", b"\x01: 5", b":5\r\n 5", b": a\x0b", b": a\rContent-Length: 5"]
+        ),
+    ),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    JUNK.filter(lambda junk: not PLAIN_LENGTH.search(junk)),
+    st.integers(1, len(WHOLE)),
+    st.sampled_from([b"\r\n", b"\n"]),
+)
+def test_a_malformed_line_never_changes_how_the_rest_is_framed(junk: bytes, at: int, end: bytes) -> None:
+    answer = end.join([*WHOLE[:at], junk, *WHOLE[at:]]) + end + end + BODY
+    try:
+        result = exchange(answer)
+    except (OriginError, Cut):
+        return
+    assert result == (10, BODY)
