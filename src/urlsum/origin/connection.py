@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import h11
 
 from urlsum.errors import DeadlineReached, Incomplete, ProtocolViolated, TimedOut, TlsFailed
-from urlsum.origin import head, lines, tls
+from urlsum.origin import head, lines, tls, trailers
 from urlsum.origin.wire import Cut, Silent, Wire
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class Connection:
         self._remaining: int | None = None
         self._chunked = False
         self._ended = False
+        self._head: Head  # set by get(), before there is a body to read
+        self._received = 0  # bytes of a body in chunks
         self._well_formed = True
         self._scratch = memoryview(b"")
         self._keeps_alive = False
@@ -90,7 +92,7 @@ class Connection:
             self.target = target
         # A new parser for each exchange, for what one answer said must not colour the next.
         self._http, self._ended, self._keeps_alive, self.heard = _parser(), False, False, False
-        self._well_formed = True
+        self._received, self._well_formed = 0, True
         request = h11.Request(method="GET", target=self.target.path, headers=[("Host", self.target.authority), *fields])
         sent = (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
         asked = self.wire.clock()
@@ -107,6 +109,7 @@ class Connection:
                 raise TlsFailed(f"{self.target}: TLS failed: {exc.__cause__}") from exc
             raise Incomplete(f"{self.target}: the connection was closed before the answer's head was complete") from exc
         self.latency = self.wire.clock() - asked
+        self._head = answer
         self._remaining = answer.length
         self._chunked = answer.chunked
         # h11 has read Connection and the version (RFC 9112, 9.3); what has no framing ends with the connection. A line
@@ -131,7 +134,7 @@ class Connection:
     def read_into(self, view: memoryview) -> int:
         """Receive the next bytes of the body into ``view``; return how many, 0 at the end that its framing proves.
 
-        Raises ProtocolViolated, Silent, Cut, DeadlineReached.
+        Raises ProtocolViolated, Silent, Cut, DeadlineReached, and Incomplete or Changed for what a trailer says.
         """
         if self._chunked:
             count = self._read_chunks(view)
@@ -244,7 +247,9 @@ class Connection:
             if isinstance(event, h11.Data):
                 view[filled : filled + len(event.data)] = event.data
                 filled += len(event.data)
+                self._received += len(event.data)
             elif isinstance(event, h11.EndOfMessage):
+                trailers.check(event.headers, self._head, self._received)
                 self._ended = True
                 return filled
             elif filled:

@@ -9,6 +9,7 @@ import pytest
 from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Steps, Trickle, answers, chunk, head
 from urlsum.errors import (
+    Changed,
     HttpFailed,
     Incomplete,
     OriginError,
@@ -229,6 +230,62 @@ def test_a_connection_with_malformed_lines_carries_no_second_response(
     assert origin.connections == connections
 
 
+@pytest.mark.parametrize(
+    "trailer",
+    [
+        "X-Stream-Error: context deadline exceeded",
+        "X-Error: 1",
+        "X-Amz-Error-Code: InternalError",
+        "grpc-status: 13",
+        "grpc-message: unavailable",
+        "Status: 500",
+        "X-Stream-Status: failed",
+        "Proxy-Status: cdn.example; error=http_response_incomplete",
+        "X-Complete: false",
+        "Content-Length: 5",
+        "X-Checksum: abc\r\nX-Stream-Error: EOF",
+    ],
+)
+@pytest.mark.parametrize("fields", [[], ["Trailer: X-Stream-Error, grpc-status"]])
+def test_an_error_after_the_last_chunk_is_incomplete(serve: Serve, trailer: str, fields: list[str]) -> None:
+    last = f"0\r\n{trailer}\r\n\r\n".encode()
+    pieces: list[Steps] = [[chunk(DATA) + last], [chunk(DATA), last], [chunk(DATA), Trickle(last, every=0.001)], [last]]
+    for steps in pieces:
+        origin = serve(answers([head("200 OK", CHUNKED, *fields), *steps]))
+        with pytest.raises(Incomplete, match=r"trailer|after the last chunk"):
+            client().fetch(origin.url())
+
+
+def test_another_etag_after_the_last_chunk_is_another_version(serve: Serve) -> None:
+    steps: Steps = [head("200 OK", CHUNKED, 'ETag: "a"'), chunk(DATA), b'0\r\nETag: "b"\r\n\r\n']
+    with pytest.raises(Changed, match="its ETag changed"):
+        client().fetch(serve(answers(steps)).url())
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    [
+        "X-Stream-Error:",
+        "grpc-status: 0",
+        "grpc-status: 0\r\ngrpc-message: all of it",
+        "Status: 200",
+        "Server-Timing: db;dur=53",
+        "Content-MD5: XrY7u+Ae7tCTyyK7j1rNww==",
+        f"Content-Length: {len(DATA)}",
+        'ETag: "a"',
+    ],
+)
+def test_a_trailer_that_tells_of_no_error_is_ignored(serve: Serve, trailer: str) -> None:
+    fields = ["Trailer: X-Stream-Error", 'ETag: "a"']
+    steps: Steps = [head("200 OK", CHUNKED, *fields), chunk(DATA), f"0\r\n{trailer}\r\n\r\n".encode()]
+    assert client().fetch(serve(answers(steps)).url()) == DATA
+
+
+def test_a_declared_trailer_may_stay_away(serve: Serve) -> None:
+    steps: Steps = [head("200 OK", CHUNKED, "Trailer: X-Stream-Error"), chunk(DATA), LAST_CHUNK]
+    assert client().fetch(serve(answers(steps)).url()) == DATA
+
+
 @pytest.mark.parametrize("line", ["X-Stream Error: EOF", "X-Frame Options: DENY", "PHP Fatal error:  Out of memory"])
 def test_a_malformed_trailer_is_refused(serve: Serve, line: str) -> None:
     # After the last chunk a stray line is no leftover of a configuration: a program wrote it as the body ended.
@@ -244,6 +301,7 @@ def test_no_byte_of_a_broken_response_stands_in_the_message(serve: Serve) -> Non
         [head("200 OK", CHUNKED), b"secret\r\n"],
         [head("200 OK", CHUNKED), b"1\r\nasecret\r\n"],
         [head("200 OK", CHUNKED), b"0\r\nsecret\r\n\r\n"],
+        [head("200 OK", CHUNKED), b"0\r\nX-Secret-Error: secret\r\n\r\n"],
     ]
     for steps in broken:
         with pytest.raises(OriginError) as caught:
