@@ -14,9 +14,22 @@ if TYPE_CHECKING:
 
     from urlsum.task import Task
 
-# Statuses that a later try may cure: RFC 9110 15.5.9 (408), RFC 8470 (425), RFC 6585 (429), and the 5xx that
-# RFC 9110 15.6 describes as passing. Any other status is the origin's final word.
-PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Statuses that a later try may cure. Any other status is the origin's final word: 525 and 526 (Cloudflare's for the
+# certificate of the server behind it) and 430 (Shopify's for a client that it suspects) among them.
+PASSING_STATUSES = frozenset(
+    {
+        *(408, 421),  # RFC 9110, 15.5.9 and 15.5.20: another connection may do
+        420,  # Twitter's "Enhance Your Calm", from before there was 429
+        425,  # RFC 8470
+        429,  # RFC 6585
+        *(500, 502, 503, 504),  # those that RFC 9110, 15.6 describes as passing
+        509,  # "Bandwidth Limit Exceeded" of cPanel and of Apache's modules
+        # Cloudflare did not reach the server behind it, or got no usable response from it.
+        *(520, 521, 522, 523, 524, 527, 530),
+        529,  # "Site is overloaded", first of Qualys
+        *(598, 599),  # proxies: their own time-out, of reading and of connecting
+    }
+)
 # The longest wait of our own choosing: what one SQS message can be delayed by.
 LONGEST_BACKOFF_SECONDS = 900.0
 # The longest wait that an origin may ask for. Maintenance windows end within it; a task lives for days.

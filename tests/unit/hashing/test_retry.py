@@ -52,12 +52,15 @@ def test_what_another_try_cannot_cure_ends_at_once(kind: type[OriginError]) -> N
     assert wait(kind("no")) is None
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize(
+    "status",
+    [408, 420, 421, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524, 527, 529, 530, 598, 599],
+)
 def test_passing_statuses_are_tried_again(status: int) -> None:
     assert wait(HttpFailed(status, "later")) is not None
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451, 501, 505])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 430, 451, 501, 505, 507, 508, 511, 525, 526, 531, 600])
 def test_other_statuses_are_final(status: int) -> None:
     assert wait(HttpFailed(status, "no")) is None
 
