@@ -25,6 +25,7 @@ UrlsumError
     ├── DnsFailed            the name does not resolve
     ├── ConnectFailed        nothing answers there
     ├── TlsFailed            handshake or certificate
+    │   └── TlsUnsupported   the server's TLS cannot be spoken safely: final
     ├── HttpFailed           a final status other than success
     ├── ProtocolViolated     the answer is not valid HTTP
     ├── Incomplete           the body ended before its declared end
@@ -186,6 +187,10 @@ class TlsFailed(OriginError):
     """The TLS handshake or the certificate check failed."""
 
     code = FailureCode.TLS
+
+
+class TlsUnsupported(TlsFailed):
+    """The server offers no TLS that is still safe, or wants what urlsum does not have: another try meets the same."""
 
 
 class HttpFailed(OriginError):

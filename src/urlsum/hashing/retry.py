@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import random as random_fraction
 from typing import TYPE_CHECKING
 
-from urlsum.errors import FailureCode, HttpFailed, OriginError
+from urlsum.errors import FailureCode, HttpFailed, OriginError, TlsUnsupported
 from urlsum.task import Failure
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ POLICIES: dict[FailureCode, Policy] = {
     FailureCode.BLOCKED: NEVER,
     FailureCode.DNS: PATIENTLY,
     FailureCode.CONNECT: PATIENTLY,
-    FailureCode.TLS: ONCE_MORE,
+    FailureCode.TLS: ONCE_MORE,  # never for TlsUnsupported
     FailureCode.HTTP: PATIENTLY,  # narrowed by PASSING_STATUSES
     FailureCode.PROTOCOL: ONCE_MORE,
     FailureCode.INCOMPLETE: PATIENTLY,
@@ -92,7 +92,9 @@ def delay(
     the policy's first and is drawn from its upper half, so that tasks which failed together do not return together.
     """
     policy = POLICIES[error.code]
-    if not policy.retry or (isinstance(error, HttpFailed) and error.status not in PASSING_STATUSES):
+    if not policy.retry or isinstance(error, TlsUnsupported):
+        return None
+    if isinstance(error, HttpFailed) and error.status not in PASSING_STATUSES:
         return None
     if attempts >= (max_attempts if policy.most is None else min(policy.most, max_attempts)):
         return None

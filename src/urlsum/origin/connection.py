@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import h11
 
-from urlsum.errors import DeadlineReached, Incomplete, ProtocolViolated, TimedOut, TlsFailed
-from urlsum.origin import head, lines, tls, trailers
+from urlsum.errors import DeadlineReached, Incomplete, ProtocolViolated, TimedOut
+from urlsum.origin import head, lines, tls, tls_failures, trailers
 from urlsum.origin.wire import Cut, Silent, Wire
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ class Connection:
             raise TimedOut(f"{self.target}: no complete answer within {self.wire.read_timeout:g} s") from exc
         except Cut as exc:
             if isinstance(exc.__cause__, ssl.SSLError):
-                # In TLS 1.3 a server says only now that it wants a client certificate.
-                raise TlsFailed(f"{self.target}: TLS failed: {exc.__cause__}") from exc
+                raise tls_failures.refusal(self.target, exc.__cause__) from exc
             raise Incomplete(f"{self.target}: the connection was closed before the answer's head was complete") from exc
         self.latency = self.wire.clock() - asked
         self._head = answer

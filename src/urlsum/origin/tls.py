@@ -6,11 +6,12 @@ import ssl
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from urlsum.errors import SettingsError, TimedOut, TlsFailed
+from urlsum.errors import SettingsError, TimedOut
+from urlsum.origin.tls_failures import failure
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from urlsum.origin.target import Target
@@ -29,6 +30,18 @@ class TlsSocket(ssl.SSLSocket):
     def receiver(self) -> Callable[[memoryview], int]:
         """Receives into a view, at most a record. Any OSError but TimeoutError is the end, and so may be 0."""
         return partial(self._sslobj.read, RECORD_BYTES)  # type: ignore[attr-defined] # in every CPython since 2.6
+
+    @property
+    def sent_certificates(self) -> Sequence[Mapping[str, object]]:
+        """The certificates that the peer sent, its own first, verified or not; as getpeercert() describes them.
+
+        Empty where this Python cannot tell: ``SSLSocket`` has them in public only from 3.13 on, and undescribed.
+        """
+        try:
+            chain = self._sslobj.get_unverified_chain()  # type: ignore[attr-defined] # in every CPython since 3.10
+            return [certificate.get_info() for certificate in chain or ()]
+        except (AttributeError, ValueError, ssl.SSLError):
+            return []
 
 
 @cache
@@ -55,18 +68,22 @@ def context(cert_file: Path | None) -> ssl.SSLContext:
 def secure(sock: socket.socket, target: Target, made: ssl.SSLContext, *, within: float) -> ssl.SSLSocket:
     """Shake hands on ``sock`` for the name of ``target``; all of it takes at most ``within`` seconds.
 
-    Closes ``sock`` when that fails. Raises TlsFailed, TimedOut.
+    Closes ``sock`` when that fails. Raises TlsFailed, TlsUnsupported, TimedOut.
     """
     try:
         sock.settimeout(within)
-        return made.wrap_socket(sock, server_hostname=target.host)
-    except TimeoutError as exc:
-        sock.close()
-        raise TimedOut(f"{target}: the TLS handshake was not done within {within:.1f} s") from exc
-    except ssl.SSLCertVerificationError as exc:
-        sock.close()
-        raise TlsFailed(f"{target}: the certificate is not valid: {exc.verify_message}") from exc
+        # The handshake comes after: from a socket that failed on the way, nobody learns what the peer sent.
+        secured = made.wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
     except (OSError, ValueError) as exc:  # ValueError: a name that no certificate can carry
         sock.close()
-        reason = exc.reason if isinstance(exc, ssl.SSLError) and exc.reason else str(exc)
-        raise TlsFailed(f"{target}: the TLS handshake failed: {reason}") from exc
+        raise failure(target, exc) from exc
+    try:
+        secured.do_handshake()
+    except TimeoutError as exc:
+        secured.close()
+        raise TimedOut(f"{target}: the TLS handshake was not done within {within:.1f} s") from exc
+    except (OSError, ValueError) as exc:
+        sent = secured.sent_certificates if isinstance(secured, TlsSocket) else ()
+        secured.close()
+        raise failure(target, exc, sent) from exc
+    return secured

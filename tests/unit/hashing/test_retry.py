@@ -52,6 +52,11 @@ def test_what_another_try_cannot_cure_ends_at_once(kind: type[OriginError]) -> N
     assert wait(kind("no")) is None
 
 
+def test_tls_that_the_server_does_not_have_is_final() -> None:
+    assert wait(errors.TlsUnsupported("TLS 1.0")) is None
+    assert errors.TlsUnsupported.code is FailureCode.TLS
+
+
 @pytest.mark.parametrize(
     "status",
     [408, 420, 421, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524, 527, 529, 530, 598, 599],
