@@ -25,7 +25,7 @@ UrlsumError
     ├── DnsFailed            the name does not resolve
     ├── ConnectFailed        nothing answers there
     ├── TlsFailed            handshake or certificate
-    │   └── TlsUnsupported   the server's TLS cannot be spoken safely: final
+    │   └── TlsUnsupported   the server offers no TLS that urlsum can use: final
     ├── HttpFailed           a final status other than success
     ├── ProtocolViolated     the answer is not valid HTTP
     ├── Incomplete           the body ended before its declared end
@@ -190,7 +190,7 @@ class TlsFailed(OriginError):
 
 
 class TlsUnsupported(TlsFailed):
-    """The server offers no TLS that is still safe, or wants what urlsum does not have: another try meets the same."""
+    """The server offers no safe TLS, or demands a client certificate; every later try would fail alike."""
 
 
 class HttpFailed(OriginError):

@@ -111,8 +111,8 @@ class Connection:
         self._head = answer
         self._remaining = answer.length
         self._chunked = answer.chunked
-        # h11 has read Connection and the version (RFC 9112, 9.3); what has no framing ends with the connection. A line
-        # that was dropped may have been Connection, and where two programs write one head, the next may be mixed too.
+        # h11 has read Connection and the version (RFC 9112, 9.3); what has no framing ends with the connection. A
+        # dropped line may have been Connection, and a server that mixes two outputs in one head may mix the next, too.
         framed = answer.chunked or answer.length is not None
         self._keeps_alive = framed and self._well_formed and self._http.our_state is not h11.MUST_CLOSE
         return answer
@@ -133,7 +133,7 @@ class Connection:
     def read_into(self, view: memoryview) -> int:
         """Receive the next bytes of the body into ``view``; return how many, 0 at the end that its framing proves.
 
-        Raises ProtocolViolated, Silent, Cut, DeadlineReached, and Incomplete or Changed for what a trailer says.
+        Raises ProtocolViolated, Silent, Cut, DeadlineReached, and Incomplete or Changed because of a trailer.
         """
         if self._chunked:
             count = self._read_chunks(view)

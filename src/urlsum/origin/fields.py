@@ -23,7 +23,7 @@ class ContentRange:
 
 
 def decoded(value: bytes) -> str:
-    """The bytes of a field value as text: UTF-8, or else what HTTP/1.1 once was in (RFC 9110, 5.5)."""
+    """The bytes of a field value as text: UTF-8, or else ISO 8859-1, which HTTP/1.1 once used (RFC 9110, 5.5)."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The lines of a head: malformed ones are dropped where they touch nothing, and refused where they might."""
+"""The lines of a head: harmless malformed lines are dropped, lines that may affect the framing are refused."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _DANGEROUS = re.compile(rb"[\x00\r]")
 _NO_VALUE = re.compile(rb"[\v\f]")
 _NOT_ALPHANUMERIC = re.compile(rb"[^0-9a-z]+")
 
-# What decides where the body ends, which bytes it has and of which version they are. These names are long enough to
-# stand in no other name by accident.
+# These fields decide where the body ends and which bytes and version it has. Their names are too long to occur in
+# another name by accident.
 _ANYWHERE = {
     b"contentlength": "Content-Length",
     b"transferencoding": "Transfer-Encoding",
     b"contentrange": "Content-Range",
     b"contentencoding": "Content-Encoding",
 }
-# These are not ("Stage Tag", "Geo Location"): only at the beginning do they look like the field.
+# Short names do occur in others ("Stage Tag", "Geo Location"), so they count only at the beginning.
 _AT_THE_BEGINNING = {b"etag": "ETag", b"location": "Location", b"http1": "a status line", b"http2": "a status line"}
 
 
 def without_malformed(text: bytes, target: Target) -> bytes:
-    """The ``text`` of a head without the malformed fields that do not matter; the same object if it has none.
+    """The ``text`` of a head without its harmless malformed fields; the same object if it has none.
 
-    A warning of PHP or a blank in a name is ignored, as curl and wget do. Refused is what two parsers could read in two
-    ways: NUL or a bare CR, and a malformed or folded line (RFC 9112, 5.2) that looks like a field of the framing, like
-    ETag or Location, or like a second status line. A well-formed name is only what it says: ``Content_Length`` is not
-    ``Content-Length``. The status line is left to h11. Raises ProtocolViolated.
+    A PHP warning or a blank in a name is ignored, as curl and wget do. A line that two parsers could read in two ways
+    is refused: one with NUL or a bare CR, and a malformed or folded line (RFC 9112, 5.2) that looks like a field of the
+    framing, ETag, Location or a second status line. A well-formed name means itself: ``Content_Length`` is not
+    ``Content-Length``. h11 judges the status line. Raises ProtocolViolated.
     """
     if _CLEAN.fullmatch(text):
         return text
@@ -64,7 +64,7 @@ def without_malformed(text: bytes, target: Target) -> bytes:
 
 
 def _fields(lines: list[bytes], target: Target) -> list[list[bytes]]:
-    """Each line with those that continue it: they begin with a blank."""
+    """Each line with its continuation lines, which begin with a blank."""
     fields: list[list[bytes]] = []
     for line in lines:
         if _DANGEROUS.search(line):
@@ -82,7 +82,7 @@ def _well_formed(field: list[bytes]) -> bool:
 
 
 def _likeness(line: bytes) -> str | None:
-    """Which of the fields that matter ``line`` looks like; without a colon all of it is taken for the name."""
+    """The sensitive field that ``line`` looks like; a line without a colon counts as a name."""
     name = _NOT_ALPHANUMERIC.sub(b"", line.partition(b":")[0].lower())
     for word, shown in _ANYWHERE.items():
         if word in name:

@@ -72,7 +72,7 @@ def secure(sock: socket.socket, target: Target, made: ssl.SSLContext, *, within:
     """
     try:
         sock.settimeout(within)
-        # The handshake comes after: from a socket that failed on the way, nobody learns what the peer sent.
+        # The handshake is a step of its own: wrap_socket() closes a socket that fails, and the certificates are lost.
         secured = made.wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
     except (OSError, ValueError) as exc:  # ValueError: a name that no certificate can carry
         sock.close()

@@ -50,7 +50,7 @@ _NO_SAFE_CIPHER = (
     "the server has no safe cipher in common with urlsum, wants a client certificate, or does not serve this host"
 )
 _NO_SAFE_SIGNATURE = "the server signs with an algorithm or a digest that is no longer safe"
-_NOT_TLS = "what answers there does not speak TLS; the URL may have to begin with http://"
+_NOT_TLS = "the server does not speak TLS on this port; the URL may have to begin with http://"
 _CLIENT_CERTIFICATE = "the server wants a client certificate, and urlsum has none"
 # By the names of OpenSSL's sslerr.h, as ssl.SSLError.reason has them. Alerts are those of RFC 8446, 6.2.
 _UNSUPPORTED = {
@@ -80,7 +80,7 @@ _UNSUPPORTED = {
     "TLSV1_UNRECOGNIZED_NAME": "the server does not know the host of the URL",
     "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "the server does not speak HTTP/1.1",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": _CLIENT_CERTIFICATE,
-    # Before TLS 1.3 there was no alert for none at all, and servers chose among these.
+    # Before TLS 1.3 no alert meant "no certificate at all", so servers chose among these.
     "SSLV3_ALERT_NO_CERTIFICATE": _CLIENT_CERTIFICATE,
     "SSLV3_ALERT_BAD_CERTIFICATE": _CLIENT_CERTIFICATE,
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": _CLIENT_CERTIFICATE,
@@ -93,7 +93,7 @@ _PASSING = {
     "TLSV1_ALERT_INTERNAL_ERROR": "the server reports an internal error",
     "UNEXPECTED_EOF_WHILE_READING": "the server closed the connection",
 }
-# "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)": a reason that this Python has no name for.
+# "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)": a reason without a name in this Python.
 _UNNAMED = re.compile(r"\[SSL\] (.+) \(_ssl\.c:[0-9]+\)")
 
 
@@ -124,7 +124,7 @@ def refusal(target: Target, error: ssl.SSLError) -> TlsFailed:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """OpenSSL's name of what went wrong, empty without one."""
+    """OpenSSL's name of the reason; empty without one."""
     if isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return "UNEXPECTED_EOF_WHILE_READING"
     if not isinstance(error, ssl.SSLError):
@@ -143,10 +143,10 @@ def _fault(error: ssl.SSLCertVerificationError, target: Target, sent: Certificat
 
 
 def _issuer(sent: Certificates) -> str:
-    """Why nothing leads from the server's certificate to a CA that is known.
+    """Why the server's certificate leads to no CA that urlsum knows.
 
-    The issuer of a lone certificate may be an intermediate or a CA of somebody's own. Public CAs are obliged to say
-    where the issuer's certificate can be fetched (RFC 5280, 4.2.2.1), which is how browsers do without it.
+    The issuer of a lone certificate may be an intermediate or a private CA. Public CAs are obliged to say where the
+    certificate of the issuer can be fetched (RFC 5280, 4.2.2.1); browsers fetch it there.
     """
     if not sent:
         return f"its issuer is not known: {_NOT_SENT}, or urlsum does not know its CA"

@@ -1,4 +1,4 @@
-"""The trailer fields after the last chunk: what they say against the body that came."""
+"""The trailer fields after the last chunk: errors that the origin reports, and contradictions of the head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from urlsum.origin.head import Head
     from urlsum.origin.target import Target
 
-# Names that a message may show. Others stay out of it: what an origin chose freely has no place in a public text.
+# Names that a message may show. An origin chooses other names freely, so they have no place in a public text.
 _SHOWN = {
     "x-stream-error": "X-Stream-Error",  # Kubo, the gateway of IPFS
     "proxy-status": "Proxy-Status",  # RFC 9209
@@ -26,7 +26,7 @@ _SHOWN = {
     "status": "Status",
     "x-status": "X-Status",
 }
-# No error: what a program writes into a field that it always sends.
+# No error: some programs send the field always, with one of these.
 _NOTHING = frozenset({"", "-", "0", "none", "no", "no error", "no errors", "false", "null", "nil", "ok", "success"})
 _NEGATIVE = frozenset({"0", "no", "none", "false", "null", "nil"})
 
@@ -37,7 +37,7 @@ _ERROR = (
 _ERROR_NAME = re.compile(_ERROR)
 _SUCCESS_NAME = re.compile(r"(?<![a-z])(?:success|successful|complete|completed|finished|ok)(?![a-z])")
 _OUTCOME_NAME = re.compile(r"status|(?<![a-z])(?:result|outcome)(?![a-z])")
-# 0 is the only success of these; the others are statuses of HTTP.
+# Exit codes: only 0 is a success. Other numbers are read as statuses of HTTP.
 _EXIT_NAME = re.compile(r"exit|return-?code")
 _ERROR_OUTCOME = re.compile(_ERROR + r"|timed?[ _-]?out|(?<![a-z])partial(?![a-z])")
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md: sent beside ``grpc-status``.
@@ -50,9 +50,9 @@ _FIRST_ERROR_STATUS = 400
 def check(fields: Iterable[tuple[bytes, bytes]], head: Head, received: int) -> None:
     """Judge the trailer ``fields`` of a body of ``received`` bytes, declared by ``Trailer`` or not.
 
-    A proper end of the chunks proves only that the origin ended the response, not that it had the whole file: a server
-    that fails after it sent the head can say so nowhere else (RFC 9110, 6.5). Fields that may not stand in a trailer
-    (6.5.1) change nothing, but must not contradict the head. Raises Incomplete, Changed.
+    The last chunk proves that the origin ended the response, but not that it had the whole file: a server that fails
+    after the head can report it only here (RFC 9110, 6.5). Fields that a trailer must not have (6.5.1) are ignored,
+    unless they contradict the response. Raises Incomplete, Changed.
     """
     texts = [(bytes(name).decode("ascii").lower(), decoded(bytes(value)).strip()) for name, value in fields]
     if not texts:
@@ -96,10 +96,10 @@ def _check_framing(fields: list[tuple[str, str]], head: Head, received: int) -> 
     for name, value in fields:
         if name == "content-length" and int(value) != received:  # h11 lets at most 20 digits through
             raise Incomplete(f"{head.target}: {received} bytes came, but the trailer says {int(value)}")
-        if name == "content-range" and (told := content_range(value)):
+        if name == "content-range" and (sent := content_range(value)):
             declared = content_range(head.get("content-range")) or ContentRange(0, received, received)
-            same_total = told.total is None or declared.total in (None, told.total)
-            if (told.first, told.end) != (declared.first, declared.end) or not same_total:
+            same_total = sent.total is None or declared.total in (None, sent.total)
+            if (sent.first, sent.end) != (declared.first, declared.end) or not same_total:
                 raise Incomplete(f"{head.target}: the Content-Range of the trailer contradicts the response")
 
 

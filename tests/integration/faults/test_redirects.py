@@ -193,4 +193,5 @@ def test_tls_that_proves_nothing_ends_the_task(
     assert (code(task), task.md5) == (FailureCode.TLS, None)
     assert bad.requests == []
     # Once more, as one broken machine behind a balancer looks the same; not as often as what passes by itself.
-    assert bad.connections == 2
+    # A version of TLS is the same on every try.
+    assert bad.connections == (1 if fault == "TLS 1.1" else 2)

@@ -15,7 +15,7 @@ from urlsum.origin.target import parse
 from urlsum.origin.wire import Cut, Wire
 
 BODY = b"0123456789"
-# A field that is well-formed says what it says, whoever put it there.
+# A well-formed Content-Length is no junk.
 PLAIN_LENGTH = re.compile(rb"(?i)^content-length:", re.MULTILINE)
 LINES = st.sampled_from(
     [

@@ -55,7 +55,7 @@ def sending(certificate: trustme.LeafCert, chain: Sequence[trustme.Blob]) -> ssl
 
 
 def loaded(key: Key, certificate: x509.Certificate) -> ssl.SSLContext:
-    """A server with a certificate that OpenSSL itself would find too weak."""
+    """A server without a lower limit for the strength of its certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -64,7 +64,7 @@ def loaded(key: Key, certificate: x509.Certificate) -> ssl.SSLContext:
     return context
 
 
-def made(
+def signed(
     issuer: trustme.CA | None,
     address: str,
     *,
@@ -131,7 +131,7 @@ def test_an_unknown_ca_is_refused(serve: Serve, authority: trustme.CA, version: 
     assert origin.requests == []
 
 
-def test_an_unknown_ca_is_told_from_a_missing_intermediate_where_the_chain_is_whole(
+def test_an_unknown_ca_is_not_called_a_missing_intermediate_when_the_chain_is_whole(
     serve: Serve, authority: trustme.CA
 ) -> None:
     chain = authority.create_child_ca().issue_cert("127.0.0.1")
@@ -148,7 +148,7 @@ def test_the_root_of_an_unknown_ca_is_named_as_such(serve: Serve, authority: tru
 
 
 def test_a_self_signed_certificate_is_named_as_such(serve: Serve, authority: trustme.CA, ca_file: Path) -> None:
-    key, certificate = made(None, "127.0.0.1")
+    key, certificate = signed(None, "127.0.0.1")
     with pytest.raises(TlsFailed, match=r"certificate is not valid: it is self-signed"):
         client(ssl_cert_file=ca_file).fetch(serve(answers(FOUND), tls=loaded(key, certificate)).url())
 
@@ -165,17 +165,19 @@ def test_a_missing_intermediate_is_named_as_such(
         context = sending(certificate, sent)
         context.maximum_version = version
         origin = serve(answers(FOUND), tls=context)
-        with pytest.raises(TlsFailed, match=r"not valid: the server does not send its intermediate certificate") as it:
+        with pytest.raises(
+            TlsFailed, match=r"not valid: the server does not send its intermediate certificate"
+        ) as caught:
             client(ssl_cert_file=ca_file).fetch(origin.url())
-        assert not isinstance(it.value, TlsUnsupported)
-        assert ("private CA" in str(it.value)) == (sent == alone)
+        assert not isinstance(caught.value, TlsUnsupported)
+        assert ("private CA" in str(caught.value)) == (sent == alone)
         assert origin.requests == []
 
 
 def test_a_certificate_that_says_where_its_issuer_is_leaves_no_doubt(
     serve: Serve, authority: trustme.CA, ca_file: Path
 ) -> None:
-    key, certificate = made(authority.create_child_ca(), "127.0.0.1", issuer_at="http://ca.example.org/ca.crt")
+    key, certificate = signed(authority.create_child_ca(), "127.0.0.1", issuer_at="http://ca.example.org/ca.crt")
     with pytest.raises(TlsFailed, match=r"intermediate certificate, so its issuer cannot be checked$"):
         client(ssl_cert_file=ca_file).fetch(serve(answers(FOUND), tls=loaded(key, certificate)).url())
 
@@ -216,7 +218,7 @@ def test_a_certificate_out_of_its_time_is_refused(serve: Serve, authority: trust
 def test_an_expired_intermediate_is_an_expired_certificate(serve: Serve, authority: trustme.CA, ca_file: Path) -> None:
     day, now = dt.timedelta(days=1), dt.datetime.now(dt.UTC)
     intermediate = authority.create_child_ca()
-    _, old = made(authority, "", of=intermediate, until=now - day)
+    _, old = signed(authority, "", of=intermediate, until=now - day)
     certificate = intermediate.issue_cert("127.0.0.1")
     context = sending(certificate, [certificate.cert_chain_pems[0], pem(old)])
     with pytest.raises(TlsFailed, match=r"certificate is not valid: it, or one of its chain, has expired$"):
@@ -224,7 +226,7 @@ def test_an_expired_intermediate_is_an_expired_certificate(serve: Serve, authori
 
 
 def test_a_certificate_that_openssl_finds_weak_is_final(serve: Serve, authority: trustme.CA, ca_file: Path) -> None:
-    key, certificate = made(authority, "127.0.0.1", bits=1024)
+    key, certificate = signed(authority, "127.0.0.1", bits=1024)
     with pytest.raises(TlsUnsupported, match=r"certificate is not valid: its key is too short to be safe$"):
         client(ssl_cert_file=ca_file).fetch(serve(answers(FOUND), tls=loaded(key, certificate)).url())
 
@@ -302,7 +304,10 @@ def alert(description: int) -> bytes:
         (alert(42), "wants a client certificate"),
         (alert(49), "wants a client certificate"),
         (alert(120), "does not speak HTTP/1.1"),
-        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS; the URL may have to begin with http://"),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            "does not speak TLS on this port; the URL may have to begin with http://",
+        ),
         (b"<html>The plain HTTP request was sent to HTTPS port</html>", "does not speak TLS"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak TLS"),
         (b"220 mail.example.org ESMTP\r\n", "does not speak TLS"),

@@ -21,7 +21,7 @@ AFTER = b'ETag: "a"\r\n\r\n'
 
 
 def cleaned(lines: bytes, *, end: bytes = b"\r\n") -> bytes:
-    """What is left of ``lines`` between two fields that are well-formed."""
+    """The rest of ``lines`` between two well-formed fields."""
     text = (BEFORE + lines + b"\r\n" + AFTER).replace(b"\r\n", end)
     left = without_malformed(text, TARGET).replace(b"\r\n", b"\n")
     before, after = BEFORE.replace(b"\r\n", b"\n"), AFTER.replace(b"\r\n", b"\n")
@@ -194,7 +194,7 @@ BYTES = st.one_of(
 
 
 @given(BYTES.map(lambda raw: raw.replace(b"\n", b"").replace(b"\r", b"").replace(b"\x00", b"")))
-def test_what_counts_as_well_formed_is_what_h11_accepts(line: bytes) -> None:
+def test_h11_accepts_exactly_the_lines_that_count_as_well_formed(line: bytes) -> None:
     if not line.lstrip(b" \t"):
         return
     parser = h11.Connection(h11.CLIENT)

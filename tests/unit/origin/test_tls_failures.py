@@ -1,4 +1,4 @@
-"""What a failed handshake is called, where no server of today can be made to fail so."""
+"""The words for failed handshakes that no server of today produces."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_certificate_is_named_by_its_code(code: int, words: str, final: bool) 
         ([LEAF, INTERMEDIATE | AIA], "its issuer is a CA that urlsum does not know, or the server does not send all"),
     ],
 )
-def test_an_issuer_that_is_not_known_is_told_from_one_that_is_not_sent(
+def test_an_unknown_issuer_and_a_missing_one_have_different_words(
     code: int, sent: list[dict[str, object]], words: str
 ) -> None:
     assert str(failure(TARGET, invalid(code), sent)).startswith(
@@ -61,7 +61,7 @@ def test_an_issuer_that_is_not_known_is_told_from_one_that_is_not_sent(
     )
 
 
-def test_a_reason_that_python_has_no_name_for_is_read_from_openssl() -> None:
+def test_a_reason_without_a_name_in_python_is_read_from_openssl() -> None:
     unnamed = ssl.SSLError(1, "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)")
     assert "the server does not speak HTTP/1.1" in str(failure(TARGET, unnamed))
 

@@ -14,9 +14,9 @@ RECEIVED = 1000
 
 
 def judge(*trailers: tuple[str, str], **fields: str) -> None:
-    given = tuple((name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in fields.items())
+    declared = tuple((name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in fields.items())
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in trailers]
-    check(raw, Head(TARGET, 200, None, True, given), RECEIVED)
+    check(raw, Head(TARGET, 200, None, True, declared), RECEIVED)
 
 
 @pytest.mark.parametrize(
