@@ -209,13 +209,14 @@ class _MeteredStream:
 
 
 def _task(url: str, kept: tuple[Checkpoint, Representation | None] | None) -> Task:
-    # Times mean nothing to a task that no table keeps; only its claims and waits are on the clock of this process.
+    # On the clock of this process, as its claims and waits are: no table keeps the task.
+    now = time.monotonic()
     checkpoint, representation = kept or (None, None)
     return Task(
         id=url,
         url=url,
-        created_at=0.0,
-        updated_at=0.0,
+        created_at=now,
+        updated_at=now,
         expires_at=0,
         checkpoint=checkpoint,
         representation=representation,

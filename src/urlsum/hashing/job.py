@@ -267,6 +267,9 @@ class _Slice:
                 return self._write(self.task.failed(failure, now))
             if self.task.checkpoint is not None:
                 self._restart()
+        preparing = retry.preparing(error, seconds=now - self.task.created_at)
+        if preparing is not None:
+            self.task = replace(self.task, attempts=0)
         wait = retry.delay(
             error,
             attempts=self.task.attempts,
@@ -278,7 +281,7 @@ class _Slice:
         )
         if wait is None:
             return self._write(self.task.failed(failure, now))
-        return self._write(self.task.retried(failure, now, delay=wait))
+        return self._write(self.task.retried(failure, now, delay=max(wait, preparing or 0.0)))
 
     def _received(self) -> int:
         reread = self.body.reread if self.body else 0

@@ -30,6 +30,15 @@ PASSING_STATUSES = frozenset(
         *(598, 599),  # proxies: their own time-out, of reading and of connecting
     }
 )
+# Statuses that a later try may cure where Retry-After says how much later: GA4GH's DRS has 202 for a file that is being
+# fetched from tape, and some rate limiters say 403.
+# https://ga4gh.github.io/data-repository-service-schemas/
+ACCEPTED = 202
+WAITING_STATUSES = frozenset({ACCEPTED, 403})
+# How long a file may be prepared. Tapes and cold archives need minutes to half a day.
+MOST_PREPARING_SECONDS = 86_400.0
+# While it is, the task is looked at after this share of the time that it has waited already.
+PREPARING_SHARE = 0.1
 # The longest wait of our own choosing: what one SQS message can be delayed by.
 LONGEST_BACKOFF_SECONDS = 900.0
 # The longest wait that an origin may ask for. Maintenance windows end within it; a task lives for days.
@@ -94,7 +103,7 @@ def delay(
     policy = POLICIES[error.code]
     if not policy.retry or isinstance(error, TlsUnsupported):
         return None
-    if isinstance(error, HttpFailed) and error.status not in PASSING_STATUSES:
+    if isinstance(error, HttpFailed) and not _may_pass(error):
         return None
     if attempts >= (max_attempts if policy.most is None else min(policy.most, max_attempts)):
         return None
@@ -103,6 +112,21 @@ def delay(
     if error.retry_after is None:
         return wait
     return max(wait, min(error.retry_after, LONGEST_RETRY_AFTER_SECONDS))
+
+
+def preparing(error: OriginError, *, seconds: float) -> float | None:
+    """Seconds to wait, at least, for a file that its server has been preparing for ``seconds``; None when it is not.
+
+    That is no failed try: only time bounds it.
+    """
+    is_preparing = isinstance(error, HttpFailed) and error.status == ACCEPTED and error.retry_after is not None
+    return seconds * PREPARING_SHARE if is_preparing and seconds < MOST_PREPARING_SECONDS else None
+
+
+def _may_pass(error: HttpFailed) -> bool:
+    if error.status in WAITING_STATUSES:
+        return error.retry_after is not None
+    return error.status in PASSING_STATUSES
 
 
 def spent(task: Task, *, attempts: int, max_attempts: int) -> Failure | None:

@@ -14,7 +14,7 @@ from urlsum.origin.pace import Pace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.origin.asking import Asking, Fields
+    from urlsum.origin.asking import Asking, Field, Fields
     from urlsum.origin.connection import Connection
     from urlsum.origin.extent import Extent
     from urlsum.origin.head import Head
@@ -59,12 +59,12 @@ class Access:
         self._wall_clock = wall_clock
         self._cookies = Cookies()
 
-    def get(self, *fields: tuple[str, str]) -> tuple[Connection, Head]:
+    def get(self, *fields: Field) -> tuple[Connection, Head]:
         """The response to a GET of the submitted URL. Raises what ``Asking.follow`` does."""
         self.heartbeat()
         return self._followed(fields)
 
-    def get_there(self, *fields: tuple[str, str]) -> tuple[Connection, Head]:
+    def get_there(self, *fields: Field) -> tuple[Connection, Head]:
         """The response to a GET of where the file was found, over a connection of the pool if there is one.
 
         The submitted URL is followed when no response has been seen yet. Raises what ``Asking.follow`` does.
@@ -75,7 +75,7 @@ class Access:
         connection, head = self.asking.ask(self.target, self.fields(self.target, fields), self.deadline)
         return self._still_there(connection, head, fields)
 
-    def get_on(self, connection: Connection, target: Target, *fields: tuple[str, str]) -> tuple[Connection, Head]:
+    def get_on(self, connection: Connection, target: Target, *fields: Field) -> tuple[Connection, Head]:
         """The response to a GET of ``target`` on ``connection``, which is closed if another one had to be used."""
         head = self.asking.ask_on(connection, target, self.fields(target, fields), self.deadline)
         return self._still_there(connection, head, fields)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from urlsum.origin.target import Target
     from urlsum.settings import Settings
 
-Fields = tuple[tuple[str, str], ...]
+Field = tuple[str, str | bytes]
+Fields = tuple[Field, ...]
 
 # Followed with GET: what was asked was a GET (RFC 9110, 15.4). 300 leaves the choice to a person, 304 has no body,
 # 305 and 306 are dead.

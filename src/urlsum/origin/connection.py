@@ -81,7 +81,7 @@ class Connection:
         self.heard = False
         """Whether any byte came in answer to the last request."""
 
-    def get(self, fields: Iterable[tuple[str, str]], target: Target | None = None) -> Head:
+    def get(self, fields: Iterable[tuple[str, str | bytes]], target: Target | None = None) -> Head:
         """Ask for ``target``, or the one connected to; return the head of the final answer, whatever its status.
 
         The whole head, with all interim answers before it, takes at most READ_TIMEOUT seconds: a time-out per

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from urlsum.origin.target import Target
 
 
+# RFC 9110, 5.5: what a field may hold; a cookie with anything else is not sent back.
+_SENDABLE = re.compile(rb"[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*")
 _NUMERIC = re.compile(r"[0-9.]+|.*:.*")  # an IPv4 or IPv6 address
 
 
@@ -33,13 +35,14 @@ class Cookies:
             self._jar = _jar()
         self._jar.extract_cookies(_Response(values), _Request(head.target))  # type: ignore[arg-type] # no more is read
 
-    def fields(self, target: Target) -> tuple[tuple[str, str], ...]:
+    def fields(self, target: Target) -> tuple[tuple[str, bytes], ...]:
         """The Cookie field of a request for ``target``, if any cookie is for it."""
         if self._jar is None:
             return ()
         request = _Request(target)
         self._jar.add_cookie_header(request)  # type: ignore[arg-type] # the same
-        return tuple(request.fields.items())
+        value = request.fields.get("Cookie", "").encode("latin-1")
+        return (("Cookie", value),) if _SENDABLE.fullmatch(value) else ()
 
     def __bool__(self) -> bool:
         """Whether any response has set one."""

@@ -11,6 +11,7 @@ from urlsum.origin.version import Version
 
 if TYPE_CHECKING:
     from urlsum.origin.access import Get
+    from urlsum.origin.asking import Field
     from urlsum.origin.connection import Connection
     from urlsum.origin.head import Head
 
@@ -21,7 +22,7 @@ TRIES = 8
 SAME_TRIES = 4
 
 
-def ours(get: Get, version: Version, *fields: tuple[str, str]) -> tuple[Connection, Head]:
+def ours(get: Get, version: Version, *fields: Field) -> tuple[Connection, Head]:
     """The first response to ``get`` that is not of another edge, whatever else it may be.
 
     Raises what ``get`` does, and Changed when there is none: then the file was replaced.

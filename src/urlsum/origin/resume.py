@@ -178,7 +178,8 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except HttpFailed as exc:
-        raise Refused(exc, passing=may_pass(exc.status)) from exc
+        # Who asks to be left alone for a while is not asked for the range again at once.
+        raise Refused(exc, passing=may_pass(exc.status) and exc.retry_after is None) from exc
     except OtherBytes as exc:
         # The range of another place, or in another coding: the plain GET shows it, or that the file has changed.
         raise Refused(exc, other_bytes=True) from exc

@@ -60,10 +60,10 @@ def test_a_signed_url_that_expires_half_way_is_asked_for_anew(serve: Serve) -> N
     origin = serve(signed)
     task = Worker().run(origin.url())
     assert (task.md5, task.restarts) == (MD5, 0)
-    assert signed.signatures == 4
+    assert signed.signatures == 6  # two of them for the closing proof
     # What was hashed is not read again: each of the later requests goes on.
     ranged = ["range" in request.fields for request in origin.requests if "signature" in request.path]
-    assert ranged == [False, True, True, True]
+    assert ranged == [False, *[True] * (len(ranged) - 1)]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

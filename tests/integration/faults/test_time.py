@@ -78,16 +78,17 @@ def test_a_deadline_inside_a_stall_hands_over(serve: Serve, stalled: Stalled, *,
 
 
 def test_a_slow_origin_is_read_over_many_slices(serve: Serve) -> None:
-    file = File(CONTENT)
+    file = File(CONTENT * 3)
 
     def script(request: Request) -> Steps:
         answer, right = healthy(request, file)
-        return [answer, Trickle(right, every=0.02, size=4096)]
+        return [answer, Trickle(right, every=0.02, size=8192)]
 
-    worker = Worker(patient(read_timeout=20.0), slice_seconds=0.5)
+    # Each slice has time for the tail and for new bytes, the last one for the closing proof as well.
+    worker = Worker(patient(read_timeout=20.0), slice_seconds=1.2)
     task = worker.run(serve(script).url())
-    assert (task.status, task.md5, task.error) == ("done", MD5, None)
-    assert task.slices > 2
+    assert (task.status, task.md5, task.error) == ("done", hashlib.md5(file.content).hexdigest(), None)
+    assert task.slices > 1
     assert task.restarts == 0
 
 
@@ -119,7 +120,7 @@ def test_a_deadline_among_dropped_syns_hands_over(serve: Serve) -> None:
 
         worker = Worker(patient(connect_timeout=10.0), resolve=resolve, dial=dial, slice_seconds=0.3)
         task = worker.run("http://files.example.org:8080/file")
-    assert (task.md5, task.error, len(asked)) == (MD5, None, 2)
+    assert (task.md5, task.error, len(asked)) == (MD5, None, 4)
 
 
 @pytest.mark.parametrize("dead", ["refused", "silent"])

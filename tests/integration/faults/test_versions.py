@@ -86,7 +86,9 @@ def test_two_back_ends_that_disagree_and_cut_have_no_digest(serve: Serve, *, eta
         files = [replace(file, etag=None, last_modified=None) for file in files]
     task = Worker().run(serve(lambda request: cut(request, files[request.connection % 2])).url())
     assert task.error is not None
-    assert (task.error.code, task.md5) == (FailureCode.CHANGED, None)
+    # The one that was begun may be found again, but not to its end.
+    assert task.error.code in {FailureCode.CHANGED, FailureCode.INCOMPLETE}
+    assert task.md5 is None
 
 
 def test_two_back_ends_that_disagree_and_are_whole_give_one_of_the_two(serve: Serve) -> None:
