@@ -93,7 +93,8 @@ class Connection:
         # A new parser for each exchange, for what one answer said must not colour the next.
         self._http, self._ended, self._keeps_alive, self.heard = _parser(), False, False, False
         self._received, self._well_formed = 0, True
-        request = h11.Request(method="GET", target=self.target.path, headers=[("Host", self.target.authority), *fields])
+        all_fields = [_encoded(field) for field in (("Host", self.target.authority), *fields)]
+        request = h11.Request(method="GET", target=self.target.path, headers=all_fields)
         sent = (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
         asked = self.wire.clock()
         try:
@@ -256,6 +257,11 @@ class Connection:
             else:
                 count = self._receive(self._scratch[: len(view)], within=limit - self.wire.clock())
                 self._http.receive_data(bytes(self._scratch[:count]))
+
+
+def _encoded(field: tuple[str, str | bytes]) -> tuple[bytes, bytes]:
+    name, value = field
+    return name.encode("ascii"), value if isinstance(value, bytes) else value.encode("ascii")
 
 
 def _unquoted(error: h11.RemoteProtocolError) -> str:

@@ -92,6 +92,26 @@ def test_a_slow_origin_is_read_over_many_slices(serve: Serve) -> None:
     assert task.restarts == 0
 
 
+def test_a_file_that_has_to_be_read_again_keeps_its_lease(serve: Serve) -> None:
+    """The origin has no ranges, and the bytes up to the checkpoint take longer than a lease lasts."""
+    file = File(CONTENT, ranges=False)
+
+    def script(request: Request) -> Steps:
+        answer, right = healthy(request, file)
+        if request.connection == 0:
+            return [answer, right[:240_000]]
+        return [answer, Trickle(right, every=0.02, size=2048)] if request.connection == 1 else [answer, right]
+
+    settings = patient(connect_timeout=0.3, read_timeout=0.5, checkpoint_seconds=0.1, lease_seconds=1.0)
+    worker = Worker(settings)
+    task = worker.run(serve(script).url())
+    assert (task.md5, task.restarts) == (MD5, 0)
+    writes = worker.table.writes
+    held = [(before, after) for before, after in zip(writes, writes[1:], strict=False) if before.lease_until]
+    assert writes[-1].updated_at - writes[0].updated_at > 2 * settings.lease_seconds
+    assert all(after.updated_at < before.lease_until for before, after in held)
+
+
 def test_a_stall_that_no_slice_outlives_ends_as_a_time_out(serve: Serve) -> None:
     task = Worker(patient(read_timeout=20.0), slice_seconds=0.2).run(serve(answers([HANG])).url())
     assert (task.status, code(task)) == ("failed", FailureCode.TIMEOUT)
