@@ -15,7 +15,7 @@ from urlsum.origin.ranges import LEAD_BYTES, NoRanges, RangeRefused
 from urlsum.origin.representation import representation
 from urlsum.origin.resume import Resume, resume
 from urlsum.origin.trail import Trail
-from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, digest
+from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, Tail, digest
 from urlsum.text import shown_url
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Body:
     def validator(self) -> str:
         """The proof of version as of the bytes read so far, for the next checkpoint."""
         self._let_go()
-        return replace(self._version, size=self.size, tail=self._trail.tail(self._position)).dump()
+        tail = self._trail.tail(self._position)
+        return replace(self._version, size=self.size, tail=tail, opening=self._beginning).dump()
 
     @property
     def proof(self) -> Proof:
@@ -211,8 +212,14 @@ class Body:
         if self._version.opening is None and self._position - len(self._view) == len(self._opening):
             self._opening += self._view[: OPENING_BYTES - len(self._opening)]
             if len(self._opening) == OPENING_BYTES:
-                self._version = replace(self._version, opening=digest(bytes(self._opening)))
+                self._version = replace(self._version, opening=self._beginning)
         self._view = memoryview(b"")
+
+    @property
+    def _beginning(self) -> Tail | None:
+        count = len(self._opening)
+        known = self._version.opening
+        return known if known or not count else Tail(count, count, digest(bytes(self._opening)))
 
     def _confirm(self) -> None:
         seconds = self._access.asking.clock() - self._opened_at
@@ -221,7 +228,7 @@ class Body:
                 self._prefetch.finish()
             else:
                 self.close()
-            version = replace(self._version, size=self.size)
+            version = replace(self._version, size=self.size, opening=self._beginning)
             tail = self._trail.last(self._position, TAIL_BYTES)
             self._proof, count = confirm(self._access, version, tail)
             self.reread += count

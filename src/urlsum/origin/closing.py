@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from urlsum.errors import Changed
 from urlsum.origin.access import OK, PARTIAL
 from urlsum.origin.answer import OnlyPart
-from urlsum.origin.buffers import BLOCK_BYTES
+from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.edges import ours
 from urlsum.origin.extent import part, whole
 from urlsum.origin.resume import OtherBytes, Refused, closed_on_error, next_part, refusals
-from urlsum.origin.version import OPENING_BYTES, Tail, Version, digest
+from urlsum.origin.version import Version, digest
 from urlsum.task import Proof
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from urlsum.origin.answer import Answer
     from urlsum.origin.connection import Connection
     from urlsum.origin.head import Head
+    from urlsum.origin.version import Tail
 
 # A file that a server sends with one read() or sendfile(), which no writer can divide, and so fast that nothing else
 # can have divided it. Such a file needs no second request; 10,000 files of 1 KiB would take half as long again.
@@ -50,7 +51,7 @@ def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof, int]:
     """
     samples = [tail]
     if version.opening is not None and tail.start > 0:
-        samples.append(Tail(OPENING_BYTES, OPENING_BYTES, version.opening))
+        samples.append(version.opening)
     whole_file = False
     if tail.length and not access.ranges_lie:
         try:
@@ -119,6 +120,8 @@ def _same(access: Access, answer: Answer, version: Version, samples: list[Tail],
     # In one piece, because the samples of a short file overlap.
     everything = memoryview(bytearray(end))
     answer.read_up_to(end, everything, access.heartbeat)
+    # Of a body in chunks only its end shows the length.
+    answer.fill(Block(memoryview(bytearray(1))))
     return all(digest(everything[sample.start : sample.end]) == sample.digest for sample in samples)
 
 
@@ -126,12 +129,16 @@ def _behind(access: Access, answer: Answer, version: Version, sample: Tail) -> A
     """Read up to the end of ``sample``; the response that stands there, None when the bytes are others."""
     now = memoryview(bytearray(sample.length))
     while answer.position < sample.end:
-        try:
-            answer.skip_to(sample.start, access.heartbeat)
-            answer.read_up_to(sample.end, now, access.heartbeat)
-        except OnlyPart:
-            answer = next_part(access, answer, version)
-    return answer if digest(now) == sample.digest else None
+        with closed_on_error(answer.connection):
+            try:
+                answer.skip_to(sample.start, access.heartbeat)
+                answer.read_up_to(sample.end, now, access.heartbeat)
+            except OnlyPart:
+                answer = next_part(access, answer, version)
+    if digest(now) == sample.digest:
+        return answer
+    answer.connection.close()
+    return None
 
 
 def _changed(head: Head, difference: str) -> Changed:

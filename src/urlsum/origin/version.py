@@ -53,7 +53,7 @@ class Tail:
 class Version:
     """``etag`` is quoted as sent, or a bare digest; ``modified`` in seconds since the epoch; ``size`` in bytes.
 
-    ``opening`` is the digest of the first OPENING_BYTES, None for as long as they have not come.
+    ``opening`` is a sample of the beginning: of at most OPENING_BYTES, and fewer where a checkpoint came before them.
     """
 
     etag: str | None = None
@@ -61,7 +61,7 @@ class Version:
     modified: int | None = None
     size: int | None = None
     tail: Tail | None = None
-    opening: str | None = None
+    opening: Tail | None = None
 
     @classmethod
     def of(cls, head: Head, size: int | None) -> Version:
@@ -82,9 +82,9 @@ class Version:
             values = json.loads(text)
             if values.pop("format") != FORMAT:
                 raise ValueError(text)  # noqa: TRY301 - one way out for everything that is not a dump
-            tail = values.pop("tail")
             known = {name: values[name] for name in values.keys() & cls.__dataclass_fields__.keys()}
-            version = cls(tail=tail and Tail(**tail), **known)
+            samples = {name: known[name] and Tail(**known[name]) for name in ("tail", "opening") if name in known}
+            version = cls(**{**known, **samples})
             if version.tail and not 0 <= version.tail.start < version.tail.end:
                 raise ValueError(text)  # noqa: TRY301 - the same
             return version  # noqa: TRY300 - what could fail stands above

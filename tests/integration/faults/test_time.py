@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,7 +108,7 @@ def test_a_file_that_has_to_be_read_again_keeps_its_lease(serve: Serve) -> None:
     task = worker.run(serve(script).url())
     assert (task.md5, task.restarts) == (MD5, 0)
     writes = worker.table.writes
-    held = [(before, after) for before, after in zip(writes, writes[1:], strict=False) if before.lease_until]
+    held = [(before, after) for before, after in pairwise(writes) if before.lease_until]
     assert writes[-1].updated_at - writes[0].updated_at > 2 * settings.lease_seconds
     assert all(after.updated_at < before.lease_until for before, after in held)
 
