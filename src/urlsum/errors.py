@@ -30,6 +30,7 @@ UrlsumError
     ├── ProtocolViolated     the answer is not valid HTTP
     ├── Incomplete           the body ended before its declared end
     ├── Changed              the file is not the one that was begun
+    │   └── AnotherKind      an error page, perhaps, in its place
     ├── TimedOut             too slow, or silent
     ├── TooLarge             longer than MAX_BYTES
     ├── BadRedirect          too many, or to nowhere
@@ -219,6 +220,10 @@ class Changed(OriginError):
     """The validator says that the file is another version than the one that was begun."""
 
     code = FailureCode.CHANGED
+
+
+class AnotherKind(Changed):
+    """What comes now is no file of this kind, but perhaps an error or a login page: a later try may find the file."""
 
 
 class TimedOut(OriginError):

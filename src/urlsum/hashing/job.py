@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from urlsum.errors import (
+    AnotherKind,
     Changed,
     DeadlineReached,
     FailureCode,
@@ -170,9 +171,9 @@ class _Slice:
         with self._open() as body:
             try:
                 return self._hash(body)
-            except Changed:
-                raise
-            except (OriginError, DeadlineReached):
+            except (OriginError, DeadlineReached) as error:
+                if isinstance(error, Changed) and not isinstance(error, AnotherKind):
+                    raise
                 # What was read up to here is still good: the next try need not read it again.
                 self._checkpoint(body)
                 raise
@@ -189,6 +190,8 @@ class _Slice:
                 self._restart()
         try:
             body = origin.open(url, deadline=self.deadline, resume=self.task.checkpoint, heartbeat=self._renew)
+        except AnotherKind:
+            raise
         except Changed as error:
             if self.task.checkpoint is None or self.task.restarts >= retry.MAX_RESTARTS:
                 raise
@@ -262,7 +265,7 @@ class _Slice:
     def _settle(self, error: OriginError) -> Task:
         settings, now = self.bench.settings, self.bench.now()
         failure = Failure(error.code, str(error))
-        if isinstance(error, Changed):
+        if isinstance(error, Changed) and not isinstance(error, AnotherKind):
             if self.task.restarts >= retry.MAX_RESTARTS:
                 return self._write(self.task.failed(failure, now))
             if self.task.checkpoint is not None:

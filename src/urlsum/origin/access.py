@@ -27,8 +27,26 @@ OK = 200
 ACCEPTED = 202
 PARTIAL = 206
 NOT_MODIFIED = 304
+# Such origins are rare; a process that forgets one only loses a try.
+MOST_TORN = 100
 # The status of a signed URL whose time is over, in the ways of S3, Google Cloud Storage and their imitators.
 EXPIRED = frozenset({401, 403, 404, 410})
+
+
+class Torn:
+    """URLs whose parallel ranges did not fit together: the next try reads them over one connection. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._urls: dict[str, None] = {}
+
+    def add(self, url: str) -> None:
+        """Remember ``url``; the oldest is forgotten."""
+        self._urls[url] = None
+        while len(self._urls) > MOST_TORN:
+            self._urls.pop(next(iter(self._urls)), None)
+
+    def __contains__(self, url: str) -> bool:
+        return url in self._urls
 
 
 class Access:
@@ -47,6 +65,7 @@ class Access:
         deadline: float,
         wall_clock: Callable[[], float],
         heartbeat: Callable[[], None] = lambda: None,
+        torn: Torn | None = None,
     ) -> None:
         self.url = url
         self.asking = asking
@@ -54,6 +73,7 @@ class Access:
         self.deadline = deadline
         self.heartbeat = heartbeat
         self.target: Target | None = None
+        self.torn = Torn() if torn is None else torn
         self.ranges_lie = False
         """Whether a range was seen to have other bytes than the whole file has there."""
         self._wall_clock = wall_clock

@@ -22,10 +22,6 @@ class OnlyPart(Incomplete):
     """The response ended where it said that it would, before the end of the file: the rest can be asked for at once."""
 
 
-class Torn(Changed):
-    """Two responses do not fit together: one of them is of another version, or is not the range that it says."""
-
-
 class Answer:
     """What one connection brings of a file, from ``position`` on.
 
@@ -118,9 +114,9 @@ class Answer:
         """The error of a file that ends before a place where it once went on."""
         return Changed(f"{self._where}: the file is shorter than it was; it ends at {self.position} bytes")
 
-    def torn(self, at: int) -> Torn:
+    def torn(self, at: int) -> Changed:
         """The error of a file whose parts do not fit together, whatever their ETags say."""
-        return Torn(f"{self._where}: parts of different versions meet at {human_bytes(at)}")
+        return Changed(f"{self._where}: parts of different versions meet at {human_bytes(at)}")
 
     def _came(self, count: int) -> None:
         position = self.position + count

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from urlsum.errors import DeadlineReached, OriginError
-from urlsum.origin.answer import OnlyPart, Torn
+from urlsum.origin.answer import OnlyPart
 from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.closing import came_at_once, confirm
 from urlsum.origin.overlap import Overlap, cpus
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 # started, and most files end within it.
 INLINE_BYTES = BLOCK_BYTES
 # What ends a response, or parallel reading, and says nothing of the file.
-RECOVERABLE = (OnlyPart, NoRanges, RangeRefused, Torn)
+RECOVERABLE = (OnlyPart, NoRanges, RangeRefused)
 # Of a part that the origin made shorter than it was asked for, this share is read again before the next one: the proof
 # must not cost more than the part.
 SHORT_PART_SHARE = 4
@@ -186,6 +186,8 @@ class Body:
             view = self._prefetch.read()  # type: ignore[union-attr] # there is one, as was just seen
             lead = self._prefetch.lead  # type: ignore[union-attr] # the same
             if lead is not None and not self._trail.ends_with(lead):
+                # One of two responses is of another version, or no range of what it says: nothing here tells which.
+                self._access.torn.add(self._access.url)
                 raise self._answer.torn(lead.end)
         self._rest = view[most:]
         return view[:most]

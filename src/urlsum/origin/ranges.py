@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from urlsum.errors import Changed, Incomplete, OriginError, ProtocolViolated, Unverifiable
+from urlsum.errors import Incomplete, OriginError, ProtocolViolated, Unverifiable
 from urlsum.origin.access import OK, PARTIAL
 from urlsum.origin.extent import part
 from urlsum.origin.resume import closed_on_error, range_fields
@@ -51,8 +51,8 @@ class Ranges:
         """The bytes from ``first`` up to ``end`` of the very version, asked for on ``connection``.
 
         The response begins a little before ``first``, and what it has there must be what the parts before end with:
-        that an ETag is the same is only what the origin says. Closes what it does not return. Raises NoRanges, Changed,
-        HttpFailed, other OriginErrors, DeadlineReached.
+        that an ETag is the same is only what the origin says. Closes what it does not return. Raises NoRanges,
+        RangeRefused, HttpFailed, other OriginErrors, DeadlineReached.
         """
         begin = max(0, first - LEAD_BYTES)
         connection, head = self._access.get_on(connection, self._target, *range_fields(begin, self._version, end))
@@ -62,10 +62,8 @@ class Ranges:
                 raise self._access.failed(head)
             extent = self._extent(head, begin) if head.status == PARTIAL else None
             now = Version.of(head, head.length if extent is None else extent.size)
-            if self._version.is_another_edge_of(now):
-                raise RangeRefused(f"{head.target}: a server answered whose ETag is another")
             if difference := self._version.difference(now):
-                raise Changed(f"{head.target}: {difference} while it was being read")
+                raise RangeRefused(f"{head.target}: {difference} while it was being read")
             if extent is None:
                 raise NoRanges(f"{head.target}: the origin answers a range request with the whole file")
             if (extent.first, extent.end) != (begin, end) or not self._version.proven_by(now):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from urlsum.errors import (
+    AnotherKind,
     BadRedirect,
     Changed,
     HttpFailed,
@@ -211,12 +212,25 @@ def _from_part(access: Access, connection: Connection, head: Head, wanted: Resum
 def _from_whole(access: Access, connection: Connection, head: Head, wanted: Resume) -> Opened:
     extent = whole(head, wanted.version.size)
     now = Version.of(head, extent.size)
-    if difference := wanted.version.difference(now):
-        raise Changed(f"{head.target}: {difference}{wanted}")
+    check_same(head, wanted.version, now, str(wanted))
     version = wanted.version.taken_up(now)
     answer = access.answer(connection, head, extent, size=version.size)
     answer, overlap = _advance(access, answer, wanted, version)
     return Opened(answer, version, head, ranged=False, overlap=overlap, reread=wanted.offset)
+
+
+def check_same(head: Head, version: Version, now: Version, done: str) -> None:
+    """Hold what a response to a plain GET says of the file against ``version``. Raises AnotherKind, Changed."""
+    difference = version.difference(now)
+    if difference is None:
+        return
+    if version.is_another_kind_than(now):
+        size = "" if now.size is None else f", {now.size} bytes"
+        raise AnotherKind(
+            f"{head.target}: the server sends something else now ({now.kind or 'of no type'}{size}), perhaps an error"
+            f" or login page, where the file was {version.kind or 'of no type'}{done}"
+        )
+    raise Changed(f"{head.target}: {difference}{done}")
 
 
 def _advance(access: Access, answer: Answer, wanted: Resume, version: Version) -> tuple[Answer, bytes]:

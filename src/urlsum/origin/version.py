@@ -25,12 +25,28 @@ FORMAT = 1
 TAIL_BYTES = 65_536
 # The block of MD5, on which checkpoints lie (urlsum.task.Checkpoint): a tail ends where a checkpoint can.
 BLOCK_BYTES = 64
-MAX_DUMP_CHARACTERS = 400
+MAX_DUMP_CHARACTERS = 600
 # What is known of the beginning of a file, to be read again when all of it has come: as much as a tail.
 OPENING_BYTES = TAIL_BYTES
 # A longer ETag, or one that JSON would blow up, is kept as its digest: it can be compared, but not sent back.
 MAX_ETAG_CHARACTERS = 96
 
+# The types of error pages, login pages and messages of programs. A file may have them, too.
+MESSAGE_TYPES = frozenset(
+    {
+        "application/json",
+        "application/problem+json",
+        "application/xhtml+xml",
+        "application/xml",
+        "text/html",
+        "text/plain",
+        "text/xml",
+    }
+)
+MAX_TYPE_CHARACTERS = 60
+
+# RFC 9110, 8.3.1.
+_MEDIA_TYPE = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+)")
 # RFC 9110, 8.8.3. A tag that breaks this grammar is no tag.
 _ETAG = re.compile(r'(?P<weak>W/)?(?P<tag>"[\x21\x23-\x7e\x80-\U0010ffff]*")')
 
@@ -53,7 +69,8 @@ class Tail:
 class Version:
     """``etag`` is quoted as sent, or a bare digest; ``modified`` in seconds since the epoch; ``size`` in bytes.
 
-    ``opening`` is a sample of the beginning: of at most OPENING_BYTES, and fewer where a checkpoint came before them.
+    ``kind`` is the media type without its parameters. ``opening`` is a sample of the beginning: of at most
+    OPENING_BYTES, and fewer where a checkpoint came before them.
     """
 
     etag: str | None = None
@@ -62,6 +79,7 @@ class Version:
     size: int | None = None
     tail: Tail | None = None
     opening: Tail | None = None
+    kind: str | None = None
 
     @classmethod
     def of(cls, head: Head, size: int | None) -> Version:
@@ -73,6 +91,7 @@ class Version:
             weak=bool(found and found["weak"]),
             modified=None if modified is None else int(modified),
             size=size,
+            kind=_kind(head),
         )
 
     @classmethod
@@ -82,10 +101,11 @@ class Version:
             values = json.loads(text)
             if values.pop("format") != FORMAT:
                 raise ValueError(text)  # noqa: TRY301 - one way out for everything that is not a dump
+            values["tail"]
             known = {name: values[name] for name in values.keys() & cls.__dataclass_fields__.keys()}
-            samples = {name: known[name] and Tail(**known[name]) for name in ("tail", "opening") if name in known}
+            samples = {name: known.get(name) and Tail(**known[name]) for name in ("tail", "opening")}
             version = cls(**{**known, **samples})
-            if version.tail and not 0 <= version.tail.start < version.tail.end:
+            if any(sample and not 0 <= sample.start < sample.end for sample in (version.tail, version.opening)):
                 raise ValueError(text)  # noqa: TRY301 - the same
             return version  # noqa: TRY300 - what could fail stands above
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
@@ -121,10 +141,11 @@ class Version:
         """What shows that ``now`` is another version, as words; None when nothing does."""
         if None not in (self.size, now.size) and self.size != now.size:
             return f"its length changed from {self.size} to {now.size} bytes"
-        if self._same_kind_of_tag(now):
+        if self.etag and now.etag:
+            # By the weak comparison (RFC 9110, 8.8.3.2): Apache's tag is weak for a second, then the same is strong.
             if self.etag != now.etag:
                 return "its ETag changed"
-            if not self.weak:
+            if not (self.weak or now.weak):
                 return None
         if None not in (self.modified, now.modified) and self.modified != now.modified:
             return "its Last-Modified changed"
@@ -138,6 +159,13 @@ class Version:
         if not (self._strong and now._strong) or self.etag == now.etag:
             return False
         return replace(now, etag=self.etag).difference(self) is None and now.modified == self.modified
+
+    def is_another_kind_than(self, now: Version) -> bool:
+        """Whether ``now``, which differs, is rather a message in place of the file than a new version of it."""
+        if now.kind in MESSAGE_TYPES and self.kind not in (None, now.kind):
+            return True
+        silent = now.etag is None and now.modified is None
+        return silent and self.size != now.size and (self.etag or self.modified) is not None
 
     def proof(self, now: Version) -> Proof:
         """What shows that a file is the version of ``self``, when ``now`` was said later and does not differ."""
@@ -157,19 +185,22 @@ class Version:
             modified=self.modified if now.modified is None else now.modified,
             size=self.size if now.size is None else now.size,
             opening=self.opening,
+            kind=self.kind or now.kind,
         )
 
     @property
     def _strong(self) -> bool:
         return self.etag is not None and not self.weak
 
-    def _same_kind_of_tag(self, now: Version) -> bool:
-        return bool(self.etag and now.etag) and self.weak == now.weak
-
 
 def digest(data: memoryview | bytes) -> str:
     """The digest of a tail: 128 bits, which nobody can aim at without knowing the file."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _kind(head: Head) -> str | None:
+    kinds = {found[1] for name, value in head.fields if name == b"content-type" and (found := _MEDIA_TYPE.match(value))}
+    return kinds.pop()[:MAX_TYPE_CHARACTERS].decode("ascii").lower() if len(kinds) == 1 else None
 
 
 def _short(tag: str) -> str:

@@ -147,7 +147,7 @@ def test_one_part_of_another_version_under_the_same_etag_is_found(serve: Serve) 
     script = Faulty(Fault("lie", lambda request, file: replace(file, content=OTHER)(request), "changed"), always=False)
     task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
     assert outcome(task) == "done"
-    assert task.slices == 1
+    assert task.slices == 2
 
 
 @pytest.mark.parametrize("at", [1, 4, 9])

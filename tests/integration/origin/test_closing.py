@@ -170,14 +170,16 @@ def test_it_uses_a_connection_that_read_ahead(serve: Serve, connections: int) ->
     assert origin.connections == 1 + sum(asked is not None for asked in ranges(origin)[1:-2])
 
 
-@pytest.mark.parametrize(("size", "requests"), [(0, 1), (1, 1), (65_536, 1), (65_537, 3), (70_000, 3)])
+@pytest.mark.parametrize(
+    ("size", "requests"), [(0, 1), (1, 1), (1024, 1), (1025, 2), (65_536, 2), (65_537, 3), (70_000, 3)]
+)
 def test_a_file_that_came_whole_at_once_needs_none(serve: Serve, size: int, requests: int) -> None:
     origin = serve(File(OLD[:size], keep=True))
     assert client().fetch(origin.url()) == OLD[:size]
     assert len(origin.requests) == requests
 
 
-@pytest.mark.parametrize("size", [2, 1000, 65_536])
+@pytest.mark.parametrize("size", [2, 1024])
 def test_a_small_file_that_took_its_time_needs_one(serve: Serve, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(closing, "MOMENT_SECONDS", 0.05)
     whole, half = OLD[:size], size // 2

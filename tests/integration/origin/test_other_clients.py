@@ -178,7 +178,7 @@ def by_urlsum(given: list[Pair]) -> tuple[list[Sent], list[Meaning]]:
                 meanings.append(redirector.sent[number][1])
             except BadRedirect as exc:
                 # A circle is a URL, the one that was just requested.
-                meanings.append(redirector.sent[number][0] if "circle" in str(exc) else None)
+                meanings.append(redirector.sent[number][0] if "redirect loop" in str(exc) else None)
     return [redirector.sent[number][0] for number in range(len(given))], meanings
 
 

@@ -85,9 +85,9 @@ def test_a_partial_response_without_the_facts_is_completed_by_the_first_one(serv
         if "range" not in request.fields:
             fields = (validator, "Content-Type: text/html", 'Content-Disposition: inline; filename="a.bam"')
             return [head("200 OK", *fields, f"Content-Length: {len(CONTENT)}"), CONTENT[:200_000]]
-        first = int(request.fields["range"].removeprefix("bytes=").rstrip("-"))
-        span = f"Content-Range: bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}"
-        rest = CONTENT[first:]
+        first, _, last = request.fields["range"].removeprefix("bytes=").partition("-")
+        rest = CONTENT[int(first) : int(last or len(CONTENT) - 1) + 1]
+        span = f"Content-Range: bytes {first}-{int(first) + len(rest) - 1}/{len(CONTENT)}"
         return [head("206 Partial Content", validator, span, f"Content-Length: {len(rest)}"), rest]
 
     url = serve(script).url("/download")
