@@ -29,6 +29,7 @@ UrlsumError
     ├── HttpFailed           a final status other than success
     ├── ProtocolViolated     the answer is not valid HTTP
     ├── Incomplete           the body ended before its declared end
+    │   └── RangesFailed     what range requests could not bring, a whole response may
     ├── Changed              the file is not the one that was begun
     │   └── AnotherKind      an error page, perhaps, in its place
     ├── TimedOut             too slow, or silent
@@ -214,6 +215,10 @@ class Incomplete(OriginError):
     """The body ended before the end that the origin declared."""
 
     code = FailureCode.INCOMPLETE
+
+
+class RangesFailed(Incomplete):
+    """Range requests did not bring the rest, which says nothing about the file: one whole response may bring it."""
 
 
 class Changed(OriginError):

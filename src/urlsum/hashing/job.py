@@ -19,6 +19,7 @@ from urlsum.errors import (
     FailureCode,
     Incomplete,
     OriginError,
+    RangesFailed,
     StateError,
     TooLarge,
     UrlsumError,
@@ -142,7 +143,8 @@ class _Slice:
         self.md5 = MD5()
         self.rate = Rate(bench.monotonic(), 0)
         self.body: Stream | None = None
-        self.received = task.received  # before it was opened
+        self.behind: Checkpoint | None = None  # while bytes before it are hashed again
+        self.received = task.received  # before the file was opened
         self.opened_at = 0
         self.renew_at = bench.monotonic() + bench.settings.checkpoint_seconds
 
@@ -168,18 +170,23 @@ class _Slice:
             return self._settle(OriginError("an unexpected error inside urlsum; its operators find it in the log"))
 
     def _stream(self) -> Task:
-        with self._open() as body:
-            try:
-                return self._hash(body)
-            except (OriginError, DeadlineReached) as error:
-                if isinstance(error, Changed) and not isinstance(error, AnotherKind):
-                    raise
-                # What was read up to here is still good: the next try need not read it again.
-                self._checkpoint(body)
-                raise
+        while True:
+            with self._open() as body:
+                began = body.offset
+                try:
+                    return self._hash(body)
+                except (OriginError, DeadlineReached) as error:
+                    if isinstance(error, Changed) and not isinstance(error, AnotherKind):
+                        raise
+                    # What was read up to here is still good: the next try need not read it again.
+                    self._checkpoint(body)
+                    if not isinstance(error, RangesFailed) or self.md5.count == began:
+                        raise
+                    log.info("task %s: %s; reading on with one response", self.task.id, error)
 
     def _open(self) -> Stream:
-        origin, url = self.bench.origin, self.task.url
+        self.received, self.body, self.behind = self.task.received, None, None
+        self.md5, self.opened_at = MD5(), 0
         checkpoint = self.task.checkpoint
         if checkpoint is not None:
             try:
@@ -188,8 +195,22 @@ class _Slice:
             except StateError:
                 log.exception("task %s: unusable checkpoint, starting again", self.task.id)
                 self._restart()
+        body = self._opened()
+        if body.offset == 0:
+            # The whole file comes: all of it is hashed, so that the digest is of one response.
+            self.md5, self.behind = MD5(), self.task.checkpoint
+        if body.offset != self.md5.count:
+            body.close()
+            raise OriginError(f"the source resumed at {body.offset}, not at {self.md5.count}")
+        self.rate = Rate(self.bench.monotonic(), self.md5.count)  # connecting says nothing of it
+        self.opened_at = self.md5.count
+        self.body = body
+        return body
+
+    def _opened(self) -> Stream:
+        origin, url = self.bench.origin, self.task.url
         try:
-            body = origin.open(url, deadline=self.deadline, resume=self.task.checkpoint, heartbeat=self._renew)
+            return origin.open(url, deadline=self.deadline, resume=self.task.checkpoint, heartbeat=self._renew)
         except AnotherKind:
             raise
         except Changed as error:
@@ -197,14 +218,7 @@ class _Slice:
                 raise
             log.info("task %s: starting again: %s", self.task.id, error)
             self._restart()
-            body = origin.open(url, deadline=self.deadline, resume=None, heartbeat=self._renew)
-        if body.offset != self.md5.count:
-            body.close()
-            raise OriginError(f"the origin room resumed at {body.offset}, not at {self.md5.count}")
-        self.rate = Rate(self.bench.monotonic(), self.md5.count)  # connecting says nothing of it
-        self.opened_at = self.md5.count
-        self.body = body
-        return body
+            return origin.open(url, deadline=self.deadline, resume=None, heartbeat=self._renew)
 
     def _restart(self) -> None:
         self.task = self._write(self.task.restarted(self.bench.now()))
@@ -221,15 +235,36 @@ class _Slice:
         pause = min(FIRST_CHECKPOINT_SECONDS, longest)
         due_time, due_count = monotonic() + pause, md5.count + CHECKPOINT_BYTES
         while chunk := body.read():
-            md5.update(chunk)
+            self._update(chunk)
             if monotonic() >= due_time or md5.count >= due_count:
                 self._checkpoint(body)
                 pause = min(2 * pause, longest)
                 due_time, due_count = monotonic() + pause, md5.count + CHECKPOINT_BYTES
+        if self.behind is not None:
+            self._begin_anew()
         if body.size is not None and body.size != md5.count:
             raise Incomplete(f"{md5.count} bytes were read of a file of {body.size}")
         done = self.task.done(md5.hexdigest(), md5.count, self.bench.now(), representation=body.representation)
         return self._write(done)
+
+    def _update(self, chunk: memoryview) -> None:
+        behind = self.behind
+        if behind is not None and self.md5.count + len(chunk) >= behind.offset:
+            missing = behind.offset - self.md5.count
+            self.md5.update(chunk[:missing])
+            chunk = chunk[missing:]
+            if self.md5.checkpoint() != (behind.offset, behind.md5_state):
+                self._begin_anew()
+            self.behind = None
+        self.md5.update(chunk)
+
+    def _begin_anew(self) -> None:
+        """The file that is being read from its first byte is not the one that the checkpoint was made of."""
+        if self.task.restarts >= retry.MAX_RESTARTS:
+            raise Changed(f"{shown_url(self.task.url)}: its bytes changed")
+        log.info("task %s: the bytes before the checkpoint are others now", self.task.id)
+        self.behind = None
+        self._write(self.task.restarted(self.bench.now()))
 
     def _checkpoint(self, body: Stream) -> None:
         limit = READINGS * self.bench.settings.max_bytes
@@ -238,6 +273,9 @@ class _Slice:
                 f"{shown_url(self.task.url)}: {human_bytes(self._received())} were read for one task, in vain;"
                 f" at most {human_bytes(limit)} are ({READINGS} times MAX_BYTES)"
             )
+        if self.behind is not None:
+            self._renew()  # the checkpoint that there is lies further on
+            return
         offset, state = self.md5.checkpoint()
         if offset == 0:
             return

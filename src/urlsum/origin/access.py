@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import HttpFailed, ProtocolViolated
 from urlsum.origin.answer import Answer
 from urlsum.origin.asking import REDIRECTS
 from urlsum.origin.cookies import Cookies
-from urlsum.origin.fields import retry_after
+from urlsum.origin.fields import content_range, retry_after
 from urlsum.origin.pace import Pace
 
 if TYPE_CHECKING:
@@ -28,25 +28,43 @@ ACCEPTED = 202
 PARTIAL = 206
 NOT_MODIFIED = 304
 # Such origins are rare; a process that forgets one only loses a try.
-MOST_TORN = 100
+MOST_REMEMBERED = 100
 # The status of a signed URL whose time is over, in the ways of S3, Google Cloud Storage and their imitators.
 EXPIRED = frozenset({401, 403, 404, 410})
 
 
-class Torn:
-    """URLs whose parallel ranges did not fit together: the next try reads them over one connection. Thread-safe."""
+class Memory:
+    """What ranges of a URL turned out to be worth, for the next try in this process. Thread-safe.
+
+    A try in another process learns it again.
+    """
 
     def __init__(self) -> None:
-        self._urls: dict[str, None] = {}
+        self._alone: dict[str, None] = {}
+        self._stuck: dict[str, int] = {}
 
-    def add(self, url: str) -> None:
-        """Remember ``url``; the oldest is forgotten."""
-        self._urls[url] = None
-        while len(self._urls) > MOST_TORN:
-            self._urls.pop(next(iter(self._urls)), None)
+    def read_alone(self, url: str) -> None:
+        """Remember that parallel ranges of ``url`` did not fit together, or were refused."""
+        self._alone[url] = None
+        _bound(self._alone)
 
-    def __contains__(self, url: str) -> bool:
-        return url in self._urls
+    def reads_alone(self, url: str) -> bool:
+        """Whether ``url`` is to be read over one connection."""
+        return url in self._alone
+
+    def range_brought_nothing(self, url: str, offset: int) -> None:
+        """Remember that a range of ``url`` from ``offset`` on was used, and brought no new block."""
+        self._stuck[url] = offset
+        _bound(self._stuck)
+
+    def is_stuck(self, url: str, offset: int) -> bool:
+        """Whether a range from ``offset`` on would bring nothing again."""
+        return self._stuck.get(url) == offset
+
+
+def _bound(urls: dict[str, Any]) -> None:
+    while len(urls) > MOST_REMEMBERED:
+        urls.pop(next(iter(urls)), None)
 
 
 class Access:
@@ -65,7 +83,7 @@ class Access:
         deadline: float,
         wall_clock: Callable[[], float],
         heartbeat: Callable[[], None] = lambda: None,
-        torn: Torn | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.url = url
         self.asking = asking
@@ -73,7 +91,7 @@ class Access:
         self.deadline = deadline
         self.heartbeat = heartbeat
         self.target: Target | None = None
-        self.torn = Torn() if torn is None else torn
+        self.memory = Memory() if memory is None else memory
         self.ranges_lie = False
         """Whether a range was seen to have other bytes than the whole file has there."""
         self._wall_clock = wall_clock
@@ -123,7 +141,11 @@ class Access:
 
     def check_whole(self, head: Head) -> None:
         """Refuse a response to a plain GET that is not the whole file. Raises HttpFailed, ProtocolViolated."""
-        if head.status == OK:
+        sent = content_range(head.get("content-range"))
+        if head.status in (OK, PARTIAL) and sent is not None and sent.total not in (None, sent.end - sent.first):
+            # Some cache holds a slice and sends it as the whole: its own word, whatever RFC 9110, 14.4 makes of it.
+            raise ProtocolViolated(f"{head.target}: bytes {sent.first}-{sent.end - 1} were sent as the whole file")
+        if head.status == OK or (head.status == PARTIAL and sent is not None and sent.total == head.length):
             return
         if head.status == PARTIAL:
             # RFC 9110, 15.3.7: the response to a range request only.

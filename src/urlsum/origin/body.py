@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from urlsum.errors import DeadlineReached, OriginError
+from urlsum.errors import DeadlineReached, Incomplete, OriginError, ProtocolViolated, RangesFailed
 from urlsum.origin.answer import OnlyPart
 from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.closing import came_at_once, confirm
 from urlsum.origin.overlap import Overlap, cpus
-from urlsum.origin.ranges import LEAD_BYTES, NoRanges, RangeRefused
+from urlsum.origin.ranges import LEAD_BYTES
 from urlsum.origin.representation import representation
-from urlsum.origin.resume import Resume, resume
+from urlsum.origin.resume import Refused, Resume, by_range
 from urlsum.origin.trail import Trail
+from urlsum.origin.version import BLOCK_BYTES as BLOCK
 from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, Tail, digest
-from urlsum.text import shown_url
+from urlsum.task import Proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,17 +24,14 @@ if TYPE_CHECKING:
     from urlsum.origin.access import Access
     from urlsum.origin.prefetch import Prefetch
     from urlsum.origin.resume import Opened
-    from urlsum.task import Proof, Representation
-
-log = logging.getLogger(__name__)
+    from urlsum.task import Representation
 
 # Up to here the bytes are received by whoever reads them: the first megabyte is there before a thread would have
 # started, and most files end within it.
 INLINE_BYTES = BLOCK_BYTES
-# What ends a response, or parallel reading, and says nothing of the file.
-RECOVERABLE = (OnlyPart, NoRanges, RangeRefused)
-# Of a part that the origin made shorter than it was asked for, this share is read again before the next one: the proof
-# must not cost more than the part.
+# The note of a file that the origin would not confirm, as ``urlsum.remarks`` has it.
+UNCONFIRMED = "unconfirmed"
+# Of a part that the origin made shorter than it was asked for, this share is read again before the next one.
 SHORT_PART_SHARE = 4
 
 
@@ -86,12 +83,17 @@ class Body:
     @property
     def proof(self) -> Proof:
         """What the proof of version rests on: the closing proof once it was made, before that the first response."""
+        if self._confirmed and self._proof is None:
+            return Proof.LENGTH
         return self._proof or self._version.proof(self._version)
 
     @property
     def representation(self) -> Representation:
         """What the response that is being read says about the file."""
-        return replace(self._representation, proof=self.proof)
+        notes = self._representation.notes
+        if self._confirmed and self._proof is None:
+            notes = (*notes, UNCONFIRMED)
+        return replace(self._representation, proof=self.proof, notes=notes)
 
     def read(self) -> memoryview:
         """The next bytes, valid until the next call; empty only at the proven end of one version of the file.
@@ -151,20 +153,24 @@ class Body:
         return view
 
     def _go_on_after(self, error: Exception) -> None:
-        """Ask for the rest where only this response, or parallel reading, has failed. Raises ``error`` elsewhere."""
-        if not isinstance(error, RECOVERABLE) or self._position == self._stuck_at:
+        """Ask for the rest where a response has ended early by its own word. Raises ``error`` elsewhere."""
+        if isinstance(error, RangesFailed):
+            self._access.memory.read_alone(self._access.url)
+        if isinstance(error, Incomplete | ProtocolViolated) and self._position - self.offset < BLOCK and self.offset:
+            self._access.memory.range_brought_nothing(self._access.url, self.offset)
+        if not isinstance(error, OnlyPart) or self._position == self._stuck_at:
             raise error
         self._stuck_at = self._position
-        lead = LEAD_BYTES
-        if isinstance(error, OnlyPart):
-            lead = min(lead, max((self._answer.length or 0) // SHORT_PART_SHARE, 1))
-        else:
-            log.info("%s: %s; the rest is read over one connection", shown_url(self._access.url), error)
+        # The proof must not cost more than the part.
+        lead = min(LEAD_BYTES, max((self._answer.length or 0) // SHORT_PART_SHARE, 1))
         tail = self._trail.last(self._position, lead)
         version = replace(self._version, size=self.size)
         self.close()
-        self._prefetch, self._rest, self._buffer = None, memoryview(b""), memoryview(b"")
-        opened = resume(self._access, Resume(self._position, version, tail))
+        self._buffer = memoryview(b"")
+        try:
+            opened = by_range(self._access, Resume(self._position, version, tail))
+        except Refused as refused:
+            raise RangesFailed(str(refused)) from error
         # Who has once not kept to what was asked for is asked for one thing at a time.
         self._begin(replace(opened, ranged=False, overlap=b""))
 
@@ -187,7 +193,7 @@ class Body:
             lead = self._prefetch.lead  # type: ignore[union-attr] # the same
             if lead is not None and not self._trail.ends_with(lead):
                 # One of two responses is of another version, or no range of what it says: nothing here tells which.
-                self._access.torn.add(self._access.url)
+                self._access.memory.read_alone(self._access.url)
                 raise self._answer.torn(lead.end)
         self._rest = view[most:]
         return view[:most]
@@ -225,7 +231,9 @@ class Body:
 
     def _confirm(self) -> None:
         seconds = self._access.asking.clock() - self._opened_at
-        if not (self.offset == 0 and came_at_once(self._position, seconds)):
+        if self.offset == 0 and came_at_once(self._position, seconds):
+            self._proof = self._version.proof(self._version)
+        else:
             if self._prefetch is not None:
                 self._prefetch.finish()
             else:

@@ -8,17 +8,17 @@ and for ever where a build gives every file the same time.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, HttpFailed
-from urlsum.origin.access import OK, PARTIAL
+from urlsum.origin.access import PARTIAL
 from urlsum.origin.answer import OnlyPart
 from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.edges import ours
 from urlsum.origin.extent import part, whole
-from urlsum.origin.resume import OtherBytes, Refused, check_same, closed_on_error, next_part, refusals
-from urlsum.origin.version import Version, digest
-from urlsum.task import Proof
+from urlsum.origin.resume import OtherBytes, Refused, check_same, closed_on_error, may_pass, next_part, refusals
+from urlsum.origin.version import PROOFS, Version, digest
 from urlsum.text import human_bytes
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from urlsum.origin.connection import Connection
     from urlsum.origin.head import Head
     from urlsum.origin.version import Tail
+    from urlsum.task import Proof
+
+log = logging.getLogger(__name__)
 
 # A file of one segment of TCP, sent from one page and received in one piece, within a moment: between two of its bytes
 # there is no instant at which it could be overwritten. 10,000 such files would take half as long again with a second
@@ -34,11 +37,12 @@ if TYPE_CHECKING:
 # mixed from real servers, because sendfile() queues pages that a writer may still change.
 MOMENT_BYTES = 1024
 MOMENT_SECONDS = 0.05
+BAD_REQUEST = 400
+# How often a plain GET must be refused until that is believed: a file must not pass for confirmed, nor fail, by a slip.
+REFUSAL_TRIES = 3
 # A response without ranges is read again up to here for the sake of the tail: as much as is under way before a
 # connection could be closed.
 REREAD_BYTES = BLOCK_BYTES
-
-_WEAKEST = (Proof.LENGTH, Proof.LAST_MODIFIED, Proof.ETAG)
 
 
 def came_at_once(size: int, seconds: float) -> bool:
@@ -46,11 +50,11 @@ def came_at_once(size: int, seconds: float) -> bool:
     return size <= MOMENT_BYTES and seconds <= MOMENT_SECONDS
 
 
-def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof, int]:
+def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof | None, int]:
     """Compare what the origin says and sends now with ``version``, whose last bytes are ``tail``.
 
-    Returns what the proof rests on, and how many bytes were read again. Raises Changed, other OriginErrors,
-    DeadlineReached.
+    Returns what the proof rests on, and how many bytes were read again. The proof is None where the origin refuses to
+    say anything more: signed URLs end, and some links work once. Raises Changed, other OriginErrors, DeadlineReached.
     """
     samples = [tail]
     if version.opening is not None and tail.start > 0:
@@ -62,15 +66,24 @@ def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof, int]:
         except Refused as refused:
             # Only a plain GET is the origin's word. Of other bytes it is the place that they were said to come from.
             whole_file = refused.other_bytes
-    connection, head = ours(access.get, version)
-    with closed_on_error(connection):
-        try:
-            access.check_whole(head)
-        except HttpFailed as exc:
-            read = f"all {human_bytes(tail.end)} were read, but the server did not confirm them"
-            message = f"{head.target}: {read}: status {exc.status}"
-            raise HttpFailed(exc.status, message, retry_after=exc.retry_after) from exc
-        return _by_whole(access, connection, head, version, samples, up_to_tail=whole_file)
+    for _ in range(REFUSAL_TRIES):
+        connection, head, version = ours(access.get, version)
+        with closed_on_error(connection):
+            if head.status < BAD_REQUEST or may_pass(head.status):
+                _check_whole(access, head, tail)
+                return _by_whole(access, connection, head, version, samples, up_to_tail=whole_file)
+        connection.close()
+    log.warning("%s: not confirmed: status %d after the last byte", head.target, head.status)
+    return None, 0
+
+
+def _check_whole(access: Access, head: Head, tail: Tail) -> None:
+    try:
+        access.check_whole(head)
+    except HttpFailed as exc:
+        read = f"all {human_bytes(tail.end)} were read, but the server did not confirm them"
+        message = f"{head.target}: {read}: status {exc.status}"
+        raise HttpFailed(exc.status, message, retry_after=exc.retry_after) from exc
 
 
 def _by_ranges(access: Access, version: Version, samples: list[Tail]) -> tuple[Proof, int]:
@@ -79,15 +92,19 @@ def _by_ranges(access: Access, version: Version, samples: list[Tail]) -> tuple[P
     for sample in samples:
         with refusals():
             # Without If-Range: responses say what they are of, and one of another version need not bring all of it.
-            connection, head = ours(access.get_there, version, ("Range", f"bytes={sample.start}-{sample.end - 1}"))
+            wanted = ("Range", f"bytes={sample.start}-{sample.end - 1}")
+            connection, head, version = ours(access.get_there, version, wanted)
             with closed_on_error(connection):
-                if head.status == OK:
-                    return _by_whole(access, connection, head, version, samples, up_to_tail=False)
                 if head.status != PARTIAL:
-                    raise access.failed(head)
+                    access.check_whole(head)
+                    return _by_whole(access, connection, head, version, samples, up_to_tail=False)
                 proofs.append(_by_range(access, connection, head, version, sample))
         count += sample.length
-    return min(proofs, key=_WEAKEST.index), count
+    proof = min(proofs, key=PROOFS.index)
+    if PROOFS.index(proof) < PROOFS.index(version.proof(version)):
+        # RFC 9110, 15.3.7: a 206 has the validators that a 200 would have. These have not.
+        raise Refused("ranges do not say what they are of")
+    return proof, count
 
 
 def _by_range(access: Access, connection: Connection, head: Head, version: Version, sample: Tail) -> Proof:

@@ -15,31 +15,38 @@ if TYPE_CHECKING:
     from urlsum.origin.connection import Connection
     from urlsum.origin.head import Head
 
-# How often a name is asked for the edge that is ours, and how many of the responses may bear the same other ETag. Two
+# How often a name is asked for the edge that is ours, and how many of the responses may say the same other thing. Two
 # edges that take turns show ours at once, two at random miss it once in sixteen times; and a file that was replaced
 # costs four requests until that is believed.
 TRIES = 8
 SAME_TRIES = 4
+# So many different ETags of one length and date are no versions of a file: each response, or each of many
+# machines, makes its own. Then the date, the length and the bytes have to do.
+DIFFERENT_TAGS = 3
 
 
-def ours(get: Get, version: Version, *fields: Field) -> tuple[Connection, Head]:
-    """The first response to ``get`` that is not of another edge, whatever else it may be.
+def ours(get: Get, version: Version, *fields: Field) -> tuple[Connection, Head, Version]:
+    """The first response to ``get`` that is not of another edge, whatever else it is, and the version to hold it to.
 
     Raises what ``get`` does, and Changed when there is none: then the file was replaced.
     """
-    others: Counter[str | None] = Counter()
+    others: Counter[tuple[str | None, int | None]] = Counter()
     while True:
         connection, head = get(*fields)
         try:
             size = head.length if head.status == OK else version.size
             now = Version.of(head, size)
             if head.status not in (OK, PARTIAL) or not version.is_another_edge_of(now):
-                return connection, head
+                return connection, head, version
+            others[now.etag, now.modified] += 1
+            given_up = max(others.values()) >= SAME_TRIES or others.total() >= TRIES
+            if given_up and len({etag for etag, _ in others}) >= DIFFERENT_TAGS:
+                return connection, head, version.without_tag
         except BaseException:
             connection.close()
             raise
         # Only a new connection can lead to another edge.
         connection.close()
-        others[now.etag] += 1
-        if others[now.etag] >= SAME_TRIES or others.total() >= TRIES:
-            raise Changed(f"{head.target}: its ETag changed")
+        if given_up:
+            what = "ETag" if now.etag != version.etag else "Last-Modified"
+            raise Changed(f"{head.target}: its {what} changed")

@@ -9,7 +9,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from urlsum.origin.access import Access, Torn
+from urlsum.origin.access import Access, Memory
 from urlsum.origin.asking import Asking
 from urlsum.origin.body import Body
 from urlsum.origin.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
@@ -57,7 +57,7 @@ class Origin:
         self._asking = Asking(settings, guard, idle, clock=clock)
         # One file may have it all; several share it, and each can go on with its reserve alone.
         self._budget = Budget(settings.connections_per_origin * BLOCKS_PER_CONNECTION - RESERVE_BLOCKS)
-        self._torn = Torn()
+        self._memory = Memory()
         # Nobody closes an origin: what waits idle goes with it.
         weakref.finalize(self, idle.close)
 
@@ -83,7 +83,7 @@ class Origin:
             deadline=deadline,
             wall_clock=self._wall_clock,
             heartbeat=heartbeat,
-            torn=self._torn,
+            memory=self._memory,
         )
         opened = begin(access) if wanted is None else resume_at(access, wanted)
 
@@ -99,7 +99,7 @@ class Origin:
         size = None if opened.head.chunked else answer.size
         proven = size is not None and size == version.size and version.tells_apart
         # Who sends the whole file where a range was asked for would do so again.
-        ranged = opened.ranged and access.url not in access.torn
+        ranged = opened.ranged and not access.memory.reads_alone(access.url)
         parallel = proven and ranged and settings.connections_per_origin > 1
         return Prefetch(
             answer,

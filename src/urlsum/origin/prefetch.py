@@ -10,9 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from urlsum.errors import BadRedirect, Blocked, DeadlineReached, HttpFailed, Incomplete, OriginError, TimedOut
+from urlsum.errors import (
+    BadRedirect,
+    Blocked,
+    DeadlineReached,
+    HttpFailed,
+    Incomplete,
+    OriginError,
+    RangesFailed,
+    TimedOut,
+)
 from urlsum.origin.fetcher import Fetcher
-from urlsum.origin.ranges import NoRanges, RangeRefused
+from urlsum.origin.ranges import NoRanges
 from urlsum.origin.resume import may_pass
 
 if TYPE_CHECKING:
@@ -134,7 +143,7 @@ class Prefetch:
         """Settle what becomes of ``part`` after ``error``: another try, or the end of the file's story."""
         if opening and isinstance(error, HttpFailed | BadRedirect | Blocked):
             # The response to one of several requests is not the last word on the file: the rest is asked for alone.
-            kind = Incomplete if isinstance(error, HttpFailed) and may_pass(error.status) else RangeRefused
+            kind = Incomplete if isinstance(error, HttpFailed) and may_pass(error.status) else RangesFailed
             error = kind(f"{error}, when more of the file was asked for", retry_after=error.retry_after)
         if isinstance(error, NoRanges):
             self.ranges = None

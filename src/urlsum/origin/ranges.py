@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from urlsum.errors import Incomplete, OriginError, ProtocolViolated, Unverifiable
+from urlsum.errors import ProtocolViolated, RangesFailed, Unverifiable
 from urlsum.origin.access import OK, PARTIAL
 from urlsum.origin.extent import part
 from urlsum.origin.resume import closed_on_error, range_fields
@@ -23,12 +23,8 @@ if TYPE_CHECKING:
 LEAD_BYTES = 16_384
 
 
-class NoRanges(OriginError):
+class NoRanges(RangesFailed):
     """The origin answers range requests with something that cannot be used: one connection has to do."""
-
-
-class RangeRefused(Incomplete):
-    """A range request of several was refused, which is no word on the file."""
 
 
 class Ranges:
@@ -52,7 +48,7 @@ class Ranges:
 
         The response begins a little before ``first``, and what it has there must be what the parts before end with:
         that an ETag is the same is only what the origin says. Closes what it does not return. Raises NoRanges,
-        RangeRefused, HttpFailed, other OriginErrors, DeadlineReached.
+        RangesFailed, HttpFailed, other OriginErrors, DeadlineReached.
         """
         begin = max(0, first - LEAD_BYTES)
         connection, head = self._access.get_on(connection, self._target, *range_fields(begin, self._version, end))
@@ -63,7 +59,7 @@ class Ranges:
             extent = self._extent(head, begin) if head.status == PARTIAL else None
             now = Version.of(head, head.length if extent is None else extent.size)
             if difference := self._version.difference(now):
-                raise RangeRefused(f"{head.target}: {difference} while it was being read")
+                raise RangesFailed(f"{head.target}: {difference} while it was being read")
             if extent is None:
                 raise NoRanges(f"{head.target}: the origin answers a range request with the whole file")
             if (extent.first, extent.end) != (begin, end) or not self._version.proven_by(now):

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from urlsum.errors import (
     AnotherKind,
     BadRedirect,
+    Blocked,
     Changed,
+    ConnectFailed,
+    DnsFailed,
     HttpFailed,
     Incomplete,
     ProtocolViolated,
     TimedOut,
+    TlsFailed,
     Unverifiable,
 )
 from urlsum.origin.access import OK, PARTIAL
 from urlsum.origin.answer import OnlyPart
 from urlsum.origin.edges import ours
 from urlsum.origin.extent import part, whole
-from urlsum.origin.version import Version, digest
+from urlsum.origin.version import PROOFS, Version, digest
 from urlsum.text import human_bytes, shown_url
 
 if TYPE_CHECKING:
@@ -84,7 +88,7 @@ class OtherBytes(Changed):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A response whose next byte is the one that was wanted.
+    """A response whose next byte is the one that was wanted, or the first of the file.
 
     ``overlap`` are the bytes before it, which were compared; ``reread`` is how many were read before it in all.
     ``ranged`` is False where a range was asked for and the whole file came.
@@ -122,48 +126,58 @@ def begin(access: Access) -> Opened:
 
 
 def resume(access: Access, wanted: Resume) -> Opened:
-    """The file from ``wanted.offset``, if it is provably the same version.
+    """The file from ``wanted.offset`` on, or the whole of it again: provably the same version as far as it says.
 
     A range request that is refused, or whose response cannot be used, says nothing about the file: only a plain GET
     does. Raises what ``begin`` does, and Changed.
     """
     refused: Refused | None = None
-    try:
-        connection, head = _ranged(access, wanted)
-        if head.status == PARTIAL:
-            return _from_part(access, connection, head, wanted)
-    except Refused as exc:
-        refused = exc
+    if access.memory.is_stuck(access.url, wanted.offset):
+        refused = Refused("the last range brought nothing new")
+    else:
+        try:
+            connection, head, version = _ranged(access, wanted)
+            if head.status == PARTIAL:
+                return _from_part(access, connection, head, wanted, version)
+        except Refused as exc:
+            refused = exc
+    if refused:
         log.info("%s: no range from %d on: %s", shown_url(access.url), wanted.first, refused)
-        connection, head = ours(access.get, wanted.version)
+        connection, head, version = ours(access.get, wanted.version)
     with closed_on_error(connection):
         access.check_whole(head)
         for _ in range(RANGE_TRIES if refused and refused.passing else 0):
             with suppress(Refused):
-                opened = _by_range_alone(access, wanted)
+                opened = by_range(access, wanted)
                 connection.close()
                 return opened
-        opened = _from_whole(access, connection, head, wanted)
+        opened = _from_whole(access, connection, head, wanted, version)
     access.ranges_lie |= bool(refused and refused.other_bytes)
     return opened
 
 
-def _ranged(access: Access, wanted: Resume) -> tuple[Connection, Head]:
+def _ranged(access: Access, wanted: Resume) -> tuple[Connection, Head, Version]:
     """A response with the file, or with the range that was asked for. Raises Refused, OriginError."""
     with refusals():
-        connection, head = ours(access.get_there, wanted.version, *range_fields(wanted.first, wanted.version))
+        version = wanted.version
+        connection, head, version = ours(access.get_there, version, *range_fields(wanted.first, version))
+        if head.status == OK and version.etag != wanted.version.etag:
+            # If-Range asked for a tag that turned out to say nothing.
+            connection.close()
+            connection, head, version = ours(access.get_there, version, *range_fields(wanted.first, version))
         with closed_on_error(connection):
-            if head.status not in (OK, PARTIAL):
-                raise access.failed(head)
-        return connection, head
+            if head.status != PARTIAL:
+                access.check_whole(head)
+        return connection, head, version
 
 
-def _by_range_alone(access: Access, wanted: Resume) -> Opened:
-    connection, head = _ranged(access, wanted)
+def by_range(access: Access, wanted: Resume) -> Opened:
+    """The file from ``wanted.offset`` on. Raises Refused, and OriginErrors that are not about the range."""
+    connection, head, version = _ranged(access, wanted)
     if head.status != PARTIAL:
         connection.close()
-        raise Refused("the whole file came")
-    return _from_part(access, connection, head, wanted)
+        raise Refused(f"{head.target}: the whole file came")
+    return _from_part(access, connection, head, wanted, version)
 
 
 def range_fields(first: int, version: Version, end: int | None = None) -> Fields:
@@ -186,7 +200,8 @@ def refusals() -> Iterator[None]:
         raise Refused(exc, other_bytes=True) from exc
     except (ProtocolViolated, BadRedirect, Unverifiable, Changed) as exc:
         raise Refused(exc) from exc
-    except (Incomplete, TimedOut) as exc:
+    except (Incomplete, TimedOut, ConnectFailed, DnsFailed, TlsFailed, Blocked) as exc:
+        # Those of the connection, too: a range may be redirected where the whole file is not.
         raise Refused(exc, passing=True) from exc
 
 
@@ -197,26 +212,39 @@ def may_pass(status: int) -> bool:
     return status not in LASTING_5XX
 
 
-def _from_part(access: Access, connection: Connection, head: Head, wanted: Resume) -> Opened:
+def _from_part(access: Access, connection: Connection, head: Head, wanted: Resume, version: Version) -> Opened:
     with refusals(), closed_on_error(connection):
-        extent = part(head, wanted.first, wanted.version.size)
+        extent = part(head, wanted.first, version.size)
         now = Version.of(head, extent.size)
-        if difference := wanted.version.difference(now):
+        if difference := version.difference(now):
             raise Changed(f"{head.target}: {difference}{wanted}")
-        version = wanted.version.taken_up(now)
+        if PROOFS.index(replace(version, weakest=None).proof(now)) < PROOFS.index(version.own_proof):
+            # RFC 9110, 15.3.7: a 206 has the validators that a 200 would have. This one has not, so a 200 is asked.
+            now = _said_by_whole(access, version)
+        version = version.taken_up(now)
         answer = access.answer(connection, head, extent, size=version.size)
         answer, overlap = _advance(access, answer, wanted, version)
         return Opened(answer, version, head, overlap=overlap, reread=wanted.offset - extent.first)
 
 
-def _from_whole(access: Access, connection: Connection, head: Head, wanted: Resume) -> Opened:
-    extent = whole(head, wanted.version.size)
+def _said_by_whole(access: Access, version: Version) -> Version:
+    connection, head, version = ours(access.get, version)
+    try:
+        access.check_whole(head)
+        now = Version.of(head, whole(head, version.size).size)
+        check_same(head, version, now, "")
+        return now
+    finally:
+        connection.close()
+
+
+def _from_whole(access: Access, connection: Connection, head: Head, wanted: Resume, version: Version) -> Opened:
+    """The file from its first byte: no byte of it is skipped, so all of the digest is of this one response."""
+    extent = whole(head, version.size)
     now = Version.of(head, extent.size)
-    check_same(head, wanted.version, now, str(wanted))
-    version = wanted.version.taken_up(now)
-    answer = access.answer(connection, head, extent, size=version.size)
-    answer, overlap = _advance(access, answer, wanted, version)
-    return Opened(answer, version, head, ranged=False, overlap=overlap, reread=wanted.offset)
+    check_same(head, version, now, str(wanted))
+    size = version.size if now.size is None else now.size
+    return Opened(access.answer(connection, head, extent, size=size), replace(now, size=size), head, ranged=False)
 
 
 def check_same(head: Head, version: Version, now: Version, done: str) -> None:

@@ -44,6 +44,8 @@ MESSAGE_TYPES = frozenset(
     }
 )
 MAX_TYPE_CHARACTERS = 60
+# From the weakest to the strongest.
+PROOFS = (Proof.LENGTH, Proof.LAST_MODIFIED, Proof.ETAG)
 
 # RFC 9110, 8.3.1.
 _MEDIA_TYPE = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+)")
@@ -70,7 +72,8 @@ class Version:
     """``etag`` is quoted as sent, or a bare digest; ``modified`` in seconds since the epoch; ``size`` in bytes.
 
     ``kind`` is the media type without its parameters. ``opening`` is a sample of the beginning: of at most
-    OPENING_BYTES, and fewer where a checkpoint came before them.
+    OPENING_BYTES, and fewer where a checkpoint came before them. ``weakest`` is the weakest proof among the responses
+    whose bytes were taken so far, None for a single one.
     """
 
     etag: str | None = None
@@ -80,6 +83,7 @@ class Version:
     tail: Tail | None = None
     opening: Tail | None = None
     kind: str | None = None
+    weakest: Proof | None = None
 
     @classmethod
     def of(cls, head: Head, size: int | None) -> Version:
@@ -104,7 +108,8 @@ class Version:
             values["tail"]
             known = {name: values[name] for name in values.keys() & cls.__dataclass_fields__.keys()}
             samples = {name: known.get(name) and Tail(**known[name]) for name in ("tail", "opening")}
-            version = cls(**{**known, **samples})
+            weakest = known.get("weakest")
+            version = cls(**{**known, **samples, "weakest": weakest and Proof(weakest)})
             if any(sample and not 0 <= sample.start < sample.end for sample in (version.tail, version.opening)):
                 raise ValueError(text)  # noqa: TRY301 - the same
             return version  # noqa: TRY300 - what could fail stands above
@@ -152,13 +157,21 @@ class Version:
         return None
 
     def is_another_edge_of(self, now: Version) -> bool:
-        """Whether ``now`` differs by its strong ETag alone.
+        """Whether ``now`` differs by its strong ETag alone, or by its date alone under the same ETag.
 
-        So do replaced files, but also the machines of a CDN that make ETags of their own for the same bytes.
+        So do replaced files, but also the machines of a CDN that make ETags, or date files, on their own.
         """
-        if not (self._strong and now._strong) or self.etag == now.etag:
+        if not (self._strong and now._strong):
             return False
-        return replace(now, etag=self.etag).difference(self) is None and now.modified == self.modified
+        if self.etag != now.etag:
+            return replace(now, etag=self.etag).difference(self) is None and now.modified == self.modified
+        dated = None not in (self.modified, now.modified) and self.modified != now.modified
+        return dated and self.difference(now) is None
+
+    @property
+    def without_tag(self) -> Version:
+        """The same version where ETags turn out to say nothing: each response has one of its own."""
+        return replace(self, etag=None, weak=False)
 
     def is_another_kind_than(self, now: Version) -> bool:
         """Whether ``now``, which differs, is rather a message in place of the file than a new version of it."""
@@ -167,26 +180,30 @@ class Version:
         silent = now.etag is None and now.modified is None
         return silent and self.size != now.size and (self.etag or self.modified) is not None
 
+    @property
+    def own_proof(self) -> Proof:
+        """What its validators can prove."""
+        return replace(self, weakest=None).proof(self)
+
     def proof(self, now: Version) -> Proof:
         """What shows that a file is the version of ``self``, when ``now`` was said later and does not differ."""
+        proof = Proof.LENGTH
         if self._strong and now._strong and self.etag == now.etag:
-            return Proof.ETAG
-        if self.modified is not None and self.modified == now.modified:
-            return Proof.LAST_MODIFIED
-        return Proof.LENGTH
+            proof = Proof.ETAG
+        elif self.modified is not None and self.modified == now.modified:
+            proof = Proof.LAST_MODIFIED
+        return self._weaker(proof)
 
     def taken_up(self, now: Version) -> Version:
-        """What is known of the version once ``now`` is proven to be about it: the newer word of the two answers."""
-        tagged = now if now.etag else self
-        return replace(
-            now,
-            etag=tagged.etag,
-            weak=tagged.weak,
-            modified=self.modified if now.modified is None else now.modified,
-            size=self.size if now.size is None else now.size,
-            opening=self.opening,
-            kind=self.kind or now.kind,
-        )
+        """The version once bytes of a response that said ``now`` are taken for it.
+
+        A validator that only the later response has says nothing of the bytes before it.
+        """
+        size = self.size if now.size is None else now.size
+        return replace(self, size=size, kind=self.kind or now.kind, weakest=self.proof(now))
+
+    def _weaker(self, proof: Proof) -> Proof:
+        return proof if self.weakest is None else min(proof, self.weakest, key=PROOFS.index)
 
     @property
     def _strong(self) -> bool:

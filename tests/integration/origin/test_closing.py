@@ -102,11 +102,41 @@ def test_another_length_is_another_version(serve: Serve, new: int) -> None:
         client().fetch(origin.url())
 
 
-def test_a_file_that_is_gone_after_its_last_byte_has_no_digest(serve: Serve) -> None:
-    gone: Steps = [head("404 Not Found", "Content-Length: 0")]
-    origin = serve(lambda request: gone if request.connection else File(OLD)(request))
-    with pytest.raises(HttpFailed, match="404"):
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 501])
+@pytest.mark.parametrize("file", [File(OLD), File(OLD, keep=True), File(OLD[:70_000]), File(OLD * 4, keep=True)])
+def test_a_link_that_works_once_gives_a_digest_that_says_so(serve: Serve, status: int, file: File) -> None:
+    """Signed URLs end, and tokens are used up: all bytes came, and nothing contradicts them."""
+    no: Steps = [head(f"{status} No", "Content-Length: 0")]
+    asked: list[Request] = []
+
+    def script(request: Request) -> Steps:
+        asked.append(request)
+        return file(request) if len(asked) == 1 else no
+
+    with client(connections_per_origin=1).open(serve(script).url()) as body:
+        assert read_all(body) == file.content
+        assert (body.proof, body.representation.notes) == (Proof.LENGTH, ("unconfirmed",))
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_server_that_is_busy_after_the_last_byte_is_asked_again(serve: Serve, status: int) -> None:
+    busy = [1, 2]
+
+    def script(request: Request) -> Steps:
+        if request.connection in busy:
+            return [head(f"{status} Busy", "Content-Length: 0")]
+        return File(OLD)(request)
+
+    origin = serve(script)
+    with pytest.raises(
+        HttpFailed, match=rf"all 3\.0 MiB were read, but the server did not confirm them: status {status}"
+    ):
         client().fetch(origin.url())
+    origin = serve(script)
+    task = Worker().run(origin.url())
+    assert (task.md5, task.slices) == (md5(OLD), 2)
+    # Nothing is read again but the tail and the opening.
+    assert task.received < len(OLD) + 500_000
 
 
 @pytest.mark.parametrize(
