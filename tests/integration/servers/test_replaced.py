@@ -1,0 +1,135 @@
+"""Files that get a new version of the same length while they are read: the digest of one version, or none.
+
+No client can tell two versions apart that agree in the length, in the ETag, in Last-Modified and in the bytes that are
+compared at both ends. Each case here differs in one of them, and these are what differs:
+
+- A version that is younger by a second or more has another ETag and another Last-Modified. lighttpd caches both until
+  its clock's next second; until then only the bytes tell.
+- A version that is younger by less than a second has another ETag in Apache (microseconds) and in lighttpd
+  (nanoseconds), not in nginx and Caddy (seconds).
+- A version that is as old has another ETag only in lighttpd, and only where it is another file (inode).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.servers.conftest import SECONDS, Paced, digest, side_by_side
+from tests.integration.servers.replacement import (
+    NEW_BUT_FOR_THE_TAIL,
+    NEW_IN_THE_MIDDLE,
+    OLD,
+    SECOND,
+    SIZE,
+    WAYS,
+    Replacement,
+    overwrite,
+    rename,
+    truncate,
+)
+from tests.support.worker import Worker
+from urlsum.errors import FailureCode
+
+if TYPE_CHECKING:
+    from tests.integration.servers.conftest import Client
+    from tests.integration.servers.replacement import Way
+    from tests.support.servers import WebServer
+
+EVERYWHERE = [SIZE * twentieth // 20 for twentieth in range(20)]
+# When the first block was read, a third, two thirds, and when the last byte was read but not the end.
+SOME = [0, SIZE // 3, SIZE * 2 // 3, SIZE - 1]
+WITHIN_THE_SECOND = SECOND * 9 // 10
+# How long a server believes what it found out about a file. lighttpd looks again in its clock's next second.
+CACHE_SECONDS = {"lighttpd": 1.1}
+NUMBERS = count()
+
+HONEST: dict[Way, set[str]] = {
+    overwrite: {"old", "new", FailureCode.CHANGED},
+    # nginx closes the connection when the file ends early.
+    truncate: {"old", "new", FailureCode.CHANGED, FailureCode.INCOMPLETE},
+    rename: {"old", "new", FailureCode.CHANGED},
+}
+
+
+def outcome(server: WebServer, client: Client, replacement: Replacement, at: int, *, pause: float = 0) -> str:
+    """Which version the digest is of, when the file is replaced at the byte ``at``; or the code of the error.
+
+    The reader waits for ``pause`` seconds after that.
+    """
+    path = server.root / f"{next(NUMBERS)}.bin"
+
+    def act() -> None:
+        replacement.apply(path)
+        time.sleep(pause)
+
+    replacement.prepare(path)
+    source = Paced(client.origin(), at, act)
+    found = digest(source, server.url(path.name))
+    path.unlink()
+    assert source.acted
+    return found if found in set(FailureCode) else replacement.version(found)
+
+
+def dishonest(outcomes: dict[int, str], way: Way) -> dict[int, str]:
+    return {at: found for at, found in outcomes.items() if found not in HONEST[way]}
+
+
+@pytest.mark.parametrize("age", [0, 3600], ids=["new", "an hour old"])
+def test_a_file_that_stays_the_same_has_its_digest(server: WebServer, client: Client, age: int) -> None:
+    path = server.root / f"{next(NUMBERS)}.bin"
+    path.write_bytes(OLD)
+    modified = time.time() - age
+    os.utime(path, (modified, modified))
+    found = digest(Paced(client.origin(), SIZE, lambda: None), server.url(path.name))
+    path.unlink()
+    assert Replacement(overwrite).version(found) == "old"
+    assert len(client.opened) >= client.connections
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_file_that_is_replaced_has_no_mixed_digest(server: WebServer, client: Client, way: Way) -> None:
+    outcomes = side_by_side(lambda at: outcome(server, client, Replacement(way), at), EVERYWHERE)
+    assert dishonest(outcomes, way) == {}
+
+
+@pytest.mark.parametrize("way", [overwrite, rename])
+@pytest.mark.parametrize("younger", [0, WITHIN_THE_SECOND], ids=["as old", "of the same second"])
+def test_validators_that_stay_the_same_are_not_believed(
+    server: WebServer, client: Client, way: Way, younger: int
+) -> None:
+    """The tail stays the same, too."""
+    outcomes = side_by_side(
+        lambda at: outcome(server, client, Replacement(way, NEW_BUT_FOR_THE_TAIL, younger), at), SOME
+    )
+    assert dishonest(outcomes, way) == {}
+
+
+@pytest.mark.parametrize("way", [overwrite, rename])
+def test_bytes_that_stay_the_same_are_not_believed(server: WebServer, client: Client, way: Way) -> None:
+    replacement, pause = Replacement(way, NEW_IN_THE_MIDDLE), CACHE_SECONDS.get(server.package, 0)
+    outcomes = side_by_side(lambda at: outcome(server, client, replacement, at, pause=pause), SOME)
+    assert dishonest(outcomes, way) == {}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_task_ends_with_the_digest_of_one_version(server: WebServer, client: Client, way: Way) -> None:
+    replacement = Replacement(way)
+
+    def task(at: int) -> str:
+        path = server.root / f"{next(NUMBERS)}.bin"
+        replacement.prepare(path)
+        source = Paced(client.origin(), at, lambda: replacement.apply(path))
+        found = Worker(client.settings, slice_seconds=SECONDS).run(server.url(path.name), origin=source)
+        path.unlink()
+        assert source.acted
+        return found.error.code if found.error else replacement.version(found.md5)
+
+    # A server may keep the old file open until the read has ended.
+    expected = {"old", "new"} if way is rename else {"new"}
+    outcomes = side_by_side(task, SOME)
+    assert {at: found for at, found in outcomes.items() if found not in expected} == {}
