@@ -47,15 +47,19 @@ WAYS: tuple[Way, ...] = (overwrite, truncate, rename)
 
 @dataclass(frozen=True)
 class Replacement:
-    """The file gets ``content`` by ``way``. It then looks ``younger`` by so many nanoseconds; None: by its age."""
+    """The file, which has ``old``, gets ``content`` by ``way``.
+
+    It then looks ``younger`` by so many nanoseconds; None: by its age.
+    """
 
     way: Way
     content: bytes = NEW
     younger: int | None = None
+    old: bytes = OLD
 
     def prepare(self, path: Path) -> None:
         """Write the old version, which was modified at the beginning of a second."""
-        path.write_bytes(OLD)
+        path.write_bytes(self.old)
         modified = (int(time.time()) - AGE_SECONDS) * SECOND
         os.utime(path, ns=(modified, modified))
 
@@ -69,5 +73,5 @@ class Replacement:
 
     def version(self, digest: str | None) -> str:
         """Which version has this MD5: ``old``, ``new``, or ``wrong`` for neither."""
-        known = {hashlib.md5(OLD).hexdigest(): "old", hashlib.md5(self.content).hexdigest(): "new"}
+        known = {hashlib.md5(self.old).hexdigest(): "old", hashlib.md5(self.content).hexdigest(): "new"}
         return known.get(digest or "", "wrong")

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import os
 import time
-from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.servers.conftest import SECONDS, Paced, digest, side_by_side
+from tests.integration.faults.test_parallel import small_parts
+from tests.integration.servers.reading import NUMBERS, SECONDS, Client, digest, dishonest, outcome, side_by_side
 from tests.integration.servers.replacement import (
     NEW_BUT_FOR_THE_TAIL,
     NEW_IN_THE_MIDDLE,
@@ -30,15 +30,15 @@ from tests.integration.servers.replacement import (
     Replacement,
     overwrite,
     rename,
-    truncate,
 )
 from tests.support.worker import Worker
-from urlsum.errors import FailureCode
+from urlsum.origin import body
 
 if TYPE_CHECKING:
-    from tests.integration.servers.conftest import Client
     from tests.integration.servers.replacement import Way
     from tests.support.servers import WebServer
+
+__all__ = ["small_parts"]
 
 EVERYWHERE = [SIZE * twentieth // 20 for twentieth in range(20)]
 # When the first block was read, a third, two thirds, and when the last byte was read but not the end.
@@ -46,37 +46,14 @@ SOME = [0, SIZE // 3, SIZE * 2 // 3, SIZE - 1]
 WITHIN_THE_SECOND = SECOND * 9 // 10
 # How long a server believes what it found out about a file. lighttpd looks again in its clock's next second.
 CACHE_SECONDS = {"lighttpd": 1.1}
-NUMBERS = count()
-
-HONEST: dict[Way, set[str]] = {
-    overwrite: {"old", "new", FailureCode.CHANGED},
-    # nginx closes the connection when the file ends early.
-    truncate: {"old", "new", FailureCode.CHANGED, FailureCode.INCOMPLETE},
-    rename: {"old", "new", FailureCode.CHANGED},
-}
 
 
-def outcome(server: WebServer, client: Client, replacement: Replacement, at: int, *, pause: float = 0) -> str:
-    """Which version the digest is of, when the file is replaced at the byte ``at``; or the code of the error.
-
-    The reader waits for ``pause`` seconds after that.
-    """
-    path = server.root / f"{next(NUMBERS)}.bin"
-
-    def act() -> None:
-        replacement.apply(path)
-        time.sleep(pause)
-
-    replacement.prepare(path)
-    source = Paced(client.origin(), at, act)
-    found = digest(source, server.url(path.name))
-    path.unlink()
-    assert source.acted
-    return found if found in set(FailureCode) else replacement.version(found)
-
-
-def dishonest(outcomes: dict[int, str], way: Way) -> dict[int, str]:
-    return {at: found for at, found in outcomes.items() if found not in HONEST[way]}
+@pytest.fixture(params=["one", "eight", "inline"])
+def client(request: pytest.FixtureRequest, small_parts: None, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """A reader of one of the three kinds: one connection ahead of it, eight, or none, as for a short file."""
+    if request.param == "inline":
+        monkeypatch.setattr(body, "INLINE_BYTES", SIZE)
+    return Client(8 if request.param == "eight" else 1)
 
 
 @pytest.mark.parametrize("age", [0, 3600], ids=["new", "an hour old"])
@@ -85,7 +62,7 @@ def test_a_file_that_stays_the_same_has_its_digest(server: WebServer, client: Cl
     path.write_bytes(OLD)
     modified = time.time() - age
     os.utime(path, (modified, modified))
-    found = digest(Paced(client.origin(), SIZE, lambda: None), server.url(path.name))
+    found = digest(client.source(SIZE, lambda: None), server.url(path.name))
     path.unlink()
     assert Replacement(overwrite).version(found) == "old"
     assert len(client.opened) >= client.connections
@@ -123,7 +100,7 @@ def test_a_task_ends_with_the_digest_of_one_version(server: WebServer, client: C
     def task(at: int) -> str:
         path = server.root / f"{next(NUMBERS)}.bin"
         replacement.prepare(path)
-        source = Paced(client.origin(), at, lambda: replacement.apply(path))
+        source = client.source(at, lambda: replacement.apply(path))
         found = Worker(client.settings, slice_seconds=SECONDS).run(server.url(path.name), origin=source)
         path.unlink()
         assert source.acted

@@ -1,0 +1,179 @@
+"""Reads that are slow enough for a file to be replaced while they are under way."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Self
+
+from tests.integration.servers.replacement import SIZE, Way, overwrite, rename, truncate
+from tests.support.worker import patient
+from urlsum.errors import FailureCode, OriginError
+from urlsum.origin.guard import Guard
+from urlsum.origin.http import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.integration.servers.replacement import Replacement
+    from tests.support.servers import WebServer
+    from urlsum.hashing.job import Source, Stream
+    from urlsum.origin.addresses import Address
+    from urlsum.settings import Settings
+    from urlsum.task import Checkpoint
+
+# Bytes per second: a file takes an eighth of a second, mostly asleep, so that several are read side by side.
+RATE = 8 * SIZE
+SIDE_BY_SIDE = 10
+# Together these keep the kernel's buffers below 0.3 MiB a connection; by default they take 4 MiB, more than a file.
+# The length of a server's send buffer follows the segment's, which is 64 KiB on loopback and 1,460 bytes on Ethernet.
+RECEIVE_BUFFER_BYTES = 8_192
+SEGMENT_BYTES = 1_460
+NUMBERS = count()
+HONEST: dict[Way, set[str]] = {
+    overwrite: {"old", "new", FailureCode.CHANGED},
+    # nginx and Caddy close the connection when the file ends early.
+    truncate: {"old", "new", FailureCode.CHANGED, FailureCode.INCOMPLETE},
+    rename: {"old", "new", FailureCode.CHANGED},
+}
+# For one file; generous, because the machine may be busy.
+SECONDS = 60.0
+
+
+@dataclass
+class Paced:
+    """Reads the files of ``source`` at ``rate``, in bytes per second. Calls ``act`` once, after the byte at ``at``."""
+
+    source: Source
+    rate: float
+    at: int
+    act: Callable[[], None]
+    acted: bool = False
+
+    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> PacedStream:
+        return PacedStream(self.source.open(url, deadline=deadline, resume=resume), self)
+
+
+@dataclass
+class PacedStream:
+    """What a Paced source opens."""
+
+    stream: Stream
+    source: Paced
+    offset: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.offset = self._position = self.stream.offset
+
+    @property
+    def reread(self) -> int:
+        return self.stream.reread
+
+    @property
+    def size(self) -> int | None:
+        return self.stream.size
+
+    @property
+    def validator(self) -> str:
+        return self.stream.validator
+
+    def read(self) -> memoryview:
+        view = self.stream.read()
+        time.sleep(len(view) / self.source.rate)
+        self._position += len(view)
+        if self._position > self.source.at and not self.source.acted:
+            self.source.acted = True
+            self.source.act()
+        return view
+
+    def close(self) -> None:
+        self.stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+@dataclass
+class Client:
+    """Reads files over ``connections`` connections with small buffers, at ``rate``.
+
+    ``opened`` has the port of each connection that was opened.
+    """
+
+    connections: int
+    rate: float = RATE
+    new_socket: Callable[[], socket.socket] = socket.socket
+    opened: list[int] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        # A pause of this machine must not look like one of the server.
+        return patient(
+            connections_per_origin=self.connections, connect_timeout=5.0, read_timeout=5.0, min_rate_seconds=5.0
+        )
+
+    def source(self, at: int, act: Callable[[], None]) -> Paced:
+        guard = Guard(self.settings, resolve=lambda host: ["127.0.0.1"], dial=self.dial)
+        return Paced(Origin(self.settings, guard), self.rate, at, act)
+
+    def dial(self, address: Address, port: int, within: float) -> socket.socket:
+        connection = self.new_socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT_BYTES)
+        connection.settimeout(within)
+        try:
+            connection.connect((str(address), port))
+        except OSError:
+            connection.close()
+            raise
+        self.opened.append(port)
+        return connection
+
+
+def digest(source: Source, url: str) -> str:
+    """The MD5 of the file, or the code of the error."""
+    md5 = hashlib.md5()
+    try:
+        with source.open(url, deadline=time.monotonic() + SECONDS) as stream:
+            while piece := stream.read():
+                md5.update(piece)
+    except OriginError as exc:
+        return exc.code
+    return md5.hexdigest()
+
+
+def outcome(server: WebServer, client: Client, replacement: Replacement, at: int, *, pause: float = 0) -> str:
+    """Which version the digest is of, when the file is replaced at the byte ``at``; or the code of the error.
+
+    The reader waits for ``pause`` seconds after that.
+    """
+    path = server.root / f"{next(NUMBERS)}.bin"
+
+    def act() -> None:
+        replacement.apply(path)
+        time.sleep(pause)
+
+    replacement.prepare(path)
+    source = client.source(at, act)
+    found = digest(source, server.url(path.name))
+    path.unlink()
+    assert source.acted
+    return found if found in set(FailureCode) else replacement.version(found)
+
+
+def dishonest(outcomes: dict[int, str], way: Way) -> dict[int, str]:
+    """Those of ``outcomes`` that no read may end with."""
+    return {at: found for at, found in outcomes.items() if found not in HONEST[way]}
+
+
+def side_by_side(case: Callable[[int], str], points: Sequence[int], *, most: int = SIDE_BY_SIDE) -> dict[int, str]:
+    """What ``case`` returns for each of ``points``, at most ``most`` at a time."""
+    with ThreadPoolExecutor(most) as pool:
+        return dict(zip(points, pool.map(case, points), strict=True))
