@@ -19,7 +19,6 @@ from urlsum.task import Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.hashing.job import Source
     from urlsum.origin.guard import Dial
     from urlsum.origin.resolver import Resolver
 
@@ -81,7 +80,7 @@ class Worker:
         """The task as it was last written."""
         return self.table.get(ID)
 
-    def run(self, url: str, *, origin: Source | None = None) -> Task:
+    def run(self, url: str, *, origin: Origin | None = None) -> Task:
         """Work on ``url`` until its task is final; return it as it was last written."""
         now = self.now()
         self.table.add(Task(id=ID, url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 86400))

@@ -8,23 +8,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any
 
 from tests.integration.servers.replacement import SIZE, Way, overwrite, rename, truncate
 from tests.support.worker import patient
 from urlsum.errors import FailureCode, OriginError
 from urlsum.origin.guard import Guard
-from urlsum.origin.http import Origin
+from urlsum.origin.http import Body, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.integration.servers.replacement import Replacement
     from tests.support.servers import WebServer
-    from urlsum.hashing.job import Source, Stream
     from urlsum.origin.addresses import Address
     from urlsum.settings import Settings
-    from urlsum.task import Checkpoint
 
 # Bytes per second: a file takes an eighth of a second, mostly asleep, so that several are read side by side.
 RATE = 8 * SIZE
@@ -44,60 +42,37 @@ HONEST: dict[Way, set[str]] = {
 SECONDS = 60.0
 
 
-@dataclass
-class Paced:
-    """Reads the files of ``source`` at ``rate``, in bytes per second. Calls ``act`` once, after the byte at ``at``."""
+class Paced(Origin):
+    """Reads at ``rate``, in bytes per second. Calls ``act`` once, after the byte at ``at``; -1 is after the head."""
 
-    source: Source
-    rate: float
-    at: int
-    act: Callable[[], None]
-    acted: bool = False
+    def __init__(self, settings: Settings, guard: Guard, *, rate: float, at: int, act: Callable[[], None]) -> None:
+        super().__init__(settings, guard)
+        self._rate = rate
+        self._at = at
+        self._act = act
+        self.acted = False
 
-    def open(self, url: str, *, deadline: float, resume: Checkpoint | None = None) -> PacedStream:
-        return PacedStream(self.source.open(url, deadline=deadline, resume=resume), self)
+    def open(self, url: str, **options: Any) -> Body:
+        body = super().open(url, **options)
+        self._reach(body.offset)
+        body.read = self._paced(body.read, body.offset)  # type: ignore[method-assign] # all else stays a Body's
+        return body
 
+    def _paced(self, read: Callable[[], memoryview], position: int) -> Callable[[], memoryview]:
+        def paced() -> memoryview:
+            nonlocal position
+            view = read()
+            time.sleep(len(view) / self._rate)
+            position += len(view)
+            self._reach(position)
+            return view
 
-@dataclass
-class PacedStream:
-    """What a Paced source opens."""
+        return paced
 
-    stream: Stream
-    source: Paced
-    offset: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.offset = self._position = self.stream.offset
-
-    @property
-    def reread(self) -> int:
-        return self.stream.reread
-
-    @property
-    def size(self) -> int | None:
-        return self.stream.size
-
-    @property
-    def validator(self) -> str:
-        return self.stream.validator
-
-    def read(self) -> memoryview:
-        view = self.stream.read()
-        time.sleep(len(view) / self.source.rate)
-        self._position += len(view)
-        if self._position > self.source.at and not self.source.acted:
-            self.source.acted = True
-            self.source.act()
-        return view
-
-    def close(self) -> None:
-        self.stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def _reach(self, position: int) -> None:
+        if position > self._at and not self.acted:
+            self.acted = True
+            self._act()
 
 
 @dataclass
@@ -119,9 +94,9 @@ class Client:
             connections_per_origin=self.connections, connect_timeout=5.0, read_timeout=5.0, min_rate_seconds=5.0
         )
 
-    def source(self, at: int, act: Callable[[], None]) -> Paced:
+    def origin(self, at: int, act: Callable[[], None]) -> Paced:
         guard = Guard(self.settings, resolve=lambda host: ["127.0.0.1"], dial=self.dial)
-        return Paced(Origin(self.settings, guard), self.rate, at, act)
+        return Paced(self.settings, guard, rate=self.rate, at=at, act=act)
 
     def dial(self, address: Address, port: int, within: float) -> socket.socket:
         connection = self.new_socket()
@@ -137,12 +112,12 @@ class Client:
         return connection
 
 
-def digest(source: Source, url: str) -> str:
+def digest(origin: Origin, url: str) -> str:
     """The MD5 of the file, or the code of the error."""
     md5 = hashlib.md5()
     try:
-        with source.open(url, deadline=time.monotonic() + SECONDS) as stream:
-            while piece := stream.read():
+        with origin.open(url, deadline=time.monotonic() + SECONDS) as body:
+            while piece := body.read():
                 md5.update(piece)
     except OriginError as exc:
         return exc.code
@@ -161,10 +136,10 @@ def outcome(server: WebServer, client: Client, replacement: Replacement, at: int
         time.sleep(pause)
 
     replacement.prepare(path)
-    source = client.source(at, act)
-    found = digest(source, server.url(path.name))
+    origin = client.origin(at, act)
+    found = digest(origin, server.url(path.name))
     path.unlink()
-    assert source.acted
+    assert origin.acted
     return found if found in set(FailureCode) else replacement.version(found)
 
 

@@ -12,15 +12,18 @@ compared at both ends. Each case here differs in one of them, and these are what
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.faults.test_parallel import small_parts
-from tests.integration.servers.reading import NUMBERS, SECONDS, Client, digest, dishonest, outcome, side_by_side
+from tests.integration.servers.reading import HONEST, NUMBERS, SECONDS, Client, digest, dishonest, outcome, side_by_side
 from tests.integration.servers.replacement import (
+    NEW,
     NEW_BUT_FOR_THE_TAIL,
     NEW_IN_THE_MIDDLE,
     OLD,
@@ -62,7 +65,7 @@ def test_a_file_that_stays_the_same_has_its_digest(server: WebServer, client: Cl
     path.write_bytes(OLD)
     modified = time.time() - age
     os.utime(path, (modified, modified))
-    found = digest(client.source(SIZE, lambda: None), server.url(path.name))
+    found = digest(client.origin(SIZE, lambda: None), server.url(path.name))
     path.unlink()
     assert Replacement(overwrite).version(found) == "old"
     assert len(client.opened) >= client.connections
@@ -72,6 +75,19 @@ def test_a_file_that_stays_the_same_has_its_digest(server: WebServer, client: Cl
 def test_a_file_that_is_replaced_has_no_mixed_digest(server: WebServer, client: Client, way: Way) -> None:
     outcomes = side_by_side(lambda at: outcome(server, client, Replacement(way), at), EVERYWHERE)
     assert dishonest(outcomes, way) == {}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("client", ["inline"], indirect=True)
+@pytest.mark.parametrize("size", [4_096, 20_000, 60_000])
+def test_a_short_file_that_is_replaced_at_once_has_no_mixed_digest(
+    server: WebServer, client: Client, way: Way, size: int
+) -> None:
+    """A read that takes a few milliseconds is torn as well: sendfile() sends what a page has when it leaves."""
+    client.rate = math.inf
+    replacement = Replacement(way, NEW[:size], old=OLD[:size])
+    outcomes = Counter(outcome(server, client, replacement, at) for at in (-1, 0, size // 2) for _ in range(10))
+    assert set(outcomes) <= HONEST[way], outcomes
 
 
 @pytest.mark.parametrize("way", [overwrite, rename])
@@ -100,10 +116,10 @@ def test_a_task_ends_with_the_digest_of_one_version(server: WebServer, client: C
     def task(at: int) -> str:
         path = server.root / f"{next(NUMBERS)}.bin"
         replacement.prepare(path)
-        source = client.source(at, lambda: replacement.apply(path))
-        found = Worker(client.settings, slice_seconds=SECONDS).run(server.url(path.name), origin=source)
+        origin = client.origin(at, lambda: replacement.apply(path))
+        found = Worker(client.settings, slice_seconds=SECONDS).run(server.url(path.name), origin=origin)
         path.unlink()
-        assert source.acted
+        assert origin.acted
         return found.error.code if found.error else replacement.version(found.md5)
 
     # A server may keep the old file open until the read has ended.
