@@ -1,7 +1,7 @@
 """Files that get a new version of the same length while they are read: the digest of one version, or none.
 
-No client can tell two versions apart that agree in the length, in the ETag, in Last-Modified and in the bytes that are
-compared at both ends. Each case here differs in one of them, and these are what differs:
+One connection cannot tell two versions apart that agree in the length, in the ETag, in Last-Modified and in the bytes
+that are compared at both ends. Each of its cases differs in one of them:
 
 - A version that is younger by a second or more has another ETag and another Last-Modified. lighttpd caches both until
   its clock's next second; until then only the bytes tell.
@@ -107,6 +107,15 @@ def test_bytes_that_stay_the_same_are_not_believed(server: WebServer, client: Cl
     replacement, pause = Replacement(way, NEW_IN_THE_MIDDLE), CACHE_SECONDS.get(server.package, 0)
     outcomes = side_by_side(lambda at: outcome(server, client, replacement, at, pause=pause), SOME)
     assert dishonest(outcomes, way) == {}
+
+
+@pytest.mark.parametrize("client", ["eight"], indirect=True)
+@pytest.mark.parametrize("younger", [0, WITHIN_THE_SECOND], ids=["as old", "of the same second"])
+def test_parts_that_do_not_fit_together_show_another_version(server: WebServer, client: Client, younger: int) -> None:
+    """Validators and both ends stay the same: only the overlaps of parts differ, and they settle it."""
+    replacement = Replacement(overwrite, NEW_IN_THE_MIDDLE, younger)
+    outcomes = side_by_side(lambda at: outcome(server, client, replacement, at), EVERYWHERE[2:])
+    assert dishonest(outcomes, overwrite) == {}
 
 
 @pytest.mark.parametrize("way", WAYS)
