@@ -5,7 +5,8 @@ WORKDIR /app
 COPY selfhost/requirements.txt requirements.txt
 # Compiled below, and once: pip would bind the bytecode to the time stamps of files that are still to be copied.
 RUN python -m venv venv \
- && venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile -r requirements.txt \
+ && venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile \
+      --require-hashes -r requirements.txt \
  && venv/bin/pip uninstall --yes --quiet pip \
  && rm requirements.txt
 # Of the descriptions of all of AWS's services, only those that urlsum and its search for credentials use: 16 MiB less.

@@ -8,9 +8,8 @@ SAM := $(SAM_VENV)/bin/sam
 PORT ?= 5000
 # Arguments for pytest: make test ARGS="tests/unit -k guard"
 ARGS ?=
-# Errors are shown, progress and warnings about an index are not.
-PIP_OPTIONS := --quiet --quiet --disable-pip-version-check
-PIP := $(BIN)/python -m pip install $(PIP_OPTIONS)
+# pip checks every file against the hash in the lock and reports its progress.
+INSTALL := scripts/install.py
 
 export SAM_CLI_TELEMETRY := 0
 
@@ -28,21 +27,23 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: selfhost/requirements.txt pyproject.toml | $(BIN)/python
-	@echo "Installing what the service needs …"
-	@$(PIP) -r selfhost/requirements.txt
-	@$(PIP) --no-deps --editable .
+	@echo "Installing the packages of the service …"
+	@$(BIN)/python $(INSTALL) selfhost/requirements.txt
+	@echo "Installing the command urlsum …"
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements.txt $(VENV)/.installed
 	@echo "Installing the developer's tools …"
-	@$(PIP) -r requirements.txt
+	@$(BIN)/python $(INSTALL) requirements.txt
 	@touch $@
 
 # The SAM CLI pins other versions of boto3 and requests than ours, so it lives in an environment of its own.
 $(SAM): requirements-sam.txt
 	@echo "Creating $(SAM_VENV) for the SAM CLI …"
 	@$(PYTHON) -m venv $(SAM_VENV)
-	@$(SAM_VENV)/bin/python -m pip install $(PIP_OPTIONS) -r requirements-sam.txt
+	@echo "Installing the SAM CLI …"
+	@$(SAM_VENV)/bin/python $(INSTALL) requirements-sam.txt
 	@touch $@
 
 install: $(VENV)/.installed ## Create .venv with the pinned requirements of the service
@@ -101,10 +102,11 @@ format: install-dev ## Rewrite the sources in the project's style
 openapi: install-dev ## Write docs/openapi.json anew
 	@$(BIN)/python -m scripts.openapi
 
-# Needs uv (https://docs.astral.sh/uv/) on PATH. One file for all Pythons from 3.11 on. The developer's file comes first
-# and binds the other two, so that tests run on the very versions that are deployed.
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header
-lock: ## Pin every dependency of the .in files anew
+# Needs uv (https://docs.astral.sh/uv/) on PATH. One file for all Pythons from 3.11 on, with the hashes of all files of a
+# version. A pin stays until its .in file changes it. The developer's file comes first and binds the other two, so that
+# tests run on the very versions that are deployed.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes
+lock: ## Pin every dependency of the .in files, with hashes
 	@$(LOCK) requirements.in --output-file requirements.txt
 	@$(LOCK) --constraint requirements.txt --no-annotate selfhost/requirements.in --output-file selfhost/requirements.txt
 	@$(LOCK) --constraint requirements.txt --no-annotate src/requirements.in --output-file src/requirements.txt

@@ -1,0 +1,91 @@
+"""Install a lock file with pip and say how far the installation is.
+
+pip's own output is either silent for a minute or 300 lines long. This script runs before anything is installed, so it
+needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import sysconfig
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Shorter than the time after which a person believes that a command hangs.
+REPORT_SECONDS = 5.0
+
+
+@dataclass
+class Progress:
+    """What pip has reported so far; ``total`` is the number of packages in the lock file."""
+
+    total: int
+    present: int
+    fetched: int = 0
+    unpacking: bool = False
+    errors: list[str] = field(default_factory=list)
+
+    def read(self, lines: Iterable[str]) -> None:
+        """Follow pip's output to its end. Unknown lines change nothing; after the first error every line counts."""
+        for line in lines:
+            if self.errors or line.startswith("ERROR"):
+                self.errors.append(line)
+            elif line.startswith("Ignoring "):  # its marker excludes this platform or this Python
+                self.total -= 1
+            elif line.startswith(("Collecting ", "Requirement already satisfied: ")):
+                self.fetched += 1
+            elif line.startswith("Installing collected packages: "):
+                self.unpacking = True
+
+    def text(self, installed: int) -> str:
+        """One line for people; ``installed`` packages lie in the environment."""
+        if self.unpacking:
+            return f"installed {min(installed - self.present, self.total)} packages"
+        return f"fetched {self.fetched} of {self.total} packages"
+
+
+def locked(lock: Path) -> int:
+    """How many packages ``lock`` pins."""
+    return sum("==" in line and line[0].isalnum() for line in lock.read_text(encoding="utf-8").splitlines() if line)
+
+
+def installed() -> int:
+    """How many packages lie in this interpreter's environment."""
+    return sum(1 for _ in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
+
+
+def install(lock: Path) -> int:
+    """Install what ``lock`` pins, every file checked against its hash, and return pip's exit status."""
+    progress = Progress(total=locked(lock), present=installed())
+    command = [
+        *(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"),
+        *("--require-hashes", "--requirement", str(lock)),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:  # noqa: S603
+        reader = threading.Thread(target=progress.read, args=(pip.stdout,), daemon=True)
+        reader.start()
+        while True:
+            reader.join(REPORT_SECONDS)
+            if not reader.is_alive():
+                break
+            print(f"  {progress.text(installed())}", flush=True)  # noqa: T201 (a command's output)
+    sys.stderr.writelines(progress.errors)
+    return pip.returncode
+
+
+def main() -> int:
+    """Read the arguments and return the exit status."""
+    parser = argparse.ArgumentParser(prog="install", description=__doc__.partition("\n")[0])
+    parser.add_argument("lock", type=Path, help="a requirements file with hashes")
+    return install(parser.parse_args().lock)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
