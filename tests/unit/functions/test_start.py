@@ -21,7 +21,9 @@ ON_LAMBDA = {
     "POWERTOOLS_METRICS_NAMESPACE": "urlsum",
 }
 # Other stores and queues, and what only the other kind of function or a browser needs.
-NEVER = frozenset({"sqlalchemy", "alembic", "pymysql", "redis", "rq", "smtplib", "tqdm", "uvicorn", "dotenv"})
+NEVER = frozenset(
+    {"sqlalchemy", "alembic", "pymysql", "redis", "rq", "smtplib", "tqdm", "uvicorn", "dotenv", "requests", "dns"}
+)
 WEB = frozenset({"fastapi", "starlette", "mangum", "pydantic", "python_multipart"})
 UNWANTED = {
     "submit": NEVER | {"jinja2", "aws_lambda_powertools"},
