@@ -123,5 +123,5 @@ sam-local: sam-build ## Serve the built functions in containers against a local 
 	@$(BIN)/python -m scripts.sam_local
 
 clean: ## Remove what can be made again; tasks (data/) and mails (outbox/) stay
-	@rm -rf $(VENV) $(SAM_VENV) $(BROWSER)/node_modules screenshots .aws-sam .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(SAM_VENV) $(BROWSER)/node_modules screenshots .aws-sam build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
