@@ -62,11 +62,15 @@ def installed() -> int:
 
 
 def install(lock: Path) -> int:
-    """Install what ``lock`` pins, every file checked against its hash, and return pip's exit status."""
+    """Install what ``lock`` pins, every file checked against its hash, and return pip's exit status.
+
+    A lock names every package, so pip looks for no other: in its mode for hashes it refuses a package that asks for
+    another one with an extra, although the lock pins both (https://github.com/pypa/pip/issues/9644).
+    """
     progress = Progress(total=locked(lock), present=installed())
     command = [
         *(sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar=off"),
-        *("--require-hashes", "--requirement", str(lock)),
+        *("--require-hashes", "--no-deps", "--requirement", str(lock)),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:  # noqa: S603
         reader = threading.Thread(target=progress.read, args=(pip.stdout,), daemon=True)

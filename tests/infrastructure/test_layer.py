@@ -27,7 +27,7 @@ NEVER = {
     ("urlsum.settings", "dotenv"),  # there is no .env in the folder of a function
 }
 # email-validator imports dnspython only to look up mail servers, and urlsum never asks for that. Its metadata require
-# the package, though, and pip installs nothing from a lock with hashes that lacks a requirement.
+# the package, though, and pip, as `sam build` runs it, refuses a lock with hashes that lacks a requirement.
 REQUIRED_ONLY = {"dnspython"}
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.imports import required_by
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["requirements", "requirements-sam", "selfhost/requirements", "src/requirements", "docker/mail/requirements"]
@@ -52,3 +55,10 @@ def test_a_lock_has_the_versions_of_its_source(name: str) -> None:
 @pytest.mark.parametrize("name", ["selfhost/requirements", "src/requirements"])
 def test_what_is_deployed_is_what_was_tested(name: str) -> None:
     assert pins(name, ".txt").items() <= pins("requirements", ".txt").items()
+
+
+@pytest.mark.parametrize("name", ["requirements", "selfhost/requirements", "src/requirements"])
+def test_a_lock_names_every_package_that_its_packages_require(name: str) -> None:
+    """`make install` has pip look for no other."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert required_by(pins(name, ".in"), python=python) <= pins(name, ".txt").keys()
