@@ -7,9 +7,11 @@ import subprocess
 import sys
 from functools import cache
 from importlib.metadata import distribution
+from importlib.metadata import distributions as installed_in
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.infrastructure.test_functions import FUNCTIONS, environment
 from tests.infrastructure.test_locks import pins
@@ -90,3 +92,10 @@ def test_functions_import_every_package_of_the_layer(layer: Path) -> None:
     packages = {package for function in FUNCTIONS for package in loaded(layer, function)}
     known = {package for package in packages if (layer / package).exists() or (layer / f"{package}.py").exists()}
     assert pins("src/requirements", ".txt").keys() - distributions(known) == REQUIRED_ONLY
+
+
+@pytest.mark.sam
+def test_the_built_layer_holds_the_packages_of_its_lock() -> None:
+    folder = ROOT / ".aws-sam" / "build" / "Layer" / "python"
+    built = {canonicalize_name(found.name): found.version for found in installed_in(path=[str(folder)])}
+    assert built == pins("src/requirements", ".txt")

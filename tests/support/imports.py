@@ -77,7 +77,8 @@ def distributions(packages: Iterable[str]) -> set[str]:
 
 def required_by(names: Iterable[str], *, python: str) -> set[str]:
     """``names`` and the distributions that their metadata require on ``python`` (``"3.13"``), at any depth."""
-    environment = {"python_version": python, "python_full_version": f"{python}.0"}
+    # A patch version later than any that a marker excludes.
+    environment = {"python_version": python, "python_full_version": f"{python}.99"}
     found: set[str] = set()
     waiting = [(canonicalize_name(name), "") for name in names]
     seen: set[tuple[str, str]] = set()
