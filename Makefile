@@ -99,7 +99,7 @@ format: install-dev ## Rewrite the sources in the project's style
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-openapi: install-dev ## Write docs/openapi.json anew
+openapi: install-dev ## Write docs/openapi.json
 	@$(BIN)/python -m scripts.openapi
 
 # Needs uv (https://docs.astral.sh/uv/) on PATH. One file for all Pythons from 3.11 on, with the hashes of all files of a
@@ -113,8 +113,8 @@ lock: ## Pin every dependency of the .in files, with hashes
 	@$(LOCK) requirements-sam.in --output-file requirements-sam.txt
 	@$(subst 3.11,3.13,$(LOCK)) --no-annotate docker/mail/requirements.in --output-file docker/mail/requirements.txt
 
-# Containers on this machine run its own architecture; what is deployed is built with ARCHITECTURE=arm64. Not `sam build`
-# alone: it leaves sources only, and every cold start would compile them anew.
+# Containers on this machine run its own architecture; a deployment takes ARCHITECTURE=arm64. `sam build` alone leaves
+# sources only, and every cold start would compile them.
 ARCHITECTURE ?= $$(uname -m | sed s/aarch64/arm64/)
 sam-build: install-dev ## Build the functions and the layer into .aws-sam/ (ARCHITECTURE=arm64 to deploy)
 	@SAM_VENV=$(SAM_VENV) $(BIN)/python -m scripts.sam_build --architecture $(ARCHITECTURE)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Steps, Trickle, answers, chunk, head
+from urlsum import __version__
 from urlsum.errors import (
     Changed,
     HttpFailed,
@@ -406,7 +407,7 @@ def test_the_request_says_who_asks_and_nothing_that_identifies_the_user(
     assert (request.method, request.path) == ("GET", "/a%20b?c=d")
     assert request.fields == {
         "host": f"127.0.0.1:{origin.port}",
-        "user-agent": "urlsum/0.1.0 (+https://urlsum.example/)",
+        "user-agent": f"urlsum/{__version__} (+https://urlsum.example/)",
         "accept": "*/*",
         "accept-encoding": "identity",
     }
