@@ -68,6 +68,7 @@ BROWSER := tests/e2e/browser
 AXE := $(BROWSER)/node_modules/.package-lock.json
 $(AXE): $(BROWSER)/package-lock.json
 	@if command -v npm >/dev/null; then \
+		echo "Installing axe-core …"; \
 		npm ci --prefix $(BROWSER) --ignore-scripts --no-audit --no-fund --silent && touch $@; \
 	else false; fi || echo "npm does not bring axe-core: what it would find is not tested."
 

@@ -19,7 +19,7 @@ from tests.support.imports import distributions, imported_by, reached, required_
 
 ROOT = Path(__file__).parents[2]
 APPS = [f"functions.{folder}.app" for folder in FUNCTIONS.values()]
-# Imports that no function executes, each with the reason; the last test executes all the others.
+# Imports that no function executes, each with the reason. `loaded` executes all others without these packages.
 NEVER = {
     ("urlsum.wiring", "urlsum.tables.sql"),  # template.yaml sets TASKS_TABLE
     ("urlsum.wiring", "urlsum.queues.redis"),  # template.yaml sets TASKS_QUEUE_URL
