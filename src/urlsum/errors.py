@@ -79,10 +79,14 @@ class InvalidRequest(UrlsumError):
 
 
 class InvalidUrl(InvalidRequest):
-    """The URL breaks the grammar that urlsum accepts."""
+    """The URL breaks the grammar that urlsum accepts.
 
-    def __init__(self, reason: str) -> None:
-        super().__init__("url", reason)
+    ``reason`` says what is wrong with it; ``advice``, for the person who typed it, follows in the text.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__("url", f"{reason}; {advice}" if advice else reason)
+        self.reason = reason
 
 
 class TaskNotFound(UrlsumError):

@@ -6,19 +6,21 @@ import sys
 from typing import TYPE_CHECKING
 
 from urlsum.errors import FailureCode
+from urlsum.origin import phrases
 from urlsum.origin.target import MAX_URL_CHARACTERS
 from urlsum.public import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What a person can do about a failure, where the origin room's own words do not say it already.
+# About a server that has no other URL of the file to offer.
+TELL_OPERATORS = "take another mirror, or tell the operators of this one"
+# What a person can do about a failure, where its own message does not say it already.
 ADVICE: dict[str, str] = {
     FailureCode.DNS: "check the spelling of the host, and your network",
     FailureCode.CONNECT: "check the URL, and whether the host is up",
-    FailureCode.TLS: "for a private certificate authority, set SSL_CERT_FILE to its certificate",
     FailureCode.HTTP: "check that the URL opens in a browser without signing in; if it does, try again later",
-    FailureCode.PROTOCOL: "take another mirror, or tell the operators of this one",
+    FailureCode.PROTOCOL: TELL_OPERATORS,
     FailureCode.INCOMPLETE: "try again later, or take another mirror",
     FailureCode.CHANGED: "try again when the file is no longer being written",
     FailureCode.TIMEOUT: "try again later; READ_TIMEOUT and MIN_BYTES_PER_SECOND set the patience",
@@ -27,6 +29,20 @@ ADVICE: dict[str, str] = {
     FailureCode.UNVERIFIABLE: "take another mirror: here the end of the file cannot be told from a cut",
     FailureCode.INTERNAL: "please report it, with the lines above",
 }
+# Where that of the code does not fit, or there is none: the first phrase that a message of this code contains decides.
+PARTICULAR: tuple[tuple[FailureCode, str, str], ...] = (
+    (
+        FailureCode.TLS,
+        phrases.UNKNOWN_ISSUER,
+        "for a private certificate authority, set SSL_CERT_FILE to its certificate",
+    ),
+    (FailureCode.TLS, phrases.NOT_YET_VALID, "check the clock of this machine"),
+    (FailureCode.HTTP, phrases.PREPARING, "try again later"),
+    (FailureCode.REDIRECTS, phrases.NO_LOCATION, TELL_OPERATORS),
+    (FailureCode.REDIRECTS, phrases.INVALID_LOCATION, TELL_OPERATORS),
+    (FailureCode.REDIRECTS, phrases.BROWSER_SESSION, ADVICE[FailureCode.REDIRECTS]),
+    (FailureCode.REDIRECTS, phrases.REDIRECT_LOOP, TELL_OPERATORS),
+)
 
 
 class OutputLost(Exception):
@@ -68,6 +84,15 @@ def printable(url: str) -> str:
     return url if url.isprintable() else one_line(url, MAX_URL_CHARACTERS)
 
 
+def advice(code: FailureCode, message: str) -> str:
+    """What to do about the failure that ``message`` describes; empty where that says it already."""
+    for each, phrase, particular in PARTICULAR:
+        if each == code and phrase in message:
+            return particular
+    return ADVICE.get(code, "")
+
+
 def with_advice(code: FailureCode, message: str) -> str:
     """``message``, and what to do about it."""
-    return f"{message}; {ADVICE[code]}" if code in ADVICE else message
+    what_to_do = advice(code, message)
+    return f"{message}; {what_to_do}" if what_to_do else message

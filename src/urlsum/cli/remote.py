@@ -157,7 +157,7 @@ class RemoteHasher:
                 **what,
             )
         except requests.exceptions.SSLError as exc:
-            raise TlsFailed(self._trust.explain(exc)) from exc
+            raise self._trust.failure(exc) from exc
         except requests.exceptions.ProxyError as exc:
             raise ConnectFailed(f"{self._base} cannot be reached through the proxy: {root_cause(exc)}") from exc
         except requests.Timeout as exc:
@@ -194,8 +194,7 @@ class RemoteHasher:
         media_type = answer.headers.get("Content-Type", "no type")
         return Refused(
             SERVICE,
-            f"{self._base} does not answer as a urlsum service does (status {answer.status_code}, {media_type});"
-            " check --server",
+            f"{self._base} is not a urlsum service (status {answer.status_code}, {media_type}); check --server",
         )
 
 

@@ -6,31 +6,20 @@ import os
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 
-from urlsum.errors import SettingsError
-from urlsum.origin import tls
+from urlsum.cli import console
+from urlsum.errors import FailureCode, SettingsError, TlsFailed, TlsUnsupported
+from urlsum.origin import tls, tls_failures
+from urlsum.origin.phrases import UNKNOWN_ISSUER
 
 if TYPE_CHECKING:
     import requests
 
 # In the order in which requests takes them. Both replace its own bundle, that of certifi.
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-# X509_V_ERR_… of openssl/x509_vfy.h: what is wrong with the certificate of the service. OpenSSL does not tell a
-# missing intermediate certificate from an unknown authority (20), so the text names both.
-_UNKNOWN_ISSUER = "its authority is not among the trusted ones, or the service sends no intermediate certificate"
-REASONS = {
-    2: _UNKNOWN_ISSUER,
-    9: "it is not valid yet, or the clock of this machine is wrong",
-    10: "it has expired",
-    18: "it is self-signed and is not among the trusted ones",
-    19: "its authority is not among the trusted ones",
-    20: _UNKNOWN_ISSUER,
-    21: _UNKNOWN_ISSUER,
-    62: "it is for another host name",
-    64: "it is for another address",
-}
 
 
 class Trust:
@@ -45,27 +34,26 @@ class Trust:
         bundles = [name for name in BUNDLES if os.environ.get(name)]
         # As an argument of each request. requests lets the bundles of the environment override Session.verify.
         self.verify = None if cert_file is None else str(cert_file)
-        self._trusted = "trusted are the public authorities; for a private one, set SSL_CERT_FILE to its certificate"
+        self._trusted = "only public authorities are trusted; to add a private one, set SSL_CERT_FILE"
         if not base.startswith("https:"):
             return
         if cert_file is not None:
             session.mount("https://", _Adapter(tls.context(cert_file)))
-            self._trusted = f"trusted are SSL_CERT_FILE ({cert_file}) and the authorities of the system"
+            self._trusted = f"only SSL_CERT_FILE ({cert_file}) and the authorities of the system are trusted"
             if bundles:
                 self._trusted += f"; SSL_CERT_FILE takes precedence over {' and '.join(bundles)}"
         elif bundles:
             path = os.environ[bundles[0]]
             _check(bundles[0], path)
-            self._trusted = f"trusted is {bundles[0]} ({path}) alone; SSL_CERT_FILE would take precedence"
+            self._trusted = f"only {bundles[0]} ({path}) is trusted; setting SSL_CERT_FILE overrides it"
 
-    def explain(self, error: requests.exceptions.SSLError) -> str:
-        """Why the handshake failed and, when the certificate is the reason, which authorities are trusted."""
-        cause = root_cause(error)
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            reason = REASONS.get(cause.verify_code, cause.verify_message)
-            return f"the certificate of {self._base} is not valid: {reason}; {self._trusted}"
-        reason = (isinstance(cause, ssl.SSLError) and cause.reason) or str(cause)
-        return f"the TLS handshake with {self._base} failed: {reason}; check that --server names a port with TLS"
+    def failure(self, error: requests.exceptions.SSLError) -> TlsFailed:
+        """The error to raise for ``error``; it names the trusted authorities where none of them is the issuer."""
+        why = tls_failures.reason(root_cause(error), urlsplit(self._base).hostname or self._base)
+        what, how = ("certificate of", "is not valid") if why.certificate else ("TLS handshake with", "failed")
+        advice = self._trusted if UNKNOWN_ISSUER in why.text else console.advice(FailureCode.TLS, why.text)
+        kind = TlsUnsupported if why.final else TlsFailed
+        return kind(f"the {what} {self._base} {how}: {why.text}{f'; {advice}' if advice else ''}")
 
 
 def _check(name: str, path: str) -> None:

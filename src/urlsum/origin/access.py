@@ -10,6 +10,7 @@ from urlsum.origin.asking import REDIRECTS
 from urlsum.origin.cookies import Cookies
 from urlsum.origin.fields import content_range, retry_after
 from urlsum.origin.pace import Pace
+from urlsum.origin.phrases import PREPARING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,7 +135,7 @@ class Access:
         """The error of a final status that brings no file, with the wait that the origin asks for."""
         wait = retry_after(head.get("retry-after"), date=head.get("date"), now=self._wall_clock())
         if head.status == ACCEPTED:
-            message = f"{head.target}: the server is still preparing the file (status 202)"
+            message = f"{head.target}: {PREPARING} (status {ACCEPTED})"
         else:
             message = f"{head.target}: the origin answered with status {head.status}"
         return HttpFailed(head.status, message, retry_after=wait)
@@ -149,7 +150,7 @@ class Access:
             return
         if head.status == PARTIAL:
             # RFC 9110, 15.3.7: the response to a range request only.
-            raise ProtocolViolated(f"{head.target}: a part of the file was sent (206) where all of it was asked for")
+            raise ProtocolViolated(f"{head.target}: partial content (206) in reply to a request for the whole file")
         if head.status == NOT_MODIFIED:
             # RFC 9110, 15.4.5: the response to a conditional request only.
             raise ProtocolViolated(f"{head.target}: status 304 to a request without a condition")

@@ -11,6 +11,7 @@ from urlsum.errors import BadRedirect, DeadlineReached, InvalidUrl, TimedOut
 from urlsum.origin.connection import connect
 from urlsum.origin.crowd import Crowd
 from urlsum.origin.idle import ask
+from urlsum.origin.phrases import BROWSER_SESSION, INVALID_LOCATION, NO_LOCATION, REDIRECT_LOOP
 from urlsum.text import shown_url
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Asking:
                 connection.close()
                 cookie = cookies.fields(target)
                 if (target.url, cookie) in seen:
-                    raise BadRedirect(f"{shown_url(url)}: redirect loop at {target}{_session(cookies)}")
+                    raise BadRedirect(f"{shown_url(url)}: {REDIRECT_LOOP} {target}{_session(cookies)}")
                 if len(seen) > settings.max_redirects:
                     repeated = len({url for url, _ in seen}) < len(seen)
                     why = _session(cookies) if repeated else ""
@@ -87,10 +88,10 @@ class Asking:
             if deadline <= limit:
                 raise
             seconds = settings.connect_timeout + settings.read_timeout
-            raise TimedOut(f"{target}: no answer within {seconds:g} s") from exc
+            raise TimedOut(f"{target}: no response within {seconds:g} s") from exc
 
     def ask(self, target: Target, fields: Fields, deadline: float) -> tuple[Connection, Head]:
-        """The answer to one GET of a judged ``target``, whatever its status."""
+        """The response to one GET of a judged ``target``, whatever its status."""
         # The clock of a worker that is being stopped stands at infinity, and so does a deadline that is set by it:
         # between the two no time can be reckoned.
         if self.clock() >= deadline:
@@ -106,7 +107,7 @@ class Asking:
         return connect(target, self._guard, self._settings, deadline=deadline, clock=self.clock)
 
     def ask_on(self, connection: Connection, target: Target, fields: Fields, deadline: float) -> Head:
-        """The answer to one GET on ``connection``, which is closed if there is none."""
+        """The response to one GET on ``connection``, which is closed if there is none."""
         connection.wire.deadline = deadline
         try:
             return connection.get((*self._fields, *fields), target)
@@ -117,11 +118,11 @@ class Asking:
     def _redirected(self, head: Head, target: Target) -> Target:
         location = head.get_bytes("location")
         if not location:
-            raise BadRedirect(f"{target}: status {head.status} without a Location")
+            raise BadRedirect(f"{target}: status {head.status} {NO_LOCATION}")
         try:
             following = self._guard.inspect(target.resolve(location.decode("utf-8", "surrogateescape")))
         except InvalidUrl as exc:
-            raise BadRedirect(f"{target}: redirects to something that is no URL to follow: {exc}") from exc
+            raise BadRedirect(f"{target}: {INVALID_LOCATION}: {exc.reason}") from exc
         if target.secure and not following.secure:
             # Who gave an https URL was promised that nobody on the way can change the bytes; a digest of bytes
             # that anybody can change would be that promise broken in silence.
@@ -130,7 +131,7 @@ class Asking:
 
 
 def _session(cookies: Cookies) -> str:
-    return ", although its cookies were sent back: this server wants a browser session" if cookies else ""
+    return f", even with its cookies sent back: {BROWSER_SESSION}" if cookies else ""
 
 
 def user_agent(public_url: str | None) -> str:

@@ -101,7 +101,7 @@ def parse(url: str) -> Target:
         raise InvalidUrl(_without_scheme(url))
     scheme = parts["scheme"].lower()
     if "@" in parts["authority"]:
-        raise InvalidUrl("the URL contains a user name or password before @; urlsum reads public files only")
+        raise InvalidUrl("the URL contains a user name or password before @", "urlsum reads public files only")
     authority = _AUTHORITY.fullmatch(parts["authority"])
     if authority is None:
         raise InvalidUrl(f"{parts['authority']!r} is not a host with an optional :port")
@@ -115,13 +115,13 @@ def parse(url: str) -> Target:
 def check_characters(url: str, unwanted: re.Pattern[str] = _UNSEEN) -> None:
     """Refuse what clients silently drop or take for something else. Raises InvalidUrl."""
     if found := unwanted.search(url):
-        raise InvalidUrl(f"the URL contains {_named(found[0])} at character {found.start() + 1}; encode or remove it")
+        raise InvalidUrl(f"the URL contains {_named(found[0])} at character {found.start() + 1}", "encode or remove it")
 
 
 def check_backslash(url: str) -> None:
     """Refuse what browsers take for a slash. Raises InvalidUrl."""
     if "\\" in url:
-        raise InvalidUrl("the URL contains a backslash; write / between its parts")
+        raise InvalidUrl("the URL contains a backslash", "write / between its parts")
 
 
 def _without_scheme(url: str) -> str:
@@ -182,7 +182,7 @@ def _ipv4(host: str, *, spelled: str) -> tuple[str, IPv4Address]:
         else:
             return host, address
     raise InvalidUrl(
-        f"{spelled[:MAX_HOST_CHARACTERS]!r} is not an IPv4 address; write four decimal numbers, like 192.0.2.1"
+        f"{spelled[:MAX_HOST_CHARACTERS]!r} is not an IPv4 address", "write four decimal numbers, like 192.0.2.1"
     )
 
 

@@ -81,7 +81,7 @@ def secure(sock: socket.socket, target: Target, made: ssl.SSLContext, *, within:
         secured.do_handshake()
     except TimeoutError as exc:
         secured.close()
-        raise TimedOut(f"{target}: the TLS handshake was not done within {within:.1f} s") from exc
+        raise TimedOut(f"{target}: the TLS handshake timed out after {within:.1f} s") from exc
     except (OSError, ValueError) as exc:
         sent = secured.sent_certificates if isinstance(secured, TlsSocket) else ()
         secured.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from urlsum.errors import TlsFailed, TlsUnsupported
+from urlsum.origin.phrases import NOT_YET_VALID, UNKNOWN_ISSUER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,27 +17,51 @@ if TYPE_CHECKING:
 
     Certificates = Sequence[Mapping[str, object]]
 
-# The X509_V_ERR codes of OpenSSL's x509_vfy.h.
+# The X509_V_ERR codes of OpenSSL's x509_vfy.h: those that its check of a server can end with.
 _ISSUER_UNKNOWN = frozenset({2, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
+_NAME_NOT_ALLOWED = "one of its CAs may not issue certificates for this name"
+_NAME_LIMITS_UNREADABLE = "a limit of names in its chain is not one that OpenSSL supports"
+_NOT_A_CA = "its issuer is not a CA"
+_BAD_EXTENSION = "an extension in its chain is malformed"
+_BAD_ALGORITHM = "a signature in its chain has an unsupported or contradictory algorithm"
 _CERTIFICATE_FAULTS = {
+    4: "a signature in its chain is unreadable",
+    6: "a public key in its chain is unreadable",
     7: "a signature in its chain is wrong, so its issuer did not issue it",
-    9: "it, or one of its chain, is not valid yet",
-    10: "it, or one of its chain, has expired",
-    13: "the date that it is valid from cannot be read",
-    14: "the date that it expires on cannot be read",
-    18: "it is self-signed, so no CA vouches for it",
-    19: "its chain ends in the self-signed certificate of a CA that urlsum does not know",
+    9: f"it or a certificate in its chain {NOT_YET_VALID}",
+    10: "it or a certificate in its chain has expired",
+    13: "its start date is unreadable",
+    14: "its expiry date is unreadable",
+    18: f"it is self-signed by an issuer {UNKNOWN_ISSUER}",
+    19: f"its chain ends in the self-signed certificate of a CA {UNKNOWN_ISSUER}",
     22: "its chain is too long",
     23: "its CA has revoked it",
-    24: "its issuer is not a CA",
+    24: _NOT_A_CA,
     25: "its chain is longer than one of its CAs allows",
-    26: "it was not issued for servers",
+    26: "it or one of its CAs was not issued for servers",
     27: "its CA is not trusted for servers",
     28: "its CA is rejected",
-    47: "one of its CAs may not issue certificates for this name",
-    48: "one of its CAs may not issue certificates for this name",
-    79: "its issuer is not a CA",
+    32: _NOT_A_CA,
+    34: "a certificate in its chain has a critical extension that OpenSSL does not support",
+    37: _NOT_A_CA,
+    40: "a proxy certificate issued it",
+    41: _BAD_EXTENSION,
+    42: _BAD_EXTENSION,
+    43: "its chain has no policy where one of its CAs requires one",
+    45: "an extension in its chain is not one that OpenSSL supports",
+    46: "its chain has addresses that one of its CAs may not use",
+    47: _NAME_NOT_ALLOWED,
+    48: _NAME_NOT_ALLOWED,
+    49: _NAME_LIMITS_UNREADABLE,
+    51: _NAME_LIMITS_UNREADABLE,
+    52: _NAME_LIMITS_UNREADABLE,
+    53: _NAME_LIMITS_UNREADABLE,
+    76: _BAD_ALGORITHM,
+    77: _BAD_ALGORITHM,
+    78: _BAD_ALGORITHM,
+    79: _NOT_A_CA,
+    94: "a public key in its chain has explicit curve parameters, which are not allowed",
 }
 # Refused by the security level of OpenSSL 3 (SSL_CTX_set_security_level(3)).
 _WEAK_CERTIFICATES = {
@@ -43,20 +69,18 @@ _WEAK_CERTIFICATES = {
     67: "the key of one of its CAs is too short to be safe",
     68: "a signature in its chain has a digest that is no longer safe, such as SHA-1 or MD5",
 }
-_NOT_SENT = "the server does not send its intermediate certificate"
 
-_NO_SAFE_VERSION = "the server speaks no version of TLS that is still safe (1.2 and 1.3 are)"
-_NO_SAFE_CIPHER = (
-    "the server has no safe cipher in common with urlsum, wants a client certificate, or does not serve this host"
+_NO_SAFE_VERSION = "the server supports neither TLS 1.2 nor TLS 1.3"
+_NO_SAFE_CIPHER = "the server has no secure cipher in common with urlsum"
+_REJECTED = (
+    "the server rejected the handshake: no common secure cipher, a required client certificate, or an unknown host name"
 )
 _NO_SAFE_SIGNATURE = "the server signs with an algorithm or a digest that is no longer safe"
-_NOT_TLS = "the server does not speak TLS on this port; the URL may have to begin with http://"
+_NOT_TLS = "the server does not speak TLS on this port; try http:// instead"
 _CLIENT_CERTIFICATE = "the server wants a client certificate, and urlsum has none"
 # By the names of OpenSSL's sslerr.h, as ssl.SSLError.reason has them. Alerts are those of RFC 8446, 6.2.
 _UNSUPPORTED = {
-    "UNSAFE_LEGACY_RENEGOTIATION_DISABLED": (
-        "the server knows only the old, unsafe way of renegotiation (it lacks RFC 5746)"
-    ),
+    "UNSAFE_LEGACY_RENEGOTIATION_DISABLED": "the server supports only insecure legacy renegotiation (no RFC 5746)",
     "DH_KEY_TOO_SMALL": "the server's Diffie-Hellman key is too short to be safe",
     "EE_KEY_TOO_SMALL": "the key of the server's certificate is too short to be safe",
     "UNSUPPORTED_PROTOCOL": _NO_SAFE_VERSION,
@@ -64,7 +88,7 @@ _UNSUPPORTED = {
     "VERSION_TOO_LOW": _NO_SAFE_VERSION,
     "WRONG_SSL_VERSION": _NO_SAFE_VERSION,
     "TLSV1_ALERT_INAPPROPRIATE_FALLBACK": _NO_SAFE_VERSION,
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": _NO_SAFE_CIPHER,
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": _REJECTED,
     "TLSV1_ALERT_INSUFFICIENT_SECURITY": _NO_SAFE_CIPHER,
     "NO_CIPHERS_AVAILABLE": _NO_SAFE_CIPHER,
     "UNKNOWN_CIPHER_RETURNED": _NO_SAFE_CIPHER,
@@ -84,6 +108,8 @@ _UNSUPPORTED = {
     "SSLV3_ALERT_NO_CERTIFICATE": _CLIENT_CERTIFICATE,
     "SSLV3_ALERT_BAD_CERTIFICATE": _CLIENT_CERTIFICATE,
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": _CLIENT_CERTIFICATE,
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": _CLIENT_CERTIFICATE,
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": _CLIENT_CERTIFICATE,
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _CLIENT_CERTIFICATE,
     "TLSV1_ALERT_UNKNOWN_CA": _CLIENT_CERTIFICATE,
     "TLSV1_ALERT_ACCESS_DENIED": _CLIENT_CERTIFICATE,
@@ -92,24 +118,46 @@ _UNSUPPORTED = {
 _PASSING = {
     "TLSV1_ALERT_INTERNAL_ERROR": "the server reports an internal error",
     "UNEXPECTED_EOF_WHILE_READING": "the server closed the connection",
+    "UNKNOWN_ERROR": "the server sent an unknown alert",
 }
+# OpenSSL's name of an alert: the version that introduced it, and what RFC 8446, 6 calls it, but for one letter.
+_ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(.+)")
+_RFC_NAMES = {"user_cancelled": "user_canceled"}
 # "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)": a reason without a name in this Python.
 _UNNAMED = re.compile(r"\[SSL\] (.+) \(_ssl\.c:[0-9]+\)")
 
 
-def failure(target: Target, error: OSError | ValueError, sent: Certificates = ()) -> TlsFailed:
-    """The error to raise for a handshake that ``error`` ended; ``sent`` are the server's certificates, its own first.
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why TLS failed: ``text`` says it in words that name no URL.
+
+    ``certificate`` is True when the server's certificate is not valid, ``final`` when every other try would fail alike.
+    """
+
+    text: str
+    certificate: bool = False
+    final: bool = False
+
+
+def reason(error: BaseException, host: str, sent: Certificates = ()) -> Reason:
+    """Why ``error`` ended the handshake with ``host``; ``sent`` are the server's certificates, its own first.
 
     A certificate that is not valid may be that of one machine behind a balancer, so another try can find a better one.
-    TLS that the server does not have is TlsUnsupported.
+    TLS that the server does not have is final.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
-        kind = TlsUnsupported if error.verify_code in _WEAK_CERTIFICATES else TlsFailed
-        return kind(f"{target}: the certificate is not valid: {_fault(error, target, sent)}")
-    reason = _reason(error)
-    if reason in _UNSUPPORTED:
-        return TlsUnsupported(f"{target}: the TLS handshake failed: {_UNSUPPORTED[reason]}")
-    return TlsFailed(f"{target}: the TLS handshake failed: {_PASSING.get(reason) or reason or error}")
+        final = error.verify_code in _WEAK_CERTIFICATES
+        return Reason(_fault(error, host, sent), certificate=True, final=final)
+    name = _name(error)
+    return Reason(_words(name, error), final=name in _UNSUPPORTED)
+
+
+def failure(target: Target, error: OSError | ValueError, sent: Certificates = ()) -> TlsFailed:
+    """The error to raise for a handshake that ``error`` ended; TlsUnsupported where that is final."""
+    why = reason(error, target.host, sent)
+    kind = TlsUnsupported if why.final else TlsFailed
+    what = "the certificate is not valid" if why.certificate else "the TLS handshake failed"
+    return kind(f"{target}: {what}: {why.text}")
 
 
 def refusal(target: Target, error: ssl.SSLError) -> TlsFailed:
@@ -117,13 +165,14 @@ def refusal(target: Target, error: ssl.SSLError) -> TlsFailed:
 
     In TLS 1.3 a server says only after the handshake that it wants a client certificate (RFC 8446, 4.4.2.4).
     """
-    reason = _reason(error)
-    if _UNSUPPORTED.get(reason) == _CLIENT_CERTIFICATE:
+    name = _name(error)
+    if _UNSUPPORTED.get(name) == _CLIENT_CERTIFICATE:
         return TlsUnsupported(f"{target}: TLS failed: {_CLIENT_CERTIFICATE}")
-    return TlsFailed(f"{target}: TLS failed: {reason or error}")
+    # The other reasons of that table are about a handshake, which is done here.
+    return TlsFailed(f"{target}: TLS failed: {_PASSING.get(name) or _unforeseen(name, error, 'connection')}")
 
 
-def _reason(error: OSError | ValueError) -> str:
+def _name(error: BaseException) -> str:
     """OpenSSL's name of the reason; empty without one."""
     if isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return "UNEXPECTED_EOF_WHILE_READING"
@@ -133,27 +182,52 @@ def _reason(error: OSError | ValueError) -> str:
     return str(getattr(error, "reason", None) or (unnamed[1] if unnamed else "")).upper().replace(" ", "_")
 
 
-def _fault(error: ssl.SSLCertVerificationError, target: Target, sent: Certificates) -> str:
+def _words(name: str, error: BaseException) -> str:
+    return _UNSUPPORTED.get(name) or _PASSING.get(name) or _unforeseen(name, error)
+
+
+def _unforeseen(name: str, error: BaseException, ended: str = "handshake") -> str:
+    if alert := _ALERT.fullmatch(name):
+        described = alert[1].lower()
+        return f"the server broke off the {ended} ({_RFC_NAMES.get(described, described)})"
+    if name:
+        return f"OpenSSL rejected what the server sent ({name.lower().replace('_', ' ')})"
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _fault(error: ssl.SSLCertVerificationError, host: str, sent: Certificates) -> str:
     code = error.verify_code
     if code in _WRONG_NAME:
-        return f"it is not valid for '{target.host}', only for other names"
+        return f"it was issued for other names, not for '{host}'"
     if code in _ISSUER_UNKNOWN:
         return _issuer(sent)
-    return _CERTIFICATE_FAULTS.get(code) or _WEAK_CERTIFICATES.get(code) or str(error.verify_message)
+    return _CERTIFICATE_FAULTS.get(code) or _WEAK_CERTIFICATES.get(code) or f"OpenSSL says: {error.verify_message}"
 
 
 def _issuer(sent: Certificates) -> str:
     """Why the server's certificate leads to no CA that urlsum knows.
 
-    The issuer of a lone certificate may be an intermediate or a private CA. Public CAs are obliged to say where the
-    certificate of the issuer can be fetched (RFC 5280, 4.2.2.1); browsers fetch it there.
+    The issuer of a lone certificate may be an intermediate or a private CA. Where its own certificate can be fetched
+    (caIssuers; RFC 5280, 4.2.2.1) does not tell them apart: private CAs say it of their roots, too. Of a chain, its
+    last certificate says it when a public CA issued that: those are obliged to.
+    """
+    last = _last_of_chain(sent)
+    if last is None:
+        return f"the server does not send its intermediate certificate, or its issuer is a private CA {UNKNOWN_ISSUER}"
+    more = ", or the server does not send all intermediate certificates" if last.get("caIssuers") else ""
+    return f"its issuer is a CA {UNKNOWN_ISSUER}{more}"
+
+
+def _last_of_chain(sent: Certificates) -> Mapping[str, object] | None:
+    """The certificate that the chain of the server's own ends with, in whatever order they came.
+
+    None when the issuer of its own is not among them.
     """
     if not sent:
-        return f"its issuer is not known: {_NOT_SENT}, or urlsum does not know its CA"
-    own, *others = sent
-    if own["issuer"] in [other["subject"] for other in others]:
-        more = ", or the server does not send all intermediate certificates" if others[-1].get("caIssuers") else ""
-        return f"its issuer is a CA that urlsum does not know{more}"
-    if others or own.get("caIssuers"):
-        return f"{_NOT_SENT}, so its issuer cannot be checked"
-    return f"{_NOT_SENT}, or its issuer is a private CA that urlsum does not know"
+        return None
+    last, *others = sent
+    own = last
+    while issuers := [each for each in others if each["subject"] == last["issuer"]]:
+        last = issuers[0]
+        others.remove(last)
+    return None if last is own else last

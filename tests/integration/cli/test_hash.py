@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import random
 import ssl
@@ -12,6 +13,7 @@ import pytest
 import trustme
 
 from tests.integration.cli.conftest import COMMAND, ENVIRONMENT
+from tests.integration.origin.test_tls import alert
 from tests.support.origin_server import File, answers, head
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 CONTENT = random.Random(3).randbytes(3_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
+TELL_OPERATORS = "take another mirror, or tell the operators of this one"
 NOT_FOUND = head("404 Not Found", "Content-Length: 0")
 
 
@@ -94,6 +97,75 @@ def test_a_private_authority_is_named_by_ssl_cert_file(run: Run, serve: Serve, t
     assert done.returncode == 1
     assert f"urlsum: {url}: tls: " in done.stderr
     assert "SSL_CERT_FILE" in done.stderr
+
+
+def test_other_tls_failures_get_no_advice_about_authorities(run: Run, serve: Serve, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    now, day = dt.datetime.now(dt.UTC), dt.timedelta(days=1)
+    not_yet = "it or a certificate in its chain is not valid yet; check the clock of this machine"
+    for certificate, words in (
+        (authority.issue_cert("127.0.0.1", not_after=now - day), "it or a certificate in its chain has expired"),
+        (authority.issue_cert("127.0.0.1", not_before=now + day), not_yet),
+        (authority.issue_cert("192.0.2.1"), "it was issued for other names, not for '127.0.0.1'"),
+    ):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        certificate.configure_cert(context)
+        url = serve(File(CONTENT), tls=context).url()
+        done = run(url, SSL_CERT_FILE=str(tmp_path / "ca.pem"), MAX_ATTEMPTS="1")
+        assert done.stderr == f"urlsum: {url}: tls: the certificate is not valid: {words}\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak TLS on this port; try http:// instead"),
+        (alert(70), "the server supports neither TLS 1.2 nor TLS 1.3"),
+        (alert(116), "the server wants a client certificate, and urlsum has none"),
+        (alert(50), "the server broke off the handshake (decode_error)"),
+    ],
+)
+def test_a_failed_handshake_gets_no_advice_about_authorities(run: Run, serve: Serve, sent: bytes, words: str) -> None:
+    url = f"https://127.0.0.1:{serve(answers([]), greeting=sent).port}/"
+    assert run(url, MAX_ATTEMPTS="1").stderr == f"urlsum: {url}: tls: the TLS handshake failed: {words}\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "words"),
+    [
+        ("202 Accepted", [], "http: the server is still preparing the file (status 202); try again later"),
+        ("302 Found", [], f"redirects: status 302 without a Location field; {TELL_OPERATORS}"),
+        (
+            "302 Found",
+            [r"Location: /a\b"],
+            f"redirects: redirects to an invalid URL: the URL contains a backslash; {TELL_OPERATORS}",
+        ),
+        (
+            "302 Found",
+            ["Location: http://user@127.0.0.1/"],
+            (
+                "redirects: redirects to an invalid URL: the URL contains a user name or password before @;"
+                f" {TELL_OPERATORS}"
+            ),
+        ),
+        (
+            "302 Found",
+            ["Location: ftp://127.0.0.1/a"],
+            f"redirects: redirects to an invalid URL: urlsum reads http and https only, not 'ftp'; {TELL_OPERATORS}",
+        ),
+        (
+            "302 Found",
+            ["Location: /a\x01b"],
+            (
+                "redirects: redirects to an invalid URL: the URL contains the invisible character U+0001"
+                f" at character 3; {TELL_OPERATORS}"
+            ),
+        ),
+    ],
+)
+def test_the_advice_fits_the_failure(run: Run, serve: Serve, status: str, fields: list[str], words: str) -> None:
+    url = serve(answers([head(status, *fields, "Content-Length: 0")])).url()
+    assert run(url).stderr == f"urlsum: {url}: {words}\n"
 
 
 def test_a_connection_that_breaks_is_taken_up_where_it_broke(run: Run, serve: Serve) -> None:

@@ -176,7 +176,8 @@ def test_everything_is_submitted_before_the_first_is_waited_for(run: Run, serve:
 @pytest.mark.parametrize(
     ("script", "line"),
     [
-        (answers([head("200 OK", "Content-Type: text/html", "Content-Length: 2"), b"hi"]), "check --server"),
+        (answers([head("200 OK", "Content-Type: text/html", "Content-Length: 2"), b"hi"]),
+         "is not a urlsum service (status 200, text/html); check --server"),
         (answers(answered("202 Accepted", [])), "check --server"),
         (answers(ACCEPTED, answered("200 OK", {"md5": 7})), "check --server"),
         (answers([head("308 Permanent Redirect", "Location: https://x.example", "Content-Length: 0")]), "https://x.ex"),

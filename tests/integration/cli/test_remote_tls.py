@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from tests.integration.origin.test_tls import alert, loaded, pem, sending, server_hello, signed
 from tests.support.origin_server import answers, head
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ URL = "https://files.example/a"
 MD5 = hashlib.md5(b"abc").hexdigest()
 TASK = "0b8e7ab0-6a9c-4b5c-9a0e-3c1de9f0a001"
 LINE = f"{MD5}  {URL}\n"
+MISSING_OR_PRIVATE = (
+    "the server does not send its intermediate certificate, or its issuer is a private CA that urlsum does not know"
+)
+TRUSTED = "; only SSL_CERT_FILE ({right}) and the authorities of the system are trusted"
 
 
 def service(request: Request) -> Steps:
@@ -85,9 +91,9 @@ def test_ssl_cert_file_takes_precedence_over_bundles(
     done = run("--server", base, URL, SSL_CERT_FILE=wrong, MAX_ATTEMPTS="1", **{bundle: right})
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"urlsum: {URL}: service: the certificate of {base} is not valid: its authority is not among the"
-        " trusted ones, or the service sends no intermediate certificate; trusted are"
-        f" SSL_CERT_FILE ({wrong}) and the authorities of the system; SSL_CERT_FILE takes precedence over {bundle}\n"
+        f"urlsum: {URL}: service: the certificate of {base} is not valid: {MISSING_OR_PRIVATE};"
+        f" only SSL_CERT_FILE ({wrong}) and the authorities of the system are trusted;"
+        f" SSL_CERT_FILE takes precedence over {bundle}\n"
     )
 
 
@@ -96,15 +102,13 @@ def test_without_ssl_cert_file_a_bundle_is_used_and_named(run: Run, base: str, r
     assert run("--server", base, URL, CURL_CA_BUNDLE=right).stdout == LINE
     done = run("--server", base, URL, REQUESTS_CA_BUNDLE=wrong, CURL_CA_BUNDLE=right, MAX_ATTEMPTS="1")
     assert done.returncode == 1
-    assert f"trusted is REQUESTS_CA_BUNDLE ({wrong}) alone; SSL_CERT_FILE would take precedence\n" in done.stderr
+    assert f"; only REQUESTS_CA_BUNDLE ({wrong}) is trusted; setting SSL_CERT_FILE overrides it\n" in done.stderr
 
 
 def test_without_any_file_the_advice_is_ssl_cert_file(run: Run, base: str) -> None:
     done = run("--server", base, URL, MAX_ATTEMPTS="1")
     assert done.returncode == 1
-    assert (
-        "; trusted are the public authorities; for a private one, set SSL_CERT_FILE to its certificate\n" in done.stderr
-    )
+    assert "; only public authorities are trusted; to add a private one, set SSL_CERT_FILE\n" in done.stderr
 
 
 def test_the_authorities_of_the_system_are_trusted_besides_ssl_cert_file(
@@ -166,6 +170,25 @@ def future(authority: trustme.CA) -> ssl.SSLContext:
     return presented(authority.issue_cert("127.0.0.1", not_before=tomorrow))
 
 
+def expired_intermediate(authority: trustme.CA) -> ssl.SSLContext:
+    intermediate = authority.create_child_ca()
+    _, old = signed(authority, "", of=intermediate, until=dt.datetime.now(dt.UTC) - dt.timedelta(days=1))
+    leaf = intermediate.issue_cert("127.0.0.1")
+    return sending(leaf, [leaf.cert_chain_pems[0], pem(old)])
+
+
+def self_signed(_: trustme.CA) -> ssl.SSLContext:
+    return loaded(*signed(None, "127.0.0.1"))
+
+
+def short_key(authority: trustme.CA) -> ssl.SSLContext:
+    return loaded(*signed(authority, "127.0.0.1", bits=1024))
+
+
+def for_clients(authority: trustme.CA) -> ssl.SSLContext:
+    return loaded(*signed(authority, "127.0.0.1", usage=ExtendedKeyUsageOID.CLIENT_AUTH))
+
+
 def other_address(authority: trustme.CA) -> ssl.SSLContext:
     return presented(authority.issue_cert("192.0.2.1"))
 
@@ -179,22 +202,34 @@ def with_intermediate(authority: trustme.CA) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize(
-    ("made", "reason"),
+    ("made", "reason", "advice"),
     [
-        (expired, "it has expired"),
-        (future, "it is not valid yet, or the clock of this machine is wrong"),
-        (other_address, "it is for another address"),
-        (without_intermediate, "or the service sends no intermediate certificate"),
+        (expired, "it or a certificate in its chain has expired", ""),
+        (expired_intermediate, "it or a certificate in its chain has expired", ""),
+        (future, "it or a certificate in its chain is not valid yet", "; check the clock of this machine"),
+        (other_address, "it was issued for other names, not for '127.0.0.1'", ""),
+        (without_intermediate, MISSING_OR_PRIVATE, TRUSTED),
+        (self_signed, "it is self-signed by an issuer that urlsum does not know", TRUSTED),
+        (short_key, "its key is too short to be safe", ""),
+        (for_clients, "it or one of its CAs was not issued for servers", ""),
     ],
 )
 def test_a_certificate_that_is_not_valid_says_why(
-    run: Run, serve: Serve, authority: trustme.CA, right: str, made: Callable[[trustme.CA], ssl.SSLContext], reason: str
+    run: Run,
+    serve: Serve,
+    authority: trustme.CA,
+    right: str,
+    made: Callable[[trustme.CA], ssl.SSLContext],
+    reason: str,
+    advice: str,
 ) -> None:
     origin = serve(service, tls=made(authority))
     done = run("--server", origin.url(""), URL, SSL_CERT_FILE=right, MAX_ATTEMPTS="1")
     assert (done.returncode, done.stdout) == (1, "")
-    assert f": the certificate of {origin.url('')} is not valid: " in done.stderr
-    assert f"{reason}; trusted are SSL_CERT_FILE ({right}) and the authorities of the system\n" in done.stderr
+    advice = advice.format(right=right)
+    assert done.stderr == (
+        f"urlsum: {URL}: service: the certificate of {origin.url('')} is not valid: {reason}{advice}\n"
+    )
     assert origin.requests == []
 
 
@@ -202,7 +237,7 @@ def test_a_certificate_for_another_name_says_so(run: Run, serve: Serve, authorit
     origin = serve(service, tls=presented(authority.issue_cert("files.example.org")))
     done = run("--server", f"https://localhost:{origin.port}", URL, SSL_CERT_FILE=right, MAX_ATTEMPTS="1")
     assert done.returncode == 1
-    assert "is not valid: it is for another host name; trusted are " in done.stderr
+    assert "is not valid: it was issued for other names, not for 'localhost'\n" in done.stderr
 
 
 def test_an_authority_that_the_service_sends_is_not_trusted_for_that(
@@ -214,7 +249,7 @@ def test_an_authority_that_the_service_sends_is_not_trusted_for_that(
     context.load_cert_chain(tmp_path / "chain.pem")
     base = serve(service, tls=context).url("")
     done = run("--server", base, URL, SSL_CERT_FILE=wrong, MAX_ATTEMPTS="1")
-    assert "is not valid: its authority is not among the trusted ones; trusted are " in done.stderr
+    assert "a CA that urlsum does not know; only SSL_CERT_FILE" in done.stderr
     assert run("--server", base, URL, SSL_CERT_FILE=right).stdout == LINE
 
 
@@ -225,12 +260,44 @@ def test_an_intermediate_certificate_that_is_sent_is_enough(
     assert run("--server", base, URL, SSL_CERT_FILE=right).stdout == LINE
 
 
-def test_a_port_without_tls_says_that_the_handshake_failed(run: Run, serve: Serve, right: str) -> None:
-    port = serve(answers([]), greeting=b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").port
-    done = run("--server", f"https://127.0.0.1:{port}", URL, SSL_CERT_FILE=right, MAX_ATTEMPTS="1")
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert f": the TLS handshake with https://127.0.0.1:{port} failed: " in done.stderr
-    assert done.stderr.endswith("; check that --server names a port with TLS\n")
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (
+            b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+            "the server does not speak TLS on this port; try http:// instead",
+        ),
+        (alert(10), "the server broke off the handshake (unexpected_message)"),
+        (
+            alert(40),
+            (
+                "the server rejected the handshake: no common secure cipher, a required client certificate,"
+                " or an unknown host name"
+            ),
+        ),
+        (alert(50), "the server broke off the handshake (decode_error)"),
+        (alert(70), "the server supports neither TLS 1.2 nor TLS 1.3"),
+        (alert(116), "the server wants a client certificate, and urlsum has none"),
+        (alert(120), "the server does not speak HTTP/1.1"),
+        (server_hello(0x0301, 0xC013), "the server supports neither TLS 1.2 nor TLS 1.3"),
+        (server_hello(0x0303, 0xC02F), "the server supports only insecure legacy renegotiation (no RFC 5746)"),
+    ],
+)
+@pytest.mark.parametrize("own_trust", [True, False])
+def test_a_handshake_fails_in_the_words_of_an_origin(
+    run: Run, serve: Serve, right: str, own_trust: bool, sent: bytes, words: str
+) -> None:
+    port = serve(answers([]), greeting=sent).port
+    trust = {"SSL_CERT_FILE": right} if own_trust else {}
+    done = run("--server", f"https://127.0.0.1:{port}", URL, MAX_ATTEMPTS="1", **trust)
+    assert done.returncode == 1
+    assert done.stderr == f"urlsum: {URL}: service: the TLS handshake with https://127.0.0.1:{port} failed: {words}\n"
+
+
+def test_tls_that_the_service_does_not_have_is_not_tried_again(run: Run, serve: Serve, right: str) -> None:
+    for sent, tries in ((alert(70), 1), (alert(80), 2)):
+        done = run("--server", serve(answers([]), greeting=sent).url("").replace("http:", "https:"), URL)
+        assert done.stderr.count("the TLS handshake with ") == tries
 
 
 @pytest.fixture

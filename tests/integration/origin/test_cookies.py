@@ -145,7 +145,7 @@ def test_a_retry_gets_its_own_cookie_and_resumes(serve: Serve) -> None:
 
 def test_a_loop_that_cookies_do_not_end_says_so(serve: Serve) -> None:
     origin = serve(lambda request: to("/file", "a=1"))
-    with pytest.raises(BadRedirect, match=r"redirect loop at .*, although its cookies .* wants a browser session"):
+    with pytest.raises(BadRedirect, match=r"redirect loop at .*, even with its cookies .* wants a browser session"):
         client().fetch(origin.url())
     assert len(origin.requests) == 2
 

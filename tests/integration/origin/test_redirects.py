@@ -150,14 +150,17 @@ def test_dot_segments_of_a_submitted_url_are_not_sent(serve: Serve, given: str, 
 )
 def test_a_location_that_is_no_url_to_follow_ends_the_try(serve: Serve, location: str) -> None:
     origin = serve(answers(to(location)))
-    with pytest.raises(BadRedirect, match="no URL to follow"):
+    with pytest.raises(BadRedirect, match="redirects to an invalid URL: ") as caught:
         client().fetch(origin.url())
+    # Whoever reads it did not write it.
+    for advice in ("write ", "encode or remove", "public files only"):
+        assert advice not in str(caught.value)
     assert origin.connections == 1
 
 
 def test_two_different_locations_are_refused(serve: Serve) -> None:
     origin = serve(answers([head("302 Found", "Location: /a", "Location: /b", "Content-Length: 0")], FOUND))
-    with pytest.raises(ProtocolViolated, match="two different location fields"):
+    with pytest.raises(ProtocolViolated, match="the response has two different Location fields"):
         client().fetch(origin.url())
     assert origin.connections == 1
 
@@ -170,7 +173,7 @@ def test_the_same_location_twice_is_one(serve: Serve) -> None:
 
 @pytest.mark.parametrize("fields", [[], ["Location:"], ["Location: \t "], ["Refresh: 0; url=/end"]])
 def test_a_redirect_to_nowhere_ends_the_try(serve: Serve, fields: list[str]) -> None:
-    with pytest.raises(BadRedirect, match="without a Location"):
+    with pytest.raises(BadRedirect, match=r"without a Location field$"):
         client().fetch(serve(answers([head("302 Found", *fields)])).url())
 
 

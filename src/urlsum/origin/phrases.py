@@ -1,0 +1,17 @@
+"""Phrases by which a failure is recognised later: a task keeps no more of it than its code and its message.
+
+Each has a space, so the URL in a message cannot contain it.
+"""
+
+from __future__ import annotations
+
+# One more trusted certificate would make the handshake succeed.
+UNKNOWN_ISSUER = "that urlsum does not know"
+NOT_YET_VALID = "is not valid yet"
+PREPARING = "the server is still preparing the file"
+# No browser ends at another URL in these three cases.
+NO_LOCATION = "without a Location field"
+INVALID_LOCATION = "redirects to an invalid URL"
+REDIRECT_LOOP = "redirect loop at"
+# Wget and browsers, which keep cookies of earlier visits, may leave such a loop.
+BROWSER_SESSION = "this server wants a browser session"
