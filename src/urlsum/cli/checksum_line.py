@@ -15,6 +15,10 @@ OTHER_DIGESTS = {8: "CRC-32", 40: "SHA-1", 56: "SHA-224", 64: "SHA-256", 96: "SH
 SHORTEST_DIGEST_DIGITS = 16
 # md5sum's words, which scripts look for.
 MALFORMED = "improperly formatted MD5 checksum line"
+NUL_BYTES = (
+    "the line contains NUL bytes (UTF-16 or UTF-32 without a byte-order mark, or binary data); save the list as UTF-8"
+)
+BASE64 = "this is an MD5 in base64; urlsum reads only 32 hexadecimal digits"
 
 # cat puts the mark of a second list at the beginning of a line.
 _MARK = "\ufeff"
@@ -29,6 +33,12 @@ _BLANK = f"[{_BLANKS}]"
 _PLAIN = re.compile(rf"(?P<digest>[0-9A-Fa-f]+){_BLANK}[ *]?(?P<name>.+)")
 # BSD's md5 writes "MD5 (name) = digest", OpenSSL "MD5(name)= digest" and Solaris "md5 (name) = digest".
 _TAG = re.compile(r"(?P<tag>[A-Za-z0-9][A-Za-z0-9/_-]{0,30})[ \t]?\(")
+# The digests that OpenSSL, coreutils and BSD's tools name; other words before a parenthesis are none.
+_OTHER_TAG = re.compile(
+    r"(?:HMAC|KMAC|CMAC)\b.*|(?:SHA|SHAKE|KECCAK|BLAKE|RMD|RIPEMD|SKEIN|TIGER|HAVAL|STREEBOG|XXH|CRC|ADLER)-?[0-9].*"
+    r"|SHA|SM3|MD2|MD4|MD5-SHA1|MDC2|WHIRLPOOL|TIGER",
+    re.IGNORECASE | re.ASCII,
+)
 _VALUE = re.compile(rf"{_BLANK}*={_BLANK}*(?P<digest>[0-9A-Za-z+/]+={{0,2}})")
 # In one run or, as certutil of Windows wrote it, in pairs.
 _HEX = re.compile(
@@ -37,10 +47,14 @@ _HEX = re.compile(
 )
 _HEX_BYTES = re.compile(_HEX.pattern.encode())
 _MD5 = re.compile(rf"[0-9A-Fa-f]{{{MD5_DIGITS}}}")
+# Quoted or in angle brackets, too. A line that begins with anything else is of no form that has its digest last.
+_URL_FIRST = re.compile(r"[\"'<]?[A-Za-z][A-Za-z0-9+.-]*://")
 _MD5_AT_END = re.compile(rf"{_BLANK}\*?{_MD5.pattern}\Z")
 # 16 bytes in base64, as the header Content-MD5 and cloud storage have them.
 _BASE64_MD5 = re.compile(r"[A-Za-z0-9+/]{22}==")
 _BASE64_FIRST = re.compile(rf"{_BASE64_MD5.pattern}{_BLANK}")
+# A tag or a comment of HTML; an object of JSON, or a list of its values.
+_MARKUP = re.compile(r"<[A-Za-z!/?]|\{|\[[ \t\"\[{]|\[\Z")
 _ESCAPED = re.compile(r"(?:[^\\]|\\[\\nr])*")
 _ESCAPES = {r"\\": "\\", r"\n": "\n", r"\r": "\r"}
 
@@ -64,7 +78,7 @@ def parse(line: str) -> Wanted | Unverified | None:
     if len(line) > MAX_LINE_CHARACTERS:
         return Unverified(f"the line has more than {MAX_LINE_CHARACTERS} characters")
     if "\0" in line:
-        return Unverified("NUL bytes: this is UTF-16 without a byte-order mark, or no text; save the list as UTF-8")
+        return Unverified(NUL_BYTES)
     text = line.strip(_BLANKS)
     escaped = text.startswith("\\")
     text = text.removeprefix("\\")
@@ -83,7 +97,8 @@ def _tagged(text: str, *, escaped: bool) -> Wanted | Unverified | None:
             return Unverified(MALFORMED)
         return _wanted(name, value["digest"], escaped=escaped)
     if value is not None and len(value["digest"]) >= SHORTEST_DIGEST_DIGITS:
-        return Unverified(f"{start['tag']}, where urlsum verifies MD5 only")
+        known = _OTHER_TAG.fullmatch(start["tag"])
+        return Unverified(f"this is {start['tag']}; urlsum verifies only MD5" if known else MALFORMED)
     return None
 
 
@@ -95,36 +110,38 @@ def _plain(text: str, *, escaped: bool) -> Wanted | Unverified | None:
     if digits == MD5_DIGITS:
         return _wanted(name, found["digest"], escaped=escaped)
     if digits in OTHER_DIGESTS and (digits >= SHORTEST_DIGEST_DIGITS or "://" in name):
-        return Unverified(f"{OTHER_DIGESTS[digits]} ({digits} hexadecimal digits), where urlsum verifies MD5 only")
+        return Unverified(f"this is {OTHER_DIGESTS[digits]} ({digits} hexadecimal digits); urlsum verifies only MD5")
     return None
 
 
 def _wanted(name: str, digest: str, *, escaped: bool) -> Wanted | Unverified:
     if _BASE64_MD5.fullmatch(digest):
-        return Unverified("an MD5 in base64, where urlsum reads 32 hexadecimal digits")
+        return Unverified(BASE64)
     if not _MD5.fullmatch(digest):
         return Unverified("the MD5 is not 32 hexadecimal digits")
     url = name.strip(_BLANKS)
     if not url:
-        return Unverified("an MD5 without a URL")
+        return Unverified("this is an MD5 without a URL")
     if "\ufffd" in url:
-        return Unverified("bytes that are not text in the encoding of this list; save it as UTF-8")
+        return Unverified("the line contains bytes that are invalid in this list's encoding; save it as UTF-8")
     if escaped:
         if not _ESCAPED.fullmatch(url):
-            return Unverified(r"the line begins with a backslash, and one in its URL is none of \\, \n and \r")
+            return Unverified(
+                r"the line begins with a backslash, and its URL contains an escape other than \\, \n or \r"
+            )
         url = re.sub(r"\\.", lambda found: _ESCAPES[found[0]], url)
     return Wanted(url, digest.lower())
 
 
 def _other(text: str) -> Unverified:
-    if "://" in text and _MD5_AT_END.search(text):
-        return Unverified("the MD5 stands after the URL, where it must stand before it")
+    if _URL_FIRST.match(text) and _MD5_AT_END.search(text):
+        return Unverified("the MD5 must come before the URL")
     if _BASE64_FIRST.match(text):
-        return Unverified("an MD5 in base64, where urlsum reads 32 hexadecimal digits")
+        return Unverified(BASE64)
     # A comment that is indented is none to md5sum, but nobody expects it to be verified.
     checksum = not text.startswith("#") and ("://" in text or bool(_HEX.search(text)) or _hides_digest(text))
-    if text.startswith(("<", "{", "[")):
-        return Unverified("HTML or JSON, where a checksum line must stand", checksum)
+    if _MARKUP.match(text):
+        return Unverified("this is HTML or JSON, not a checksum line", checksum)
     return Unverified(MALFORMED, checksum)
 
 

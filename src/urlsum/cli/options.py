@@ -17,17 +17,17 @@ MOST_CONNECTIONS = 64
 
 DESCRIPTION = """\
 Print the MD5 of files on the internet, without storing them: each is streamed into MD5, over several connections
-where that is faster. A broken connection is taken up again where it broke."""
+where that is faster. Broken connections resume where they left off."""
 
 EPILOG = """\
 examples:
   urlsum https://example.org/a.bam                  print "<md5>  https://example.org/a.bam", as md5sum does
   urlsum https://example.org/a https://example.org/b > MD5SUMS
   urlsum -c MD5SUMS                                 verify each line of that file
-  urlsum --state a.state https://example.org/a.bam  may be interrupted; the same command goes on
+  urlsum --state a.state https://example.org/a.bam  may be interrupted; the same command resumes it
   urlsum --server https://urlsum.example.net URL    let a urlsum service do the reading
 
-lines of a list (-c), in UTF-8, or in UTF-16 with a byte-order mark:
+lines of a list (-c), in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark:
   <md5>  URL    <md5> *URL    MD5 (URL) = <md5>    MD5(URL)= <md5>
   Blanks around the URL do not count. Empty lines and lines that begin with # are comments. A line with another digest
   (SHA-256, base64), with a URL but no MD5, or with a name that is no URL cannot be verified: exit status 1. Any other
@@ -35,13 +35,13 @@ lines of a list (-c), in UTF-8, or in UTF-16 with a byte-order mark:
   These warnings name the list and the numbers of the lines, and --status prints them too.
 
 exit status:
-  0    every file was hashed and, with -c, is as its line says; warnings name the lines that were ignored
-  1    some file could not be hashed, is another one, or has a line that cannot be verified
+  0    every file was hashed and, with -c, matches its line; warnings name the lines that were ignored
+  1    some file could not be hashed, does not match, or has a line that cannot be verified
   2    the arguments, a setting or the state file cannot be used; nothing was read
   130  interrupted (143 by SIGTERM)
 
 settings (environment, or a .env file here):
-  ALLOWED_NETWORKS   networks beside the public internet, like 127.0.0.0/8,::1/128; closed by default
+  ALLOWED_NETWORKS   networks besides the public internet, like 127.0.0.0/8,::1/128; closed by default
   ALLOWED_PORTS      ports on the public internet; 80,443,8080,8443 by default
   SSL_CERT_FILE      certificates of private authorities, besides those of the system; also for --server, where it
                      takes precedence over REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE
@@ -74,11 +74,11 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
             parser.error("name at least one URL, or -c and a file of digests (urlsum --help shows examples)")
         for name in ("quiet", "status", "strict", "warn"):
             if getattr(given, name):
-                parser.error(f"--{name} makes sense only with -c")
+                parser.error(f"--{name} only works with -c")
     if given.state is not None and (given.check or len(given.names) != 1):
-        parser.error("--state keeps the place in one file: give exactly one URL with it, and no -c")
+        parser.error("--state saves the progress of one file: give exactly one URL with it, and no -c")
     if given.server is not None and (given.state is not None or given.connections is not None):
-        parser.error("--state and --connections are about hashing here; a service has settings of its own")
+        parser.error("--state and --connections only affect hashing on this machine; a service has settings of its own")
     return Options(**vars(given))
 
 
@@ -96,12 +96,14 @@ def _parser() -> argparse.ArgumentParser:
         "-c",
         "--check",
         action="store_true",
-        help="verify the FILEs, whose lines are as urlsum and md5sum print them; - or no FILE: standard input",
+        help="read checksums from the FILEs and verify them; with no FILE, or when FILE is -, read standard input",
     )
     parser.add_argument("--quiet", action="store_true", help="with -c, print no OK lines")
-    parser.add_argument("--status", action="store_true", help="with -c, print no verdicts: the exit status says it")
     parser.add_argument(
-        "--strict", action="store_true", help="with -c, exit with 1 for improperly formatted lines too, see below"
+        "--status", action="store_true", help="with -c, print no verdicts; only the exit status shows them"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="with -c, exit with 1 for improperly formatted lines too (see below)"
     )
     parser.add_argument(
         "-w",
@@ -119,10 +121,10 @@ def _parser() -> argparse.ArgumentParser:
         "--state",
         type=Path,
         metavar="FILE",
-        help="keep the place in FILE, and go on from there after an interruption; removed at the end",
+        help="save progress in FILE and resume from it; deleted when done",
     )
     parser.add_argument(
-        "--server", type=_server, metavar="URL", help="submit to the urlsum service at URL and wait for its answer"
+        "--server", type=_server, metavar="URL", help="submit to the urlsum service at URL and wait for its result"
     )
     parser.add_argument("--version", action="version", version=f"urlsum {__version__}")
     return parser

@@ -180,12 +180,13 @@ def test_a_list_with_lines_of_two_encodings_does_not_pass(
     assert " could not be verified (" in done.stderr
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf_16_without_a_mark_is_named(check: Run, url: str, encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_two_or_four_bytes_a_character_without_a_mark_are_named(check: Run, url: str, encoding: str) -> None:
     done = check(f"{MD5}  {url}\n".encode(encoding))
     assert (done.returncode, done.stdout) == (1, "")
     assert (
-        ": 1: NUL bytes: this is UTF-16 without a byte-order mark, or no text; save the list as UTF-8\n" in done.stderr
+        ": 1: the line contains NUL bytes (UTF-16 or UTF-32 without a byte-order mark, or binary data);"
+        " save the list as UTF-8\n" in done.stderr
     )
     assert "no properly formatted checksum lines found\n" in done.stderr
 
@@ -243,7 +244,7 @@ def test_no_option_hides_a_line_that_cannot_be_verified(check: Run, url: str, op
     assert done.returncode == 1
     assert done.stdout == (f"{url}: OK\n" if option in ("--warn", "--strict") else "")
     first, second = done.stderr.splitlines()
-    assert first.endswith(": 2: SHA-256 (64 hexadecimal digits), where urlsum verifies MD5 only")
+    assert first.endswith(": 2: this is SHA-256 (64 hexadecimal digits); urlsum verifies only MD5")
     assert second.startswith("urlsum: WARNING: 1 line could not be verified (")
 
 
@@ -273,7 +274,7 @@ def test_warn_names_each_line(run: Run, url: str) -> None:
     assert (done.returncode, done.stdout) == (0, f"{url}: OK\n")
     assert done.stderr.splitlines() == [
         "urlsum: standard input: 1: improperly formatted MD5 checksum line",
-        "urlsum: standard input: 3: HTML or JSON, where a checksum line must stand",
+        "urlsum: standard input: 3: this is HTML or JSON, not a checksum line",
         "urlsum: WARNING: 2 lines are improperly formatted (standard input: 1, 3)",
     ]
 
@@ -283,7 +284,7 @@ def test_a_list_of_another_digest_is_named_in_a_few_lines(run: Run, url: str) ->
     done = run("-c", stdin=listed)
     assert (done.returncode, done.stdout) == (1, "")
     *named, none, count = done.stderr.splitlines()
-    reason = "SHA-256 (64 hexadecimal digits), where urlsum verifies MD5 only"
+    reason = "this is SHA-256 (64 hexadecimal digits); urlsum verifies only MD5"
     assert named == [f"urlsum: standard input: {number}: {reason}" for number in range(1, 11)]
     assert none == "urlsum: standard input: no properly formatted checksum lines found"
     assert count == (

@@ -106,6 +106,9 @@ SAME = [
     (f"MD5 ({URL}) {MD5}", UNVERIFIED),
     (f"MD5 ({URL}", UNVERIFIED),
     (f"MD5 {URL} = {MD5}", UNVERIFIED),
+    (f"MD5  ({URL}) = {MD5}", UNVERIFIED),
+    (f"MD5-1({URL})= {MD5}", UNVERIFIED),
+    (f"MD5-1 (a.bam) = {MD5}", UNVERIFIED),
     (f"MD5 ({URL}) = {BASE64}", UNVERIFIED),
     (f"HMAC-MD5({URL})= {MD5}", UNVERIFIED),
     (f"{BASE64}  {URL}", UNVERIFIED),
@@ -148,6 +151,13 @@ DIFFERENT = [
     (f"{MD5}  https://files.example/\udcff", UNREADABLE, UNVERIFIED, "bytes of another encoding"),
     (f"MD5 () = {MD5}", UNREADABLE, UNVERIFIED, "a name that is empty"),
 ]  # fmt: skip
+
+AFTER_THE_URL = "the MD5 must come before the URL"
+HTML_OR_JSON = "this is HTML or JSON, not a checksum line"
+NUL_BYTES = (
+    "the line contains NUL bytes (UTF-16 or UTF-32 without a byte-order mark, or binary data); save the list as UTF-8"
+)
+MALFORMED_LINE = "improperly formatted MD5 checksum line"
 
 
 def ours(line: str) -> str:
@@ -253,30 +263,61 @@ def test_no_random_line_that_md5sum_takes_is_lost(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (f"{SHA256}  {URL}", "SHA-256 (64 hexadecimal digits), where urlsum verifies MD5 only"),
-        (f"{SHA1}  {URL}", "SHA-1 (40 hexadecimal digits), where urlsum verifies MD5 only"),
-        (f"{SHA256}{SHA256}  {URL}", "SHA-512 (128 hexadecimal digits), where urlsum verifies MD5 only"),
-        (f"{SHA256}{MD5}  {URL}", "SHA-384 (96 hexadecimal digits), where urlsum verifies MD5 only"),
-        (f"{SHA256[:56]}  {URL}", "SHA-224 (56 hexadecimal digits), where urlsum verifies MD5 only"),
-        (f"{SHA256[:8]}  {URL}", "CRC-32 (8 hexadecimal digits), where urlsum verifies MD5 only"),
-        (f"SHA256 ({URL}) = {SHA256}", "SHA256, where urlsum verifies MD5 only"),
-        (f"SHA2-256({URL})= {SHA256}", "SHA2-256, where urlsum verifies MD5 only"),
-        (f"{URL} {MD5}", "the MD5 stands after the URL, where it must stand before it"),
-        (f"{BASE64}  {URL}", "an MD5 in base64, where urlsum reads 32 hexadecimal digits"),
-        (f"MD5 ({URL}) = {BASE64}", "an MD5 in base64, where urlsum reads 32 hexadecimal digits"),
+        (f"{SHA256}  {URL}", "this is SHA-256 (64 hexadecimal digits); urlsum verifies only MD5"),
+        (f"{SHA1}  {URL}", "this is SHA-1 (40 hexadecimal digits); urlsum verifies only MD5"),
+        (f"{SHA256}{SHA256}  {URL}", "this is SHA-512 (128 hexadecimal digits); urlsum verifies only MD5"),
+        (f"{SHA256}{MD5}  {URL}", "this is SHA-384 (96 hexadecimal digits); urlsum verifies only MD5"),
+        (f"{SHA256[:56]}  {URL}", "this is SHA-224 (56 hexadecimal digits); urlsum verifies only MD5"),
+        (f"{SHA256[:8]}  {URL}", "this is CRC-32 (8 hexadecimal digits); urlsum verifies only MD5"),
+        (f"SHA256 ({URL}) = {SHA256}", "this is SHA256; urlsum verifies only MD5"),
+        (f"SHA2-256({URL})= {SHA256}", "this is SHA2-256; urlsum verifies only MD5"),
+        (f"{URL} {MD5}", AFTER_THE_URL),
+        (f"{BASE64}  {URL}", "this is an MD5 in base64; urlsum reads only 32 hexadecimal digits"),
+        (f"MD5 ({URL}) = {BASE64}", "this is an MD5 in base64; urlsum reads only 32 hexadecimal digits"),
         (f"MD5 ({URL}) = {MD5[1:]}", "the MD5 is not 32 hexadecimal digits"),
-        (f"MD5 () = {MD5}", "an MD5 without a URL"),
+        (f"MD5 () = {MD5}", "this is an MD5 without a URL"),
         (
             f"\\{MD5}  {URL}\\t",
-            r"the line begins with a backslash, and one in its URL is none of \\, \n and \r",
+            r"the line begins with a backslash, and its URL contains an escape other than \\, \n or \r",
         ),
-        (f"<a href='{URL}'>", "HTML or JSON, where a checksum line must stand"),
-        (f"{MD5}  {URL}\udce9", "bytes that are not text in the encoding of this list; save it as UTF-8"),
+        (f"<a href='{URL}'>", HTML_OR_JSON),
+        (f"{MD5}  {URL}\udce9", "the line contains bytes that are invalid in this list's encoding; save it as UTF-8"),
         (
             f"{MD5}\0  {URL}",
-            "NUL bytes: this is UTF-16 without a byte-order mark, or no text; save the list as UTF-8",
+            NUL_BYTES,
         ),
-        (URL, "improperly formatted MD5 checksum line"),
+        (f"{URL}\t1024\t{MD5}", AFTER_THE_URL),
+        (f"<{URL}> {MD5}", AFTER_THE_URL),
+        (f'"{URL}" *{MD5}', AFTER_THE_URL),
+        (f"MD5  ({URL}) = {MD5}", MALFORMED_LINE),  # two blanks, which md5sum does not read either
+        (f"MD5\t ({URL}) = {MD5}", MALFORMED_LINE),
+        (f"md5: {URL} {MD5}", MALFORMED_LINE),
+        (f"MD5 {URL} = {MD5}", MALFORMED_LINE),
+        (f"MD5 [{URL}] = {MD5}", MALFORMED_LINE),
+        (f"({URL})= {MD5}", MALFORMED_LINE),
+        (f"SHA256  ({URL}) = {SHA256}", MALFORMED_LINE),
+        (f"MD5-1({URL})= {MD5}", MALFORMED_LINE),  # no tool writes it
+        (f"MD5SUM ({URL}) = {MD5}", MALFORMED_LINE),
+        (f"f ({URL}) = {MD5}", MALFORMED_LINE),
+        (f"a/b (x) = {BASE64}", MALFORMED_LINE),
+        (f"sha256 ({URL}) = {SHA256}", "this is sha256; urlsum verifies only MD5"),
+        (f"SHA-256({URL})= {SHA256}", "this is SHA-256; urlsum verifies only MD5"),
+        (f"SHA512/256({URL})= {SHA256}", "this is SHA512/256; urlsum verifies only MD5"),
+        (f"SHA3-256({URL})= {SHA256}", "this is SHA3-256; urlsum verifies only MD5"),
+        (f"SHAKE128({URL})= {MD5}", "this is SHAKE128; urlsum verifies only MD5"),
+        (f"BLAKE2b-128 ({URL}) = {MD5}", "this is BLAKE2b-128; urlsum verifies only MD5"),
+        (f"RMD160 ({URL}) = {SHA1}", "this is RMD160; urlsum verifies only MD5"),
+        (f"SM3 ({URL}) = {SHA256}", "this is SM3; urlsum verifies only MD5"),
+        (f"MD4({URL})= {MD5}", "this is MD4; urlsum verifies only MD5"),
+        (f"MD5-SHA1({URL})= {MD5}{SHA1}", "this is MD5-SHA1; urlsum verifies only MD5"),
+        (f"HMAC-MD5({URL})= {MD5}", "this is HMAC-MD5; urlsum verifies only MD5"),
+        (f"<!-- {URL} -->", HTML_OR_JSON),
+        (f'[{{"url": "{URL}"}}]', HTML_OR_JSON),
+        (f'{{"url": "{URL}", "md5": "{MD5}"}}', HTML_OR_JSON),
+        (f"[2026-11-27 10:00] {URL} {MD5}", MALFORMED_LINE),
+        (f"[a]({URL})", MALFORMED_LINE),
+        (f"<- {URL}", MALFORMED_LINE),
+        (URL, MALFORMED_LINE),
     ],
 )
 def test_a_line_that_cannot_be_verified_says_why(line: str, reason: str) -> None:

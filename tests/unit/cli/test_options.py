@@ -24,11 +24,11 @@ URL = "https://example.org/a"
         (["--server", "example.org", URL], "https://host"),
         (["--server", "http://h", "--state", "s", URL], "of its own"),
         (["--server", "http://h", "--connections", "2", URL], "of its own"),
-        (["--quiet", URL], "only with -c"),
-        (["--status", URL], "only with -c"),
-        (["--strict", URL], "only with -c"),
-        (["--warn", URL], "only with -c"),
-        (["-w", URL], "only with -c"),
+        (["--quiet", URL], "only works with -c"),
+        (["--status", URL], "only works with -c"),
+        (["--strict", URL], "only works with -c"),
+        (["--warn", URL], "only works with -c"),
+        (["-w", URL], "only works with -c"),
         (["-c", "--ignore-missing", "list"], "unrecognized"),
     ],
 )
@@ -59,5 +59,8 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         options.parse(["--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
+    for word in ("besides the public internet", "matches its line", "does not match", "lines too", "(see below)"):
+        assert word in text
+    assert "beside the" not in text
     for word in ("-c", "--server", "--state", "--connections", "exit status", "ALLOWED_NETWORKS"):
         assert word in text
