@@ -1,4 +1,4 @@
-"""The body of one answer: its bytes checked as they come, and an end only where one is proven."""
+"""The body of one response: its bytes checked as they come, and an end only where one is proven."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Answer:
 
     def torn(self, at: int) -> Changed:
         """The error of a file whose parts do not fit together, whatever their ETags say."""
-        return Changed(f"{self._where}: parts of different versions meet at {human_bytes(at)}")
+        return Changed(f"{self._where}: parts of different versions at {human_bytes(at)}")
 
     def _came(self, count: int) -> None:
         position = self.position + count

@@ -115,7 +115,7 @@ def _by_range(access: Access, connection: Connection, head: Head, version: Versi
     answer = access.answer(connection, head, extent, size=version.size)
     behind = _behind(access, answer, version, sample)
     if behind is None:
-        raise OtherBytes(f"{head.target}: the range has other bytes than were read there")
+        raise OtherBytes(f"{head.target}: the range has different bytes than before")
     access.asking.idle.give(behind.connection)
     return version.proof(now)
 

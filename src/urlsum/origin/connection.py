@@ -103,11 +103,13 @@ class Connection:
                 self.wire.send(sent)
             answer = self._answer()
         except Silent as exc:
-            raise TimedOut(f"{self.target}: no complete answer within {self.wire.read_timeout:g} s") from exc
+            raise TimedOut(f"{self.target}: no complete response within {self.wire.read_timeout:g} s") from exc
         except Cut as exc:
             if isinstance(exc.__cause__, ssl.SSLError):
                 raise tls_failures.refusal(self.target, exc.__cause__) from exc
-            raise Incomplete(f"{self.target}: the connection was closed before the answer's head was complete") from exc
+            raise Incomplete(
+                f"{self.target}: the connection was closed before the head of the response was complete"
+            ) from exc
         self.latency = self.wire.clock() - asked
         self._head = answer
         self._remaining = answer.length
@@ -141,7 +143,7 @@ class Connection:
             if self._remaining is not None:
                 self._remaining -= count
                 if self._remaining < 0:
-                    raise ProtocolViolated(f"{self.target}: the answer is longer than its Content-Range says")
+                    raise ProtocolViolated(f"{self.target}: the response is longer than its Content-Range says")
             return count
         if self._remaining is None:
             raise ValueError("a body without framing needs a length from elsewhere")
@@ -195,11 +197,11 @@ class Connection:
                 self._http.receive_data(text)
                 event = self._http.next_event()
             except h11.RemoteProtocolError as exc:
-                raise ProtocolViolated(f"{self.target}: the answer is not valid HTTP: {_unquoted(exc)}") from exc
+                raise ProtocolViolated(f"{self.target}: the response is not valid HTTP: {_unquoted(exc)}") from exc
             if isinstance(event, h11.Response):
                 self._pending = memoryview(bytes(raw))
                 return head.parse(event, text, self.target)
-        raise ProtocolViolated(f"{self.target}: more than {head.MAX_INTERIM} interim answers (1xx)")
+        raise ProtocolViolated(f"{self.target}: more than {head.MAX_INTERIM} interim responses (1xx)")
 
     def _head_text(self, raw: bytearray, limit: float) -> bytes:
         """Take one head off the front of ``raw``, which is filled as far as that needs."""
@@ -210,7 +212,7 @@ class Connection:
             found = head.END_OF_HEAD.search(raw, max(searched - 2, 0))
             if (found.end() if found else len(raw)) > head.MAX_HEAD_BYTES:
                 raise ProtocolViolated(
-                    f"{self.target}: the head of the answer is longer than {head.MAX_HEAD_BYTES} bytes"
+                    f"{self.target}: the head of the response is longer than {head.MAX_HEAD_BYTES} bytes"
                 )
             if found:
                 text = bytes(raw[: found.end()])

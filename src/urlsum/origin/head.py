@@ -1,4 +1,4 @@
-"""The head of an answer: bounded before it is parsed, and refused where its framing could be read in two ways."""
+"""The head of a response: bounded before it is parsed, and refused where its framing could be read in two ways."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CONTENT_LENGTH = re.compile(rb"^content-length[ \t]*:(.*)$", re.IGNORECASE | re
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Status and fields of a final answer, and how its body is framed (RFC 9112, 6.3).
+    """Status and fields of a final response, and how its body is framed (RFC 9112, 6.3).
 
     ``length`` is Content-Length, in bytes; without it and without ``chunked`` only the end of the connection ends
     the body.
@@ -51,15 +51,20 @@ class Head:
         """The same as the origin sent it, without a guess at its charset."""
         values = {value for field, value in self.fields if field == name.encode("ascii")}
         if len(values) > 1:
-            raise ProtocolViolated(f"{self.target}: the answer has two different {name} fields")
+            raise ProtocolViolated(f"{self.target}: the response has two different {_shown(name)} fields")
         return values.pop() if values else None
+
+
+def _shown(name: str) -> str:
+    """The field ``name`` as its RFC spells it."""
+    return "ETag" if name == "etag" else name.title()
 
 
 def check_start(raw: bytearray, target: Target) -> None:
     """Refuse what cannot become an HTTP/1 status line, without waiting for its end. Raises ProtocolViolated."""
     expected = b"HTTP/1."
     if raw[: len(expected)] != expected[: len(raw)]:
-        raise ProtocolViolated(f"{target}: what answers there does not speak HTTP/1.1")
+        raise ProtocolViolated(f"{target}: the server does not speak HTTP/1.1")
 
 
 def parse(event: h11.Response, raw: bytes, target: Target) -> Head:
@@ -69,17 +74,17 @@ def parse(event: h11.Response, raw: bytes, target: Target) -> Head:
     """
     if len(event.headers) > MAX_FIELDS:
         raise ProtocolViolated(
-            f"{target}: the answer has {len(event.headers)} header fields, at most {MAX_FIELDS} are read"
+            f"{target}: the response has {len(event.headers)} header fields, at most {MAX_FIELDS} are read"
         )
     fields = tuple((bytes(name), bytes(value)) for name, value in event.headers)
     names = [name for name, _ in fields]
     chunked = b"transfer-encoding" in names
     if chunked and b"content-length" in names:
         # RFC 9112, 6.3: "might indicate an attempt to perform request smuggling or response splitting".
-        raise ProtocolViolated(f"{target}: the answer has both Content-Length and Transfer-Encoding")
+        raise ProtocolViolated(f"{target}: the response has both Content-Length and Transfer-Encoding")
     if chunked and event.http_version == b"1.0":
         # RFC 9112, 6.1: the framing of such a message is faulty; some relay passed on what it did not understand.
-        raise ProtocolViolated(f"{target}: the answer is HTTP/1.0 with Transfer-Encoding")
+        raise ProtocolViolated(f"{target}: the response is HTTP/1.0 with Transfer-Encoding")
     return Head(target, event.status_code, _length(raw, target), chunked, fields)
 
 
@@ -91,7 +96,7 @@ def _length(raw: bytes, target: Target) -> int | None:
         return None
     text = values[0].strip()
     if len(values) > 1 or not text.isdigit():
-        raise ProtocolViolated(f"{target}: the answer has more than one Content-Length, or one that is no number")
+        raise ProtocolViolated(f"{target}: the response has more than one Content-Length, or one that is no number")
     if len(text) > MAX_LENGTH_DIGITS:
-        raise ProtocolViolated(f"{target}: the answer has an impossible Content-Length")
+        raise ProtocolViolated(f"{target}: the response has an impossible Content-Length")
     return int(text)

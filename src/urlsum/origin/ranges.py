@@ -61,7 +61,7 @@ class Ranges:
             if difference := self._version.difference(now):
                 raise RangesFailed(f"{head.target}: {difference} while it was being read")
             if extent is None:
-                raise NoRanges(f"{head.target}: the origin answers a range request with the whole file")
+                raise NoRanges(f"{head.target}: the response to a range request is the whole file")
             if (extent.first, extent.end) != (begin, end) or not self._version.proven_by(now):
                 raise NoRanges(f"{head.target}: the response to a range request does not prove what it is")
             answer = self._access.answer(connection, head, extent, size=self._version.size)

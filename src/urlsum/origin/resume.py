@@ -277,7 +277,7 @@ def _advance(access: Access, answer: Answer, wanted: Resume, version: Version) -
                 continue
             if digest(overlap[: wanted.tail.length]) != wanted.tail.digest:
                 where = answer.connection.target
-                raise OtherBytes(f"{where}: the last bytes that were hashed are others now{wanted}")
+                raise OtherBytes(f"{where}: the last hashed bytes have changed{wanted}")
             return answer, bytes(overlap)
 
 
@@ -291,7 +291,7 @@ def next_part(access: Access, answer: Answer, version: Version) -> Answer:
             raise access.failed(head)
         extent = part(head, at, version.size)
         if extent.first != at or version.difference(Version.of(head, extent.size)):
-            raise ProtocolViolated(f"{head.target}: the next part is another than was asked for")
+            raise ProtocolViolated(f"{head.target}: the server sent a different range than requested")
         return access.answer(connection, head, extent, size=version.size)
 
 

@@ -72,7 +72,7 @@ def _check_errors(fields: list[tuple[str, str]], target: Target) -> None:
         if grpc and name.endswith(_GRPC_DETAILS):
             continue  # the status says that they describe no error
         if _tells_of_error(name, value):
-            shown = _SHOWN.get(name, "a trailer field that names one")
+            shown = _SHOWN.get(name, "in a trailer field")
             raise Incomplete(f"{target}: the origin reports an error after the last chunk: {shown}")
 
 

@@ -391,7 +391,7 @@ def test_an_early_answer_counts_although_the_request_was_not_taken(serve: Serve)
 
 def test_an_answer_with_two_different_values_of_one_field_is_refused(serve: Serve) -> None:
     steps: Steps = [head("200 OK", LENGTH, 'ETag: "a"', 'ETag: "b"'), DATA]
-    with pytest.raises(ProtocolViolated, match="two different etag"):
+    with pytest.raises(ProtocolViolated, match="the response has two different ETag fields"):
         client().fetch(serve(answers(steps)).url())
 
 

@@ -35,7 +35,7 @@ NUMBERS = count()
 # Incomplete: nginx and Caddy close the connection when the file ends early, and a part of another version ends parallel
 # reading, so that the next response has the last word.
 HONEST_ENDS: set[str] = {"old", "new", FailureCode.CHANGED, FailureCode.INCOMPLETE}
-HONEST: dict[Way, set[str]] = {way: HONEST_ENDS for way in (overwrite, truncate, rename)}
+HONEST: dict[Way, set[str]] = dict.fromkeys((overwrite, truncate, rename), HONEST_ENDS)
 # For one file; generous, because the machine may be busy.
 SECONDS = 60.0
 
