@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote, urlsplit
 
 # What a line cannot hold as it is: GNU coreutils then begins it with a backslash. It escapes carriage returns as well
 # since 9.0, which older versions do not read; no name here has any.
 # https://www.gnu.org/software/coreutils/manual/html_node/md5sum-invocation.html
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"})
+# Parameters of a segment (RFC 3986, 3.3) follow a file's extension, or are the session of a server without cookies
+# (Jakarta Servlet, 7.1.3: ";jsessionid=1234"). Any other semicolon may be part of the name.
+_PARAMETERS = re.compile(
+    r"(.+?\.[0-9A-Za-z]+(?=;[\w.-]+=)|.+?(?=;(?:[a-z]*sess(?:ion)?_?id|sid)=)).*", re.IGNORECASE | re.DOTALL
+)
 
 
 def name_of(url: str) -> str:
@@ -24,17 +30,22 @@ def name_of(url: str) -> str:
 
 
 def decoded(segment: str) -> str:
-    """A segment of a URL's path as a file's name, percent-decoded.
+    """A segment of a URL's path as a file's name: without parameters, percent-decoded, the last part of a path.
 
-    The segment stays encoded where the decoded text would not name one file (a slash, ``..``), would not be text, or
-    would control a terminal. Only the line break is let through, because md5sum has an escape for it.
+    Object stores encode the slashes of a key. The segment stays encoded where the decoded text climbs (``..``), is not
+    text, or would control a terminal. Only the line break is let through, because md5sum has an escape for it.
+
+    >>> decoded("dir%2Freads.bam"), decoded("reads.bam;jsessionid=1"), decoded("..%2Fpasswd")
+    ('reads.bam', 'reads.bam', '..%2Fpasswd')
     """
+    if ";" in segment and (found := _PARAMETERS.fullmatch(segment)) and found[1].strip("."):
+        segment = found[1]
     try:
-        name = unquote(segment, errors="strict")
+        parts = [part for part in unquote(segment, errors="strict").split("/") if part]
     except UnicodeDecodeError:
         return segment
-    plain = name.replace("\n", "").isprintable() and "/" not in name and name not in (".", "..")
-    return name if plain else segment
+    plain = parts and parts[-1].replace("\n", "").isprintable() and not {".", ".."} & set(parts)
+    return parts[-1] if plain else segment
 
 
 def line(md5: str, name: str) -> str:

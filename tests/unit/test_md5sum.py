@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +31,16 @@ NAMES = {
     "https://a.org/x/..": "a.org",
     "https://a.org/-rf": "-rf",
     "https://a.org/-": "-",
+    "https://a.org/data%2Freads.bam": "reads.bam",
+    "https://a.org/o/a%2Fb%2F": "b",
+    "https://a.org/reads.bam;jsessionid=1": "reads.bam",
+    "https://a.org/a;b.bam": "a;b.bam",
     # Would be another file's name, or none.
+    "https://a.org/..;jsessionid=1": "..;jsessionid=1",
+    "https://a.org/..;x=1": "..;x=1",
+    "https://a.org/%2F": "%2F",
+    "https://a.org/a%2F..": "a%2F..",
+    "https://a.org/a%2F%2E%2E%2Fb": "a%2F%2E%2E%2Fb",
     "https://a.org/..%2F..%2Fetc%2Fpasswd": "..%2F..%2Fetc%2Fpasswd",
     "https://a.org/%2e%2e": "%2e%2e",
     "https://a.org/a%00b": "a%00b",
@@ -48,6 +58,13 @@ NAMES = {
 @pytest.mark.parametrize(("url", "name"), NAMES.items())
 def test_the_name_is_that_of_one_file(url: str, name: str) -> None:
     assert name_of(url) == name
+
+
+def test_a_hostile_segment_costs_no_time() -> None:
+    began = time.process_time()
+    for text in (";" * 60_000, ".a" * 30_000 + ";", ".a;" * 20_000, "a;" + "b" * 60_000, ";sess" * 12_000):
+        name_of(f"https://host/{text}")
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.skipif(shutil.which("md5sum") is None, reason="there is no md5sum here")

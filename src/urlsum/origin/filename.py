@@ -23,7 +23,9 @@ DISPOSITION_PARAMETERS = ("response-content-disposition", "rscd")
 _GENERIC = re.compile(
     r"access|archives?|assets?|attachments?|binary|bitstreams?|blobs?|bytes|contents?|current|data|datafile|default|dl"
     r"|downloads?|export|fetch|files?|get|head|items?|latest|main|master|media|objects?|open|original|public|raw"
-    r"|resources?|retrieve|revisions?|serve|share|source|stable|stream|uc|versions?|view",
+    r"|resources?|retrieve|revisions?|serve|share|source|stable|stream|uc|versions?|view"
+    # Archives that a server makes on the fly.
+    r"|7z|bz2|gz|t[gx]z|tar|tarball|xz|zip|zipball|zst",
     re.IGNORECASE,
 )
 # Programs that send files which are called otherwise.
@@ -37,6 +39,10 @@ GENERIC_SEGMENTS = 3
 # Names that Windows takes for devices, with every extension.
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(?:\..*)?", re.IGNORECASE | re.DOTALL)
+# A percent sign that begins no octet (RFC 3986, 2.1), and its stand-in while the email package decodes: a noncharacter,
+# which no ext-value can have.
+_STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_STAND_IN = "\ufdd0"
 # RFC 2047 words, which RFC 6266 does not allow and some servers send.
 _ENCODED_WORD = re.compile(r"=\?[^? ]+\?[BbQq]\?[^?]*\?=")
 
@@ -66,7 +72,8 @@ def filename(disposition: str | None, final_url: str, submitted_url: str) -> str
 def of_disposition(text: str) -> str | None:
     r"""The file's name in a Content-Disposition (RFC 6266), sanitised; None without a usable one.
 
-    ``filename*`` beats ``filename`` (4.3). Of a path only the last component counts; backslashes separate as well.
+    ``filename*`` beats ``filename`` (4.3), unless it is malformed (RFC 8187, 3.2.3). Of a path only the last component
+    counts; backslashes separate as well.
 
     >>> of_disposition("attachment; filename=\"a.bam\"; filename*=UTF-8''%C3%A4.bam")
     'ä.bam'
@@ -76,7 +83,7 @@ def of_disposition(text: str) -> str | None:
     from email.message import Message  # noqa: PLC0415 - 2 ms, which most responses need not pay
 
     message = Message()
-    message["Content-Disposition"] = text
+    message["Content-Disposition"] = _STRAY_PERCENT.sub(_STAND_IN, text)
     parameters = message.get_params(failobj=[], header="Content-Disposition")
     values: list[object] = [value for name, value in parameters if name == "filename"]
     extended = [name for value in values if isinstance(value, tuple) and (name := _extended(*value))]
@@ -141,7 +148,7 @@ def _signed_disposition(url: str) -> str | None:
 
 
 def _extended(charset: str | None, _language: str | None, value: str) -> str | None:
-    """An ext-value of RFC 8187; the email package gives its bytes as Latin-1."""
+    """An ext-value of RFC 8187; the email package gives its bytes as Latin-1, which has no stray percent sign."""
     if (charset or "").lower() not in CHARSETS:
         return None
     try:
@@ -151,7 +158,7 @@ def _extended(charset: str | None, _language: str | None, value: str) -> str | N
 
 
 def _plain(value: str) -> str:
-    text = value.strip('" \t')  # a quote without its partner
+    text = value.replace(_STAND_IN, "%").strip('" \t')  # a quote without its partner
     if not _ENCODED_WORD.search(text):
         return text
     from email.errors import HeaderParseError  # noqa: PLC0415 - as above
