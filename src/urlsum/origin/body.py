@@ -49,6 +49,7 @@ class Body:
         self._access = access
         self._ahead = ahead
         self._prefetch: Prefetch | None = None
+        self._head = opened.head  # of the first response, which has every field (RFC 9110, 15.3.7)
         self._overlap: Overlap | None = None  # of a file that is long enough to ask
         self._trail = Trail()
         self._opening = bytearray()
@@ -89,11 +90,14 @@ class Body:
 
     @property
     def representation(self) -> Representation:
-        """What the response that is being read says about the file."""
-        notes = self._representation.notes
+        """What the first response says about the file, and the last one about its version."""
+        self._let_go()
+        known = representation(self._head, self._access.url, self.proof, bytes(self._opening))
+        if self._opened.head is not self._head:
+            known = representation(self._opened.head, self._access.url, self.proof).filled_from(known)
         if self._confirmed and self._proof is None:
-            notes = (*notes, UNCONFIRMED)
-        return replace(self._representation, proof=self.proof, notes=notes)
+            return replace(known, notes=(*known.notes, UNCONFIRMED))
+        return known
 
     def read(self) -> memoryview:
         """The next bytes, valid until the next call; empty only at the proven end of one version of the file.
@@ -129,7 +133,6 @@ class Body:
     def _begin(self, opened: Opened) -> None:
         """Read on from ``opened``, whose next byte is the next of the file."""
         self._opened, self._answer, self._version = opened, opened.answer, opened.version
-        self._representation = representation(opened.head, self._access.url, self.proof)
         self._position = self._began = opened.answer.position
         self.reread += opened.reread
         self._trail.follow(memoryview(opened.overlap))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 # The longest wait that is taken seriously here; the retry policy has its own, shorter bound.
@@ -49,11 +50,15 @@ def content_range(text: str | None) -> ContentRange | None:
 def http_date(text: str | None) -> float | None:
     """An HTTP-date (RFC 9110, 5.6.7) in seconds since the epoch; None when it is missing or is none.
 
+    Also None for a date that its offset moves beyond the year 9999, which no datetime can show.
+
     >>> http_date("Sun, 06 Nov 1994 08:49:37 GMT")
     784111777.0
     """
     try:
-        return parsedate_to_datetime(text or "").timestamp()
+        date = parsedate_to_datetime(text or "")
+        # The asctime form has no zone. Every HTTP-date is in UTC.
+        return (date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 

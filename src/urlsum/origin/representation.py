@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from urlsum.errors import ProtocolViolated
-from urlsum.md5sum import name_of
-from urlsum.origin.fields import http_date
-from urlsum.origin.filename import filename, has_extension, of_disposition
+from urlsum.origin.fields import decoded, http_date
+from urlsum.origin.filename import filename
 from urlsum.origin.target import parse
+from urlsum.origin.web_page import unannounced
 from urlsum.public import one_line
 from urlsum.remarks import CONTENT_ENCODING, TRANSFORMED, WEB_PAGE
 from urlsum.task import Proof, Representation
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 MAX_TYPE_CHARACTERS = 100
 # Those of the usual servers have below 50. A longer one is shown cut: nothing is compared with it.
 MAX_ETAG_CHARACTERS = 200
-YEAR_10000 = 253_402_300_800  # in seconds since the epoch
-HTML = frozenset({"text/html", "application/xhtml+xml"})
-# A program's URL (.php, .cgi) is not among them: programs send every kind of file.
-PAGES = frozenset({"htm", "html", "shtml", "xht", "xhtml"})
 # Values that stand in Content-Encoding and encode nothing: the framing of S3's own uploads, and what people write there
 # who mean a charset or an encoding of MIME.
 NO_CODING = frozenset(
@@ -37,13 +32,20 @@ TRANSFORMERS = frozenset(
 )
 TRANSFORMED_STATUS = 203
 
-# A type and a subtype (RFC 9110, 8.3.1), before parameters or a second value.
-_TYPE = re.compile(r"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+)[ \t]*(?:[;,].*)?", re.DOTALL)
+# A type and a subtype (RFC 9110, 8.3.1). What follows is a parameter, well-formed or not. Some servers quote the type,
+# or repeat the name of the field before it.
+_TYPE = re.compile(
+    r"[ \t\"']*+(?:content-type:[ \t]*)?([!#$%&'*+.^_`|~0-9a-z-]+/[!#$%&'*+.^_`|~0-9a-z-]+)", re.IGNORECASE
+)
+# An element of a list whose quoted strings may have commas (RFC 9110, 5.6.1 and 5.6.4).
+_ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+')
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*"')
 
 
-def representation(head: Head, submitted_url: str, proof: Proof) -> Representation:
+def representation(head: Head, submitted_url: str, proof: Proof, opening: bytes = b"") -> Representation:
     """The facts of the response ``head`` to a request that began at ``submitted_url``.
+
+    ``opening`` are the first bytes of the file, which show HTML where no type does.
 
     A field that has two different values, or none that makes sense, counts as missing: nothing here decides whether
     the bytes are right. ``proof`` is what the version of the file rests on.
@@ -51,9 +53,9 @@ def representation(head: Head, submitted_url: str, proof: Proof) -> Representati
     final_url = head.target.url
     submitted = submitted_url.partition("#")[0]
     redirected = submitted != final_url and parse(submitted).url != final_url
-    disposition, content_type = _one(head, "content-disposition"), _type(_one(head, "content-type"))
+    disposition, content_type = _one(head, "content-disposition"), _type(head)
     notes = []
-    if content_type in HTML and not _means_page(disposition, submitted, final_url):
+    if unannounced(content_type, opening, disposition, submitted, final_url):
         notes.append(WEB_PAGE)
     if _transformed(head):
         notes.append(TRANSFORMED)
@@ -64,7 +66,7 @@ def representation(head: Head, submitted_url: str, proof: Proof) -> Representati
         final_url=final_url if redirected else submitted,
         content_type=content_type,
         etag=_etag(_one(head, "etag")),
-        last_modified=_modified(_one(head, "last-modified")),
+        last_modified=http_date(_one(head, "last-modified")),
         proof=proof,
         notes=tuple(notes),
     )
@@ -84,39 +86,22 @@ def _all(head: Head, name: str) -> list[str]:
     return [element.strip(" \t").lower() for line in lines for element in line.split(",")]
 
 
-def _type(value: str | None) -> str | None:
-    found = _TYPE.fullmatch(value or "")
-    return found[1].lower() if found and len(found[1]) <= MAX_TYPE_CHARACTERS else None
+def _type(head: Head) -> str | None:
+    """The media type without its parameters, None where there is none or where there are two.
+
+    Of several values those that are no type, or a range of types, do not count
+    (https://fetch.spec.whatwg.org, "extract a MIME type").
+    """
+    lines = [decoded(value) for field, value in head.fields if field == b"content-type"]
+    found = [_TYPE.match(element) for line in lines for element in _ELEMENT.findall(line)]
+    types = {match[1].strip("'").lower() for match in found if match} - {"*/*"}
+    only = types.pop() if len(types) == 1 else None
+    return only if only and len(only) <= MAX_TYPE_CHARACTERS else None
 
 
 def _etag(value: str | None) -> str | None:
     # What breaks this grammar is no tag to urlsum.origin.version either.
     return one_line(value, MAX_ETAG_CHARACTERS) if value and _ETAG.fullmatch(value) else None
-
-
-def _modified(value: str | None) -> float | None:
-    # An offset moves a date beyond the years that datetime has, and no file is older than its epoch.
-    seconds = http_date(value)
-    return seconds if seconds is not None and 0 <= seconds < YEAR_10000 else None
-
-
-def _means_page(disposition: str | None, submitted_url: str, final_url: str) -> bool:
-    """Whether the URL, or the name that the server gives the file, is that of a page.
-
-    A redirect from one page to another does not lead to the page that was meant; one to the same name with or without
-    its extension, as tidy URLs have it, does.
-    """
-    if disposition and (name := of_disposition(disposition)):
-        return has_extension(name, PAGES)
-    meant = name_of(submitted_url)
-    return has_extension(meant, PAGES) and _page(submitted_url) == _page(final_url)
-
-
-def _page(url: str) -> str:
-    if urlsplit(url).path.endswith("/"):
-        return "index"  # what servers send for a folder
-    name = name_of(url)
-    return name.rpartition(".")[0] if has_extension(name, PAGES) else name
 
 
 def _transformed(head: Head) -> bool:

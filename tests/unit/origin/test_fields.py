@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from urlsum.origin.fields import MAX_RETRY_AFTER_SECONDS, ContentRange, content_range, http_date, retry_after
@@ -36,6 +38,20 @@ def test_content_range(text: str | None, expected: ContentRange | None) -> None:
 @pytest.mark.parametrize("text", [None, "", "yesterday", "Sun, 99 Nov 1994 08:49:37 GMT", "0", "\xff" * 50])
 def test_what_is_no_date_is_none(text: str | None) -> None:
     assert http_date(text) is None
+
+
+def test_a_date_in_the_year_10000_is_none() -> None:
+    assert http_date("Fri, 31 Dec 9999 23:59:59 -0100") is None
+
+
+def test_a_date_without_a_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert http_date("Sun Nov  6 08:49:37 1994") == http_date("Sun, 06 Nov 1994 08:49:37 -0000") == 784111777
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from urlsum.origin.head import Head
 from urlsum.origin.representation import representation
 from urlsum.origin.target import parse
+from urlsum.origin.version import Version
 from urlsum.task import Proof, Representation
 
 URL = "https://host.example/data/reads.bam?sig=secret"
@@ -15,8 +18,10 @@ def head(*fields: str, url: str = URL, status: int = 200) -> Head:
     return Head(parse(url), status, 100, False, tuple((name.lower(), value) for name, value in pairs))
 
 
-def described(*fields: str, url: str = URL, submitted: str | None = None, status: int = 200) -> Representation:
-    return representation(head(*fields, url=url, status=status), submitted or url, Proof.ETAG)
+def described(
+    *fields: str, url: str = URL, submitted: str | None = None, status: int = 200, opening: bytes = b""
+) -> Representation:
+    return representation(head(*fields, url=url, status=status), submitted or url, Proof.ETAG, opening)
 
 
 def test_every_fact_of_a_response() -> None:
@@ -61,6 +66,28 @@ def test_the_final_url_is_the_submitted_one_unless_something_redirected(submitte
         (" Text/HTML ;charset=utf-8", "text/html"),
         ("text/html, text/html", "text/html"),
         ("application/x-hdf5+zip", "application/x-hdf5+zip"),
+        # A malformed parameter is no reason to forget the type.
+        ("text/html charset=utf-8", "text/html"),
+        ("text/html: charset=utf-8", "text/html"),
+        ("text/html:charset=utf-8", "text/html"),
+        ("text/html=utf-8", "text/html"),
+        ("text/html;", "text/html"),
+        ('text/html; charset="utf-8', "text/html"),
+        ("text/html,", "text/html"),
+        (", text/html", "text/html"),
+        ("text/html utf-8", "text/html"),
+        ("text/html; charset=utf-8, text/html; charset=UTF-8", "text/html"),
+        ('text/html; title="a, text/plain"', "text/html"),
+        ('"text/html"', "text/html"),
+        ('"text/html; charset=utf-8"', "text/html"),
+        ("'text/html'", "text/html"),
+        ("Content-Type: text/html", "text/html"),
+        ("text/html, nonsense", "text/html"),
+        ("*/*, text/html", "text/html"),
+        ("text/html, text/plain", None),
+        ("*/*", None),
+        ("charset=utf-8", None),
+        ("utf-8; text/html", None),
         ("text", None),
         ("text/", None),
         ("/plain", None),
@@ -73,6 +100,30 @@ def test_the_final_url_is_the_submitted_one_unless_something_redirected(submitte
 )
 def test_a_content_type_is_a_type_and_a_subtype_or_nothing(value: str, content_type: str | None) -> None:
     assert described(f"Content-Type: {value}").content_type == content_type
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("text/html; charset=utf-8", "text/html"),
+        ("text/html", "TEXT/HTML"),
+        ("text/html", "text/html;charset=iso-8859-1"),
+        ("text/html", ""),
+        ("text/html", "nonsense"),
+        ("*/*", "text/html; charset=utf-8"),
+        ("text/html charset=utf-8", '"text/html"', "text/html"),
+    ],
+)
+def test_one_type_in_several_fields_is_one_type(values: tuple[str, ...]) -> None:
+    known = described(*(f"Content-Type: {value}" for value in values))
+    assert (known.content_type, known.notes) == ("text/html", ("web-page",))
+
+
+def test_a_hostile_content_type_costs_no_time() -> None:
+    began = time.process_time()
+    for text in ("a/" * 30_000, '"' * 60_000, '"\\' * 30_000, "," * 60_000, "a/b," * 15_000, "'" * 60_000):
+        described(f"Content-Type: {text}")
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("name", ["Content-Type", "Content-Disposition", "ETag", "Last-Modified"])
@@ -109,12 +160,33 @@ def test_an_etag_is_quoted_printable_and_bounded(value: str, etag: str | None) -
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 253402300799.0),
         ("Fri, 31 Dec 9999 23:59:59 -0100", None),  # the year 10000, which no date can show
-        ("Wed, 31 Dec 1969 23:59:59 GMT", None),
+        # Before the epoch, as the proof of version takes it.
+        ("Wed, 31 Dec 1969 23:59:59 GMT", -1.0),
+        ("Fri, 01 Jan 1960 00:00:00 GMT", -315619200.0),
+        ("Mon, 01 Jan 1601 00:00:00 GMT", -11644473600.0),  # the zero of Windows
         ("yesterday", None),
     ],
 )
 def test_a_last_modified_is_a_date_that_can_be_shown(value: str, seconds: float | None) -> None:
     assert described(f"Last-Modified: {value}").last_modified == seconds
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Fri, 01 Jan 1960 00:00:00 GMT",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        "Fri, 31 Dec 9999 23:59:59 -0100",
+        "yesterday",
+    ],
+)
+def test_a_date_that_proves_the_version_is_shown_and_no_other(date: str) -> None:
+    response = head(f"Last-Modified: {date}")
+    version = Version.of(response, 100)
+    shown = representation(response, URL, version.proof(version)).last_modified
+    assert (version.proof(version) is Proof.LAST_MODIFIED) == (shown is not None)
+    assert shown is None or int(shown) == version.modified
 
 
 HTML = "Content-Type: text/html; charset=utf-8"
@@ -142,6 +214,51 @@ HTML = "Content-Type: text/html; charset=utf-8"
         ("https://h/report.html", "https://www.h/report.html", [HTML], False),
         ("https://h/report.html", "https://h/report", [HTML], False),
         ("https://h/docs/index.html", "https://h/docs/", [HTML], False),
+        ("https://h/docs/index.html", "https://www.h/docs", [HTML], False),
+        ("https://h/index.html", "https://h/index.htm", [HTML], False),
+        ("https://h/index.html", "", [HTML], False),
+        ("https://h/Report.HTML", "https://h/report.html", [HTML], False),
+        ("https://h/about.html", "https://h/about/", [HTML], False),
+        ("https://h/x.html?utm=1", "https://h/x.html", [HTML], False),
+        ("https://h/x.html?id=1", "https://h/x.html?id=2", [HTML], False),
+        ("https://h/x.html", "https://h/en/x.html", [HTML], False),
+        ("https://h/latest/x.html", "https://h/v2.1/x.html", [HTML], False),
+        ("https://h/x.html", "https://mirror.example/pub/h/x.html", [HTML], False),
+        ("https://h/x.html", "https://bucket.s3.example/ab/x.html?X-Amz-Signature=s", [HTML], False),
+        ("https://login.h/x.html", "https://login.h/x", [HTML], False),
+        ("https://h/data.html", "https://h/login/data.html", [HTML], True),
+        ("https://h/data.html", "https://h/anmelden/data.html", [HTML], True),
+        ("https://h/data.html", "https://h/error/data.html", [HTML], True),
+        ("https://h/data.html", "https://www.h/sign-in/data", [HTML], True),
+        ("https://h/data.html", "https://login.h/data.html", [HTML], True),
+        ("https://h/data.html", "https://other.example/access_denied/data.html", [HTML], True),
+        ("https://h/data.html", "https://other.example/data.html?login", [HTML], True),
+        ("https://h/x.html", "https://h/x.html?login=1", [HTML], True),
+        ("https://h/x.html", "https://h/x?expired", [HTML], True),
+        ("https://h/a/x.html", "https://h/b/x.html", [HTML], True),
+        ("https://h/index.html", "https://h/", [HTML], True),
+        ("https://h/docs/index.html", "https://h/", [HTML], True),
+        ("https://h/docs/index.html", "https://h/login/", [HTML], True),
+        # Names of pages in other forms.
+        ("https://h/x.html;jsessionid=1", "", [HTML], False),
+        ("https://h/x.html;jsessionid=1.node2?a=b", "", [HTML], False),
+        ("https://h/x.html", "https://h/x.html;jsessionid=1", [HTML], False),
+        ("https://h/index.html.en", "", [HTML], False),
+        ("https://h/index.html.pt-BR", "", [HTML], False),
+        ("https://h/index.html.ja.iso2022-jp", "", [HTML], False),
+        ("https://h/index.html.ru.koi8-r", "", [HTML], False),
+        ("https://h/index.html.utf8", "", [HTML], False),
+        ("https://h/x.html", "https://h/x.html.de", [HTML], False),
+        ("https://h/x.phtml", "", [HTML], False),
+        ("https://h/x.shtm", "", [HTML], False),
+        ("https://h/.html", "", [HTML], False),
+        ("https://h/x.html/", "", [HTML], False),
+        ("https://h/x.%68tml", "", [HTML], False),
+        ("https://h/html", "", [HTML], True),
+        ("https://h/x.html.zip", "", [HTML], True),
+        ("https://h/x.html.gz", "", [HTML], True),
+        ("https://h/x.html.iso", "", [HTML], True),
+        ("https://h/x.html.bam;jsessionid=1", "", [HTML], True),
         ("https://h/report.html", "https://h/login", [HTML], True),
         ("https://h/report.html", "https://h/login.html", [HTML], True),
         ("https://h/report.html", "https://h/", [HTML], True),
@@ -149,6 +266,8 @@ HTML = "Content-Type: text/html; charset=utf-8"
         ("https://h/download/7", "", [HTML, 'Content-Disposition: attachment; filename="report.html"'], False),
         ("https://h/download/7", "", [HTML, 'Content-Disposition: attachment; filename="reads.bam"'], True),
         ("https://h/download/7", "", [HTML, "Content-Disposition: attachment"], True),
+        ("https://h/7", "", [HTML, "Content-Disposition: inline; filename=index.html.en"], False),
+        ("https://h/x.html", "", [HTML, "Content-Disposition: attachment; filename=reads.bam"], True),
     ],
 )
 def test_a_page_that_the_url_does_not_announce_is_noted(
@@ -156,6 +275,88 @@ def test_a_page_that_the_url_does_not_announce_is_noted(
 ) -> None:
     notes = described(*fields, url=final or submitted, submitted=submitted).notes
     assert notes == (("web-page",) if noted else ())
+
+
+TYPELESS = [
+    [],
+    ["Content-Type: "],
+    ["Content-Type: html"],
+    ["Content-Type: */*"],
+    ["Content-Type: charset=utf-8"],
+    ["Content-Type: text/html", "Content-Type: text/plain"],
+    ["Content-Type: application/octet-stream"],
+    ["Content-Type: binary/octet-stream"],
+    ["Content-Type: application/x-download"],
+    ["Content-Type: unknown/unknown"],
+]
+PAGE = b"<!DOCTYPE html><title>Sign in</title>"
+
+
+@pytest.mark.parametrize("fields", TYPELESS)
+def test_a_page_without_a_usable_type_is_known_by_its_first_bytes(fields: list[str]) -> None:
+    assert described(*fields, opening=PAGE).notes == ("web-page",)
+    assert described(*fields, opening=b"BAM\1" + PAGE).notes == ()
+    assert described(*fields, url="https://h/sign-in.html", opening=PAGE).notes == ()
+
+
+@pytest.mark.parametrize("value", ["text/plain", "application/json", "application/gzip", "image/svg+xml"])
+def test_the_first_bytes_do_not_overrule_a_type(value: str) -> None:
+    assert described(f"Content-Type: {value}", opening=PAGE).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("opening", "noted"),
+    [
+        (b"<!doctype html>", True),
+        (b"<!DOCTYPE\nHTML PUBLIC '-//W3C//DTD HTML 4.01//EN'>", True),
+        (b"<html>", True),
+        (b'<HTML lang="en">', True),
+        (b"<html\n>", True),
+        (b"<head><meta charset=utf-8>", True),
+        (b"<title>Sign in</title>", True),
+        (b"<body bgcolor=white>", True),
+        (b"<meta http-equiv=refresh content='0;url=/login'>", True),
+        (b" \r\n\t<html>", True),
+        (b"\xef\xbb\xbf<!doctype html>", True),
+        ("\ufeff<html>".encode("utf-16-le"), True),
+        ("\ufeff<html>".encode("utf-16-be"), True),
+        ("<html>".encode("utf-32-be"), True),
+        (b"<!-- saved from url=(0014)about:internet -->\n<html>", True),
+        (b"<!--a--> <!-- > -- b -->\n<!doctype html>", True),
+        (b"<?xml version='1.0'?>\n<!DOCTYPE html PUBLIC '-//W3C//DTD XHTML 1.0 Strict//EN'>", True),
+        (b'<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml">', True),
+        (b"", False),
+        (b"<", False),
+        (b"<htm", False),
+        (b"<html5>", False),
+        (b"<htmlx", False),
+        (b"<!doctype svg>", False),
+        (b"<?xml version='1.0'?><svg/>", False),
+        (b"<!-- <html> --><svg/>", False),
+        (b"<!-- <html>", False),
+        (b'<h1 align="center">README</h1>', False),
+        (b"<script setup>", False),
+        (b"doctype html", False),
+        (b">seq1 <html>", False),
+        (b"\x1f\x8b<html>", False),
+    ],
+)
+def test_html_begins_with_a_tag_of_a_whole_page(opening: bytes, noted: bool) -> None:
+    assert described(opening=opening).notes == (("web-page",) if noted else ())
+
+
+def test_a_hostile_beginning_costs_no_time() -> None:
+    began = time.process_time()
+    for text in (
+        b"<!--" * 16_000,
+        b"<!---->" * 9000,
+        b"<? ?>" * 13_000,
+        b" " * 65_536,
+        b"<!----><?" * 7000,
+        b"\0" * 65_536,
+    ):
+        described(opening=text)
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
