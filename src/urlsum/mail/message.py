@@ -2,8 +2,8 @@
 
 Parts of a mail come from strangers: the URL from the submitter, who need not be the reader of the mail, and from the
 origin the file's name, the URL of a redirect, and parts of notes and of a failure's message. So each URL stands on a
-line of its own or in a note, nothing from outside can break out of its line, and the file's name is quoted only where
-it is one plain word.
+line of its own or in a note, nothing from outside can break out of its line, and a line for md5sum is made only of a
+name that is one plain word.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from urlsum import remarks
 from urlsum.mail import Letter
-from urlsum.public import CAUSES, public_failure
+from urlsum.public import CAUSES, one_line, public_failure
 from urlsum.task import Proof
 from urlsum.text import human_bytes
 
@@ -28,6 +28,8 @@ URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%"
 # A name under which browsers, wget and curl -O all save the file: they disagree on whatever must be encoded. The length
 # is the usual limit of file systems.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~@=,-]{0,254}")
+# The limit of file systems, in bytes: a name has no more characters.
+MAX_NAME_BYTES = 255
 # Enough of an id to tell mails apart in a list; the whole one is in the body.
 ID_DIGITS = 8
 
@@ -59,7 +61,13 @@ def compose(task: Task, *, public_url: str | None) -> Letter:
 
 
 def _success(task: Task, size: int) -> tuple[str, list[str]]:
-    facts = [f"MD5:       {task.md5}", f"Size:      {size} bytes ({human_bytes(size)})", *_version(task)]
+    facts = [
+        f"MD5:       {task.md5}",
+        *_file(task),
+        f"Size:      {size} bytes ({human_bytes(size)})",
+        *_type(task),
+        *_version(task),
+    ]
     opening = ["urlsum has read the whole file and computed its MD5.", "", *_url(task), *_remarks(task), *facts]
     if task.match is None:
         return "the MD5 is ready", opening
@@ -81,6 +89,16 @@ def _remarks(task: Task) -> list[str]:
     for note in remarks.notes(task):
         lines += ["Note:", note.message, ""]
     return lines
+
+
+def _file(task: Task) -> list[str]:
+    name = remarks.name(task)
+    return [] if _is_host(name, task) else [f"File:      {one_line(name, MAX_NAME_BYTES)}"]
+
+
+def _type(task: Task) -> list[str]:
+    known = task.representation
+    return [f"Type:      {one_line(known.content_type)}"] if known and known.content_type else []
 
 
 def _version(task: Task) -> list[str]:
@@ -109,10 +127,8 @@ def _url(task: Task) -> list[str]:
 
 def _md5sum_line(task: Task) -> list[str]:
     name = remarks.name(task)
-    # Not after a mismatch: the line would call a copy of the wrong file OK. A host is no file's name.
-    if task.md5 is None or task.match is False or name == urlsplit(task.url).hostname:
-        return []
-    if not PLAIN_NAME.fullmatch(name):
+    # Not after a mismatch: the line would call a copy of the wrong file OK.
+    if task.md5 is None or task.match is False or _is_host(name, task) or not PLAIN_NAME.fullmatch(name):
         return []
     return [
         "",
@@ -120,6 +136,11 @@ def _md5sum_line(task: Task) -> list[str]:
         "",
         f"{task.md5}  {name}",
     ]
+
+
+def _is_host(name: str, task: Task) -> bool:
+    """Whether nothing names the file, so that its host stands in for a name."""
+    return name == urlsplit(task.url).hostname
 
 
 def _when(seconds: float) -> str:

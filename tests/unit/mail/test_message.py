@@ -53,6 +53,7 @@ URL:
 http://site.com/data/file.txt
 
 MD5:       {MD5}
+File:      file.txt
 Size:      3221225472 bytes (3.0 GiB)
 Finished:  2027-01-15 08:00:00 UTC
 Task:      0e4fac17-f367-4807-8c28-8a059a2f82ac
@@ -80,7 +81,8 @@ What happened:
 http://site.com/data/file.txt: the host answered 404
 
 Why:
-The host answers, but does not hand out the file: it may have moved, need a login, or be overloaded.
+The host answers, but does not hand out the file: the file may have moved, need a login, or still be in preparation, \
+or the host may be overloaded.
 
 What to do:
 Open the URL in a private window of your browser. If it works there, submit it again later.
@@ -196,6 +198,10 @@ HOSTILE_URLS = [
 def test_the_url_is_one_line_of_url_characters_on_its_own(url: str) -> None:
     plain = compose(replace(DONE, url="http://site.com/"), public_url=None).body.split("\n")
     lines = compose(replace(DONE, url=url), public_url=None).body.split("\n")
+    files = [line for line in lines if line.startswith("File:")]
+    assert len(files) <= 1
+    assert all(line.isprintable() for line in files)
+    lines = [line for line in lines if line not in files]
     at = lines.index("URL:") + 1
     assert re.fullmatch(r"http://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*", lines[at])
     assert lines[:at] + lines[at + 1 :] == plain[:at] + plain[at + 1 :]
@@ -265,7 +271,7 @@ def test_a_mail_says_what_the_version_rests_on() -> None:
     plain = compose(DONE, public_url=None).body.split("\n")
     lines = described()
     at = next(number for number, line in enumerate(lines) if line.startswith("Size:")) + 1
-    assert lines[at] == "Version:   The server's ETag stayed the same from the first byte to the last."
+    assert lines[at] == "Version:   All bytes of the file came under one ETag."
     assert lines[:at] + lines[at + 1 :] == plain
 
 
@@ -278,11 +284,28 @@ def test_a_mail_has_the_notes_and_the_url_of_a_redirect_without_its_query() -> N
         "https://login.example/sign-in?…",
         "",
         "Note:",
-        (
-            "The server sent a web page (text/html, 3.0 GiB). Is this the file you meant? The URL redirects to it"
-            " (https://login.example/sign-in?…)."
-        ),
+        "The server sent a web page (text/html, 3.0 GiB). Is this the file you meant?",
     ]
+
+
+@pytest.mark.parametrize("name", ["ré.bam", "a b.bam", "世界.bam", "-rf", "reads.bam", "n" * 255])
+def test_a_mail_names_the_file_whatever_it_is_called(name: str) -> None:
+    lines = described(name=name)
+    assert lines[lines.index(f"MD5:       {MD5}") + 1] == f"File:      {name}"
+
+
+def test_a_mail_names_the_file_of_a_task_of_an_earlier_version() -> None:
+    body = compose(replace(DONE, url="http://site.com/a%20b.bam"), public_url=None).body
+    assert "\nFile:      a b.bam\n" in body
+
+
+def test_a_host_is_not_named_as_a_file() -> None:
+    assert "File:" not in compose(replace(DONE, url="http://site.com/"), public_url=None).body
+
+
+def test_a_mail_has_the_type_where_the_server_gave_one() -> None:
+    assert "Type:      application/gzip" in described(content_type="application/gzip")
+    assert not any(line.startswith("Type:") for line in described(content_type=None))
 
 
 def test_a_mail_says_honestly_that_nothing_proves_the_version() -> None:
@@ -300,6 +323,7 @@ def test_a_mail_says_honestly_that_nothing_proves_the_version() -> None:
         ("Dear customer, call me", "http://site.com/x", False),
         ("-rf", "http://site.com/x", False),
         ("site.com", "http://site.com/", False),  # a host is no file
+        ("ré.bam", "http://site.com/r%C3%A9.bam", False),
         ("other.com", "http://site.com/other.com", True),
     ],
 )
