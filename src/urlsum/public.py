@@ -30,21 +30,27 @@ CAUSES = {
     ),
     FailureCode.TLS: (
         (
-            "The host cannot prove by its certificate that it is the one in the URL, or speaks no version of TLS that"
-            " is still safe."
+            "The TLS handshake failed: the host's certificate is not valid, the host offers no safe TLS on this port,"
+            " it demands a client certificate, or it broke off."
         ),
-        "Tell whoever runs the host; or use another mirror of the file.",
+        "Tell the operators of the host, or use another mirror of the file.",
     ),
     FailureCode.HTTP: (
-        "The host answers, but does not hand out the file: it may have moved, need a login, or be overloaded.",
+        (
+            "The host answers, but does not hand out the file: the file may have moved, need a login, or still be in"
+            " preparation, or the host may be overloaded."
+        ),
         "Open the URL in a private window of your browser. If it works there, submit it again later.",
     ),
     FailureCode.PROTOCOL: (
-        "The host's answer breaks the rules of HTTP, so that what it sends cannot be told from what it does not.",
-        "Tell whoever runs the host; or use another mirror of the file.",
+        "The host's response breaks the rules of HTTP, so nothing proves which bytes are those of the file.",
+        "Tell the operators of the host, or use another mirror of the file.",
     ),
     FailureCode.INCOMPLETE: (
-        "The connection was cut before the end of the file, each time that urlsum tried.",
+        (
+            "The file did not arrive whole, each time that urlsum tried: the connection was cut, or the host reported"
+            " an error after the last byte."
+        ),
         "Submit the URL again later, or use another mirror of the file.",
     ),
     FailureCode.CHANGED: (
@@ -57,11 +63,11 @@ CAUSES = {
     ),
     FailureCode.TOO_LARGE: (
         "The file is longer than this service reads.",
-        "Ask whoever runs this service for a higher limit; or run urlsum yourself.",
+        "Ask the operators of this service for a higher limit, or run urlsum yourself.",
     ),
     FailureCode.REDIRECTS: (
-        "The host sends urlsum on to other places, too often or to nowhere.",
-        "Submit the URL at which your browser ends up.",
+        "The host sends too many redirects, or a redirect that leads nowhere.",
+        "If your browser reaches the file, submit the URL at which it ends up. If not, tell the operators of the host.",
     ),
     FailureCode.UNVERIFIABLE: (
         "The host does not say how long the file is, so that a cut connection looks like the end of it.",
@@ -69,7 +75,7 @@ CAUSES = {
     ),
     FailureCode.INTERNAL: (
         "Something is wrong with this service, not with the file.",
-        "Submit the URL again later. If it fails again, tell whoever runs this service the task's id.",
+        "Submit the URL again later. If it fails again, send the task's id to the operators of this service.",
     ),
 }
 
