@@ -20,30 +20,31 @@ CONTENT_ENCODING = "content-encoding"
 # Codes that follow from what a task keeps.
 EMPTY = "empty"
 NO_VALIDATOR = "no-validator"
+UNCONFIRMED_VALIDATOR = "unconfirmed-validator"
 WEAK_VALIDATOR = "weak-validator"
-CODES = (WEB_PAGE, EMPTY, TRANSFORMED, CONTENT_ENCODING, NO_VALIDATOR, WEAK_VALIDATOR)
+UNPROVEN = (NO_VALIDATOR, UNCONFIRMED_VALIDATOR, WEAK_VALIDATOR)
+CODES = (WEB_PAGE, EMPTY, TRANSFORMED, CONTENT_ENCODING, *UNPROVEN)
 
 PROOFS = {
-    Proof.ETAG: "The server's ETag stayed the same from the first byte to the last.",
-    Proof.LAST_MODIFIED: "The file's Last-Modified date and length stayed the same from the first byte to the last.",
+    # True of a short file as well, which comes in one response and is not asked for again.
+    Proof.ETAG: "All bytes of the file came under one ETag.",
+    Proof.LAST_MODIFIED: "All bytes of the file came under one Last-Modified date and one length.",
     Proof.LENGTH: "This server gives no way to tell whether the file changed while it was read.",
 }
-WEAK_PROOF = (
-    "The server's ETag is a weak one (W/), which may stay the same when bytes change, so a change of the file while it"
-    " was read may have gone unnoticed."
-)
 MESSAGES = {
     EMPTY: "The server sent an empty file (0 bytes). Is this the file you meant?",
     TRANSFORMED: (
-        "The server changed the stored file on the way, for example unpacked it. This is the MD5 of the bytes as sent."
-        " An MD5 that is published for the stored file is of another representation."
+        "The server altered the stored file before sending it, for example by decompressing it. This is the MD5 of the"
+        " bytes as sent. An MD5 published for the stored file will not match this one."
     ),
     CONTENT_ENCODING: (
         "The server sent the file compressed (Content-Encoding), although urlsum asked for it uncompressed. This is the"
-        " MD5 of the compressed bytes as sent. Browsers save the file unpacked."
+        " MD5 of the compressed bytes as sent. A browser may save it decompressed."
     ),
     NO_VALIDATOR: PROOFS[Proof.LENGTH],
-    WEAK_VALIDATOR: WEAK_PROOF,
+    WEAK_VALIDATOR: (
+        "The server sends only a weak ETag (W/). If the file changed while it was read, this may have gone unnoticed."
+    ),
 }
 
 
@@ -83,7 +84,8 @@ def proof(task: Task) -> str | None:
     known = task.representation
     if known is None:
         return None
-    return WEAK_PROOF if _weak(known) else PROOFS[known.proof]
+    code = _unproven(known)
+    return PROOFS[known.proof] if code is None else _messages(task, known)[code]
 
 
 def notes(task: Task) -> tuple[Note, ...]:
@@ -94,23 +96,55 @@ def notes(task: Task) -> tuple[Note, ...]:
     known = task.representation
     if known is None:
         return ()
-    codes = set(known.notes)
-    if task.size == 0:
-        codes.add(EMPTY)
-    if known.proof is Proof.LENGTH:
-        codes = codes - {NO_VALIDATOR} | {WEAK_VALIDATOR if _weak(known) else NO_VALIDATOR}
-    messages = MESSAGES | {WEB_PAGE: _web_page(task, known)}
+    codes = {*known.notes, EMPTY if task.size == 0 else "", _unproven(known)}
+    # Whether a validator was confirmed is known only at the end.
+    codes -= {*UNPROVEN} - {_unproven(known)}
+    messages = _messages(task, known)
     return tuple(Note(code, messages[code]) for code in CODES if code in codes)
+
+
+def with_redirect(note_code: str, message: str, url: str, found_at: str | None) -> str:
+    """The ``message`` of a note, for a terminal: with the URL of a web page, which nothing else shows there.
+
+    ``found_at`` is where the redirects from the submitted ``url`` ended, if that is known.
+    """
+    if note_code != WEB_PAGE or found_at is None or found_at == url.partition("#")[0]:
+        return message
+    sentence = one_line(f"The URL redirects to it ({shown_url(found_at)}).")
+    # A service of an earlier version has the sentence in its message.
+    return one_line(f"{message.removesuffix(sentence)} {sentence}")
+
+
+def _messages(task: Task, known: Representation) -> dict[str, str]:
+    return MESSAGES | {WEB_PAGE: _web_page(task, known), UNCONFIRMED_VALIDATOR: _unconfirmed(known)}
 
 
 def _web_page(task: Task, known: Representation) -> str:
     size = task.size or 0
     length = human_bytes(size) if size >= 1024 else f"{size} byte{'' if size == 1 else 's'}"  # noqa: PLR2004 - as there
-    text = f"The server sent a web page ({known.content_type or 'HTML'}, {length}). Is this the file you meant?"
-    if redirected(task):
-        text += f" The URL redirects to it ({shown_url(known.final_url)})."
-    return one_line(text)
+    # The bytes of a page that was sent as another type, or as none, are HTML.
+    content_type = known.content_type if "html" in (known.content_type or "") else "HTML"
+    return one_line(f"The server sent a web page ({content_type}, {length}). Is this the file you meant?")
 
 
-def _weak(known: Representation) -> bool:
-    return known.proof is Proof.LENGTH and (known.etag or "").startswith("W/")
+def _unconfirmed(known: Representation) -> str:
+    validators = ["ETag"] if _strong(known) else []
+    if known.last_modified is not None:
+        validators.append("Last-Modified date")
+    return (
+        f"The server did not confirm its {' and '.join(validators)} when asked again, so a change of the file while it"
+        " was read may have gone unnoticed."
+    )
+
+
+def _unproven(known: Representation) -> str | None:
+    """The code of the note for a file whose version nothing but its length proves; None for any other."""
+    if known.proof is not Proof.LENGTH:
+        return None
+    if _strong(known) or known.last_modified is not None:
+        return UNCONFIRMED_VALIDATOR
+    return WEAK_VALIDATOR if known.etag else NO_VALIDATOR
+
+
+def _strong(known: Representation) -> bool:
+    return known.etag is not None and not known.etag.startswith("W/")

@@ -55,7 +55,11 @@ class Failure:
 
 
 class Proof(StrEnum):
-    """What shows that all bytes are of one version: the strongest validator that the origin sent (RFC 9110, 8.8)."""
+    """What shows that all bytes are of one version: the strongest validator that they came under (RFC 9110, 8.8).
+
+    Of a file that came in one piece, within a moment, that is the validator of its one response. For any other, the
+    origin confirmed it after the last byte.
+    """
 
     ETAG = "etag"
     LAST_MODIFIED = "last-modified"

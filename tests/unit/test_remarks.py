@@ -23,7 +23,7 @@ def messages(task: Task) -> dict[str, str]:
 
 def test_a_file_as_it_should_be_needs_no_remark() -> None:
     assert remarks.notes(TASK) == ()
-    assert remarks.proof(TASK) == "The server's ETag stayed the same from the first byte to the last."
+    assert remarks.proof(TASK) == "All bytes of the file came under one ETag."
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,43 @@ def test_a_web_page_is_named_with_its_type_and_length(size: int, length: str) ->
     )
 
 
-def test_the_page_that_a_redirect_led_to_is_named_without_its_query() -> None:
+@pytest.mark.parametrize("content_type", [None, "application/octet-stream"])
+def test_a_page_that_was_not_sent_as_one_is_named_html(content_type: str | None) -> None:
+    task = known(content_type=content_type, notes=("web-page",))
+    assert "a web page (HTML, 533 bytes)" in messages(task)["web-page"]
+
+
+@pytest.mark.parametrize(
+    ("code", "url", "found_at", "added"),
+    [
+        ("web-page", URL, LOGIN, " The URL redirects to it (https://login.example/sign-in?…)."),
+        (
+            "web-page",
+            URL,
+            "https://login.example/sign-in?…",
+            " The URL redirects to it (https://login.example/sign-in?…).",
+        ),
+        ("web-page", URL, "https://h/\x1b[2J\n" + "x" * 5000, None),
+        ("web-page", URL, URL, ""),
+        ("web-page", URL + "#part", URL, ""),
+        ("web-page", URL, None, ""),
+        ("empty", URL, LOGIN, ""),
+    ],
+)
+def test_a_terminal_shows_the_url_of_a_page_in_the_note(
+    code: str, url: str, found_at: str | None, added: str | None
+) -> None:
+    message = remarks.with_redirect(code, "A page.", url, found_at)
+    assert added is None or message == f"A page.{added}"
+    assert message.isprintable()
+    assert len(message) <= 400
+    # A service of an earlier version has said it.
+    assert remarks.with_redirect(code, message, url, found_at) == message
+
+
+def test_the_message_of_a_note_leaves_the_final_url_to_its_own_field() -> None:
     task = known(content_type="text/html", notes=("web-page",), final_url=LOGIN)
-    assert messages(task)["web-page"].endswith("The URL redirects to it (https://login.example/sign-in?…).")
+    assert messages(task)["web-page"].endswith("Is this the file you meant?")
 
 
 def test_an_empty_file_is_noted() -> None:
@@ -50,10 +84,11 @@ def test_an_empty_file_is_noted() -> None:
 @pytest.mark.parametrize(
     ("proof", "etag", "code", "words"),
     [
-        (Proof.ETAG, '"v1"', None, "ETag stayed the same"),
-        (Proof.LAST_MODIFIED, 'W/"v1"', None, "Last-Modified date and length stayed the same"),
+        (Proof.ETAG, '"v1"', None, "All bytes of the file came under one ETag."),
+        (Proof.LAST_MODIFIED, 'W/"v1"', None, "came under one Last-Modified date and one length."),
         (Proof.LENGTH, None, "no-validator", "This server gives no way to tell whether the file changed while it was"),
-        (Proof.LENGTH, 'W/"v1"', "weak-validator", "a weak one"),
+        (Proof.LENGTH, 'W/"v1"', "weak-validator", "The server sends only a weak ETag (W/)."),
+        (Proof.LENGTH, '"v1"', "unconfirmed-validator", "The server did not confirm its ETag when asked again"),
     ],
 )
 def test_the_proof_is_said_in_words_and_its_absence_is_a_note(
@@ -65,13 +100,42 @@ def test_the_proof_is_said_in_words_and_its_absence_is_a_note(
     assert code is None or messages(task)[code] == remarks.proof(task)
 
 
+@pytest.mark.parametrize(
+    ("etag", "modified", "code", "words"),
+    [
+        ('"v1"', None, "unconfirmed-validator", "did not confirm its ETag when asked again, so a change"),
+        (None, 0.0, "unconfirmed-validator", "did not confirm its Last-Modified date when asked again"),
+        ('"v1"', 1.0, "unconfirmed-validator", "did not confirm its ETag and Last-Modified date when"),
+        ('W/"v1"', 1.0, "unconfirmed-validator", "did not confirm its Last-Modified date when asked again"),
+        ('W/"v1"', None, "weak-validator", "sends only a weak ETag"),
+        (None, None, "no-validator", "gives no way to tell"),
+    ],
+)
+@pytest.mark.parametrize("kept", [(), ("no-validator",), ("weak-validator", "unconfirmed-validator")])
+def test_what_proves_no_version_is_said_as_the_validators_that_are_shown_have_it(
+    etag: str | None, modified: float | None, code: str, words: str, kept: tuple[str, ...]
+) -> None:
+    task = known(proof=Proof.LENGTH, etag=etag, last_modified=modified, notes=kept)
+    [(found, message)] = messages(task).items()
+    assert (found, message) == (code, remarks.proof(task))
+    assert words in message
+    for proof in (Proof.ETAG, Proof.LAST_MODIFIED):
+        assert messages(known(proof=proof, etag=etag, last_modified=modified, notes=kept)) == {}
+
+
 def test_every_note_has_its_sentences_and_what_matters_most_comes_first() -> None:
     everything = known(
         notes=("content-encoding", "no-validator", "transformed", "of-a-newer-version", "web-page", "web-page"),
         proof=Proof.LENGTH,
     )
     notes = remarks.notes(replace(everything, size=0))
-    assert [note.code for note in notes] == ["web-page", "empty", "transformed", "content-encoding", "no-validator"]
+    assert [note.code for note in notes] == [
+        "web-page",
+        "empty",
+        "transformed",
+        "content-encoding",
+        "unconfirmed-validator",
+    ]
     assert all(note.message[0].isupper() and note.message[-1] in ".?" and len(note.message) <= 400 for note in notes)
 
 

@@ -80,7 +80,7 @@ class LocalHasher:
         task = self._worked_off(self._table)
         if task.md5 is not None:
             self._table.forget()
-            return Outcome(url, task.md5, notes=tuple(note.message for note in remarks.notes(task)))
+            return Outcome(url, task.md5, notes=_notes(task))
         if task.error is None:
             raise ValueError(f"{url} failed without a reason")
         return Outcome(url, code=task.error.code, message=self._explained(url, task.error.code, task.error.message))
@@ -206,6 +206,11 @@ class _MeteredStream:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _notes(task: Task) -> tuple[str, ...]:
+    found_at = remarks.final_url(task)
+    return tuple(remarks.with_redirect(note.code, note.message, task.url, found_at) for note in remarks.notes(task))
 
 
 def _task(url: str, kept: tuple[Checkpoint, Representation | None] | None) -> Task:

@@ -15,6 +15,7 @@ from urlsum.cli.server_tls import Trust, root_cause
 from urlsum.errors import ConnectFailed, HttpFailed, OriginError, ProtocolViolated, TimedOut, TlsFailed
 from urlsum.hashing import retry
 from urlsum.origin.fields import retry_after
+from urlsum.remarks import with_redirect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,7 +108,7 @@ class RemoteHasher:
             self._sleep(POLL_SECONDS if asked is None else max(asked, LEAST_POLL_SECONDS))
         if answer.status_code == OK:
             body = self._json(answer)
-            return Outcome(url, self._member(answer, body, "md5", str), notes=_notes(body))
+            return Outcome(url, self._member(answer, body, "md5", str), notes=_notes(url, body))
         if answer.status_code == FAILED_DEPENDENCY:
             error = self._member(answer, self._json(answer), "error", dict)
             raise Refused(self._member(answer, error, "code", str), self._member(answer, error, "message", str))
@@ -198,11 +199,16 @@ class RemoteHasher:
         )
 
 
-def _notes(body: Mapping[str, Any]) -> tuple[str, ...]:
-    """The sentences of the answer's notes; a service of an earlier version has none."""
-    notes = body.get("notes")
-    members = [note.get("message") for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
-    return tuple(message for message in members if isinstance(message, str))[:MOST_NOTES]
+def _notes(url: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The sentences of the response's notes; a service of an earlier version has none."""
+    notes, final_url = body.get("notes"), body.get("final_url")
+    found_at = final_url if isinstance(final_url, str) else None
+    members = [note for note in notes if isinstance(note, dict)] if isinstance(notes, list) else []
+    return tuple(
+        with_redirect(note.get("code", ""), note["message"], url, found_at)
+        for note in members
+        if isinstance(note.get("message"), str)
+    )[:MOST_NOTES]
 
 
 def _asked_wait(answer: requests.Response) -> float | None:

@@ -259,8 +259,7 @@ _CHECK = {
                     "notes": [
                         {
                             "code": "web-page",
-                            "message": "The server sent a web page (text/html, 700.0 MiB). Is this the file you meant?"
-                            " The URL redirects to it (http://cdn.site.com/f/81?…).",
+                            "message": "The server sent a web page (text/html, 700.0 MiB). Is this the file you meant?",
                         }
                     ],
                     "expected_md5": _MD5,

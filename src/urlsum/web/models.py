@@ -52,7 +52,10 @@ class Progress(_Answer):
     eta_seconds: Annotated[int | None, Field(ge=0, description="Seconds until the end at the present rate.")]
     resumed_from: Annotated[
         int | None,
-        Field(ge=0, description="Bytes that the worker at it found hashed; null when it began at the first byte."),
+        Field(
+            ge=0,
+            description="Bytes that were hashed when the present worker took over; null when it began at the first byte.",
+        ),
     ]
     restarts: Annotated[
         int,
@@ -85,7 +88,7 @@ class Waiting(_Answer):
     expected_md5: Expected = None
     activity: Annotated[
         Activity,
-        Field(description="waiting: for a worker; hashing: a worker is at it; retrying: the last try failed."),
+        Field(description="waiting: for a worker; hashing: a worker reads the file; retrying: the last try failed."),
     ]
     retry: Annotated[
         Retry | None,
@@ -96,7 +99,7 @@ class Waiting(_Answer):
 
 
 class Version(_Answer):
-    """Which version of the file was hashed, and what shows that it was one version from the first byte to the last."""
+    """Which version of the file was hashed, and the validator that all of its bytes came under."""
 
     etag: Annotated[
         str | None,
@@ -108,8 +111,9 @@ class Version(_Answer):
     proof: Annotated[
         Literal["etag", "last-modified", "length"],
         Field(
-            description="etag: a strong ETag stayed the same; last-modified: date and length stayed the same; length:"
-            " the server gives no way to tell whether the file changed while it was read."
+            description="etag: all bytes came under one strong ETag; last-modified: under one date and one length;"
+            " length: under no such validator, so a change of the file while it was read may have gone unnoticed. A"
+            " short file comes in one response; for any other the server confirmed the validator after the last byte."
         ),
     ]
 
@@ -121,9 +125,10 @@ class Note(_Answer):
         str,
         Field(
             description="Stable, and there may be more: web-page, the server sent HTML where the URL promises something"
-            " else; empty, a file of 0 bytes; transformed, the server changed the stored file on the way;"
-            " content-encoding, the server compressed it; no-validator, weak-validator, a change of the file while it"
-            " was read may have gone unnoticed."
+            " else; empty, a file of 0 bytes; transformed, the server altered the stored file before sending it;"
+            " content-encoding, the server compressed it; no-validator, weak-validator, unconfirmed-validator, a change"
+            " of the file while it was read may have gone unnoticed: the server sent no ETag and no date, only a weak"
+            " ETag, or did not confirm them when asked again."
         ),
     ]
     message: str

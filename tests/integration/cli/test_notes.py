@@ -78,6 +78,30 @@ def test_the_remarks_of_a_service_are_passed_on(run: Run, serve: Serve) -> None:
     assert done.stderr == f"{prefix}a [2J b.\n{prefix}{SENTENCE}\n"
 
 
+@pytest.mark.parametrize(
+    ("final_url", "sentence"),
+    [
+        ("https://login.example/a?…", " The URL redirects to it (https://login.example/a?…)."),
+        ("https://files.example/a", ""),
+        (None, ""),
+        (7, ""),
+    ],
+)
+def test_the_page_that_a_service_found_is_named_with_its_url(
+    run: Run, serve: Serve, final_url: object, sentence: str
+) -> None:
+    notes = [{"code": "web-page", "message": SENTENCE}, {"code": "empty", "message": "Empty."}, {"message": "Coded?"}]
+    body = {"id": TASK, "status": "done", "md5": MD5, "final_url": final_url, "notes": notes}
+    done = run("--server", serve(service(body)).url("/"), "https://files.example/a")
+    prefix = "urlsum: https://files.example/a: note: "
+    assert done.stderr == f"{prefix}{SENTENCE}{sentence}\n{prefix}Empty.\n{prefix}Coded?\n"
+
+
+def test_a_page_without_a_type_is_remarked_on(run: Run, serve: Serve) -> None:
+    url = serve(answers([head("200 OK", f"Content-Length: {len(PAGE)}", 'ETag: "1"'), PAGE])).url("/reads.bam")
+    assert run(url).stderr == f"urlsum: {url}: note: {SENTENCE.replace('text/html', 'HTML')}\n"
+
+
 @pytest.mark.parametrize("notes", [None, [], {}, "x", 7])
 def test_a_service_that_has_no_remarks_is_fine(run: Run, serve: Serve, notes: object) -> None:
     body = {"id": TASK, "status": "done", "md5": MD5} | ({} if notes is None else {"notes": notes})

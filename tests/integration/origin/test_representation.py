@@ -8,7 +8,8 @@ import pytest
 
 from tests.integration.origin.conftest import client, read_all
 from tests.support.origin_server import answers, head
-from urlsum.task import Checkpoint, Proof
+from urlsum import remarks
+from urlsum.task import Checkpoint, Proof, Task
 
 if TYPE_CHECKING:
     from tests.integration.origin.conftest import Serve
@@ -37,6 +38,14 @@ def described(serve: Serve, *fields: str, path: str = "/file") -> Representation
 )
 def test_the_name_is_that_of_the_response(serve: Serve, field: str, name: str) -> None:
     assert described(serve, field).name == name
+
+
+def partial(request: Request, content: bytes, *fields: str, end: int | None = None) -> Steps:
+    first, _, last = request.fields["range"].removeprefix("bytes=").partition("-")
+    end = end or min(int(last or len(content)) + 1, len(content))
+    part = content[int(first) : end]
+    span = f"Content-Range: bytes {first}-{end - 1}/{len(content)}"
+    return [head("206 Partial Content", *fields, span, f"Content-Length: {len(part)}"), part]
 
 
 @pytest.mark.parametrize("path", ["/api/files/reads.bam/content", "/reads.bam/download", "/reads.bam?download=1"])
@@ -102,3 +111,97 @@ def test_a_partial_response_without_the_facts_is_completed_by_the_first_one(serv
     assert (later.name, later.content_type, later.notes) == ("download", None, ())
     assert later.filled_from(first) == first
     assert (first.name, first.content_type, first.notes) == ("a.bam", "text/html", ("web-page",))
+
+
+PAGE = b"<!doctype html><title>Sign in</title>" + b" " * 300_000
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("length", [37, 65_536, 300_037])
+def test_a_page_without_a_type_is_found_in_any_framing(serve: Serve, length: int, chunked: bool) -> None:
+    page = PAGE[:length]
+    framed = b"%x\r\n%s\r\n0\r\n\r\n" % (length, page) if chunked else page
+    framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {length}"
+
+    def script(request: Request) -> Steps:
+        if "range" in request.fields:
+            return partial(request, page, 'ETag: "v1"')
+        return [head("200 OK", framing, 'ETag: "v1"'), framed]
+
+    with client().open(serve(script).url("/reads.bam")) as body:
+        assert read_all(body) == page
+        assert body.representation.notes == ("web-page",)
+
+
+def test_a_page_is_known_before_its_end_and_not_from_its_middle(serve: Serve) -> None:
+    def script(request: Request) -> Steps:
+        if "range" in request.fields:
+            return partial(request, PAGE, 'ETag: "v1"')
+        return [head("200 OK", f"Content-Length: {len(PAGE)}", 'ETag: "v1"'), PAGE]
+
+    url = serve(script).url("/reads.bam")
+    with client().open(url) as body:
+        read = 0
+        while read < 128_000:
+            read += len(body.read())
+        checkpoint, first = Checkpoint(read, b"", body.validator), body.representation
+    assert first.notes == ("web-page",)
+    with client().open(url, resume=checkpoint) as body:
+        read_all(body)
+        assert body.representation.notes == ()
+        assert body.representation.filled_from(first).notes == ("web-page",)
+
+
+def test_the_first_response_of_a_body_has_the_facts(serve: Serve) -> None:
+    """A 206 that brings less than was asked for is followed by one without the facts (RFC 9110, 15.3.7)."""
+    content = CONTENT * 12  # more than one read brings
+    facts = ('ETag: "v1"', "Content-Type: text/plain", 'Content-Disposition: inline; filename="a.bam"')
+
+    def script(request: Request) -> Steps:
+        if "range" not in request.fields:
+            return [head("200 OK", *facts, f"Content-Length: {len(content)}"), content]
+        if request.fields["range"].endswith("-") and len(origin.requests) <= 2:
+            return partial(request, content, *facts, end=2_000_000)
+        return partial(request, content, 'ETag: "v1"')
+
+    origin = serve(script)
+    url = origin.url("/download")
+    with client().open(url) as body:
+        read = 0
+        while read < 128_000:
+            read += len(body.read())
+        checkpoint = Checkpoint(read, b"", body.validator)
+    with client().open(url, resume=checkpoint) as body:
+        assert read_all(body) == content[read:]
+        known = body.representation
+    assert len(origin.requests) > 4
+    assert (known.name, known.content_type, known.etag, known.proof) == ("a.bam", "text/plain", '"v1"', Proof.ETAG)
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "code"),
+    [
+        (['ETag: "v1"'], [], "unconfirmed-validator"),
+        (['ETag: "v1"'], ['ETag: W/"v1"'], "unconfirmed-validator"),
+        (["Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT"], [], "unconfirmed-validator"),
+        (['ETag: W/"v1"'], [], "weak-validator"),
+        ([], [], "no-validator"),
+        (['ETag: "v1"'], ['ETag: "v1"'], None),
+        (["Last-Modified: Fri, 01 Jan 1960 00:00:00 GMT"], ["Last-Modified: Fri, 01 Jan 1960 00:00:00 GMT"], None),
+    ],
+)
+def test_a_validator_that_the_server_does_not_repeat_is_unconfirmed(
+    serve: Serve, first: list[str], later: list[str], code: str | None
+) -> None:
+    def script(request: Request) -> Steps:
+        if "range" in request.fields:
+            return partial(request, CONTENT, *later)
+        return [head("200 OK", *first, f"Content-Length: {len(CONTENT)}"), CONTENT]
+
+    url = serve(script).url("/reads.bam")
+    with client().open(url) as body:
+        assert read_all(body) == CONTENT
+        known = body.representation
+    task = Task(id="t", url=url, created_at=0, updated_at=0, expires_at=0)
+    task = task.done("0" * 32, len(CONTENT), 1, representation=known)
+    assert [note.code for note in remarks.notes(task)] == ([code] if code else [])

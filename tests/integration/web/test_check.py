@@ -211,8 +211,7 @@ def test_a_login_page_is_remarked_on(client: Client, world: World) -> None:
     assert checked(client, task, 200)["notes"] == [
         {
             "code": "web-page",
-            "message": "The server sent a web page (text/html, 533 bytes). Is this the file you meant?"
-            " The URL redirects to it (https://site.com/login?…).",
+            "message": "The server sent a web page (text/html, 533 bytes). Is this the file you meant?",
         }
     ]
 
@@ -222,6 +221,19 @@ def test_a_server_without_validators_is_remarked_on(client: Client, world: World
     assert body["version"] == {"etag": None, "last_modified": None, "proof": "length"}
     message = "This server gives no way to tell whether the file changed while it was read."
     assert body["notes"] == [{"code": "no-validator", "message": message}]
+
+
+def test_a_validator_that_was_not_confirmed_is_no_missing_one(client: Client, world: World) -> None:
+    body = checked(client, described(world, etag='"v1"', proof=Proof.LENGTH), 200)
+    assert body["version"] == {"etag": '"v1"', "last_modified": None, "proof": "length"}
+    [note] = body["notes"]
+    assert note["code"] == "unconfirmed-validator"
+    assert note["message"].startswith("The server did not confirm its ETag when asked again")
+
+
+def test_a_date_before_1970_is_shown(client: Client, world: World) -> None:
+    body = checked(client, described(world, last_modified=-315619200.0, proof=Proof.LAST_MODIFIED), 200)
+    assert body["version"]["last_modified"] == "1960-01-01T00:00:00Z"
 
 
 def test_the_query_of_the_submitted_url_is_shown_as_submitted(client: Client, world: World) -> None:
