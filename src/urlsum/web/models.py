@@ -54,7 +54,7 @@ class Progress(_Answer):
         int | None,
         Field(
             ge=0,
-            description="Bytes that were hashed when the present worker took over; null when it began at the first byte.",
+            description="Bytes hashed when the present worker took over; null when it began at the first byte.",
         ),
     ]
     restarts: Annotated[
