@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 WEB_PAGE = "web-page"
 TRANSFORMED = "transformed"
 CONTENT_ENCODING = "content-encoding"
+UNCONFIRMED = "unconfirmed"
 # Codes that follow from what a task keeps.
 EMPTY = "empty"
 NO_VALIDATOR = "no-validator"
 UNCONFIRMED_VALIDATOR = "unconfirmed-validator"
 WEAK_VALIDATOR = "weak-validator"
 UNPROVEN = (NO_VALIDATOR, UNCONFIRMED_VALIDATOR, WEAK_VALIDATOR)
-CODES = (WEB_PAGE, EMPTY, TRANSFORMED, CONTENT_ENCODING, *UNPROVEN)
+CODES = (WEB_PAGE, EMPTY, TRANSFORMED, CONTENT_ENCODING, UNCONFIRMED, *UNPROVEN)
 
 PROOFS = {
     # True of a short file as well, which comes in one response and is not asked for again.
@@ -40,6 +41,10 @@ MESSAGES = {
     CONTENT_ENCODING: (
         "The server sent the file compressed (Content-Encoding), although urlsum asked for it uncompressed. This is the"
         " MD5 of the compressed bytes as sent. A browser may save it decompressed."
+    ),
+    UNCONFIRMED: (
+        "All bytes came, but the server refused to confirm them afterwards. If the file changed while it was read, this"
+        " may have gone unnoticed."
     ),
     NO_VALIDATOR: PROOFS[Proof.LENGTH],
     WEAK_VALIDATOR: (
@@ -84,7 +89,7 @@ def proof(task: Task) -> str | None:
     known = task.representation
     if known is None:
         return None
-    code = _unproven(known)
+    code = UNCONFIRMED if UNCONFIRMED in known.notes else _unproven(known)
     return PROOFS[known.proof] if code is None else _messages(task, known)[code]
 
 
@@ -139,7 +144,7 @@ def _unconfirmed(known: Representation) -> str:
 
 def _unproven(known: Representation) -> str | None:
     """The code of the note for a file whose version nothing but its length proves; None for any other."""
-    if known.proof is not Proof.LENGTH:
+    if known.proof is not Proof.LENGTH or UNCONFIRMED in known.notes:
         return None
     if _strong(known) or known.last_modified is not None:
         return UNCONFIRMED_VALIDATOR

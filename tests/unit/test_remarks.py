@@ -123,6 +123,14 @@ def test_what_proves_no_version_is_said_as_the_validators_that_are_shown_have_it
         assert messages(known(proof=proof, etag=etag, last_modified=modified, notes=kept)) == {}
 
 
+@pytest.mark.parametrize("etag", ['"v1"', 'W/"v1"', None])
+def test_a_file_that_nobody_confirmed_says_just_that(etag: str | None) -> None:
+    task = known(etag=etag, proof=Proof.LENGTH, notes=("unconfirmed",))
+    assert [*messages(task)] == ["unconfirmed"]
+    assert remarks.proof(task) == messages(task)["unconfirmed"]
+    assert "refused to confirm" in messages(task)["unconfirmed"]
+
+
 def test_every_note_has_its_sentences_and_what_matters_most_comes_first() -> None:
     everything = known(
         notes=("content-encoding", "no-validator", "transformed", "of-a-newer-version", "web-page", "web-page"),

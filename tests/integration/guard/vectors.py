@@ -135,10 +135,10 @@ def names() -> Iterator[Vector]:
     for number, address in enumerate(
         ["127.0.0.1", "169.254.169.254", "10.0.0.1", "fd00:ec2::254", "64:ff9b::10.0.0.1"]
     ):
-        # Further connections for parts of the file are refused, and the first one reads all of it.
+        # Further connections are refused: those for parts of the file, and the one of the closing proof.
         name = f"parts{number}.example.org"
         known = {name: [[PUBLIC_V4], [address]]}
-        yield Vector(f"parts {address}", f"http://{name}/long", "reached", at(PUBLIC_V4), known, asked=2)
+        yield Vector(f"parts {address}", f"http://{name}/long", "blocked", at(PUBLIC_V4), known, asked=2)
     yield Vector("no address", "http://empty.example.org/file", "dns", names={"empty.example.org": [[]]})
 
 
