@@ -18,13 +18,16 @@ WEB_PAGE = "web-page"
 TRANSFORMED = "transformed"
 CONTENT_ENCODING = "content-encoding"
 UNCONFIRMED = "unconfirmed"
+READ_TWICE = "read-twice"
 # Codes that follow from what a task keeps.
 EMPTY = "empty"
 NO_VALIDATOR = "no-validator"
 UNCONFIRMED_VALIDATOR = "unconfirmed-validator"
 WEAK_VALIDATOR = "weak-validator"
+# What the version then rests on, or does not.
+INSTEAD_OF_PROOF = (READ_TWICE, UNCONFIRMED)
 UNPROVEN = (NO_VALIDATOR, UNCONFIRMED_VALIDATOR, WEAK_VALIDATOR)
-CODES = (WEB_PAGE, EMPTY, TRANSFORMED, CONTENT_ENCODING, UNCONFIRMED, *UNPROVEN)
+CODES = (WEB_PAGE, EMPTY, TRANSFORMED, CONTENT_ENCODING, UNCONFIRMED, READ_TWICE, *UNPROVEN)
 
 PROOFS = {
     # True of a short file as well, which comes in one response and is not asked for again.
@@ -45,6 +48,9 @@ MESSAGES = {
     UNCONFIRMED: (
         "All bytes came, but the server refused to confirm them afterwards. If the file changed while it was read, this"
         " may have gone unnoticed."
+    ),
+    READ_TWICE: (
+        "The server's ETag, date or length differed between two readings of the file, but both readings gave this MD5."
     ),
     NO_VALIDATOR: PROOFS[Proof.LENGTH],
     WEAK_VALIDATOR: (
@@ -89,7 +95,7 @@ def proof(task: Task) -> str | None:
     known = task.representation
     if known is None:
         return None
-    code = UNCONFIRMED if UNCONFIRMED in known.notes else _unproven(known)
+    code = next((code for code in INSTEAD_OF_PROOF if code in known.notes), _unproven(known))
     return PROOFS[known.proof] if code is None else _messages(task, known)[code]
 
 
@@ -144,7 +150,7 @@ def _unconfirmed(known: Representation) -> str:
 
 def _unproven(known: Representation) -> str | None:
     """The code of the note for a file whose version nothing but its length proves; None for any other."""
-    if known.proof is not Proof.LENGTH or UNCONFIRMED in known.notes:
+    if known.proof is not Proof.LENGTH or any(code in known.notes for code in INSTEAD_OF_PROOF):
         return None
     if _strong(known) or known.last_modified is not None:
         return UNCONFIRMED_VALIDATOR

@@ -27,7 +27,7 @@ from urlsum.errors import (
 from urlsum.hashing import retry
 from urlsum.hashing.md5 import MD5
 from urlsum.hashing.rate import Rate
-from urlsum.task import Checkpoint, Failure, Task
+from urlsum.task import Checkpoint, Failure, Proof, Task
 from urlsum.text import human_bytes, shown_url
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ FIRST_CHECKPOINT_SECONDS = 1.0
 # How often a file of MAX_BYTES may be read for one task: each restart reads it again, and so does each try where the
 # origin cannot go on in the middle. Without an end to that, one URL could keep a line busy for weeks.
 READINGS = retry.MAX_RESTARTS + 1
+# The note of a digest that two readings agree on, as ``urlsum.remarks`` has it.
+READ_TWICE = "read-twice"
 
 
 class Stream(Protocol):
@@ -143,6 +145,7 @@ class _Slice:
         self.md5 = MD5()
         self.rate = Rate(bench.monotonic(), 0)
         self.body: Stream | None = None
+        self.reading: tuple[str, int] | None = None  # the MD5 and size of a file that then seemed to have changed
         self.behind: Checkpoint | None = None  # while bytes before it are hashed again
         self.received = task.received  # before the file was opened
         self.opened_at = 0
@@ -177,12 +180,32 @@ class _Slice:
                     return self._hash(body)
                 except (OriginError, DeadlineReached) as error:
                     if isinstance(error, Changed) and not isinstance(error, AnotherKind):
-                        raise
+                        if twice := self._read_twice(body):
+                            return twice
+                        if self.reading is None or self.task.restarts >= retry.MAX_RESTARTS:
+                            raise
+                        log.info("task %s: %s; reading it once more", self.task.id, error)
+                        self._restart()
+                        continue
                     # What was read up to here is still good: the next try need not read it again.
                     self._checkpoint(body)
                     if not isinstance(error, RangesFailed) or self.md5.count == began:
                         raise
                     log.info("task %s: %s; reading on with one response", self.task.id, error)
+
+    def _read_twice(self, body: Stream) -> Task | None:
+        """The done task, if the file was read to its end for a second time with the same MD5.
+
+        Some servers have validators of their own for each response. No two readings of a file that changes while it is
+        read are the same. Sets ``reading`` after a first one, and takes it away after any other end.
+        """
+        first, complete = self.reading, body.size is not None and body.size == self.md5.count
+        self.reading = (self.md5.hexdigest(), self.md5.count) if complete and first is None else None
+        if not complete or first != (self.md5.hexdigest(), self.md5.count):
+            return None
+        known = body.representation
+        known = replace(known, proof=Proof.LENGTH, notes=(*known.notes, READ_TWICE))
+        return self._write(self.task.done(*first, self.bench.now(), representation=known))
 
     def _open(self) -> Stream:
         self.received, self.body, self.behind = self.task.received, None, None

@@ -143,7 +143,7 @@ class Access:
     def check_whole(self, head: Head) -> None:
         """Refuse a response to a plain GET that is not the whole file. Raises HttpFailed, ProtocolViolated."""
         sent = content_range(head.get("content-range"))
-        if head.status in (OK, PARTIAL) and sent is not None and sent.total not in (None, sent.end - sent.first):
+        if head.status in (OK, PARTIAL) and sent is not None and (sent.first, sent.end) != (0, sent.total):
             # Some cache holds a slice and sends it as the whole: its own word, whatever RFC 9110, 14.4 makes of it.
             raise ProtocolViolated(f"{head.target}: bytes {sent.first}-{sent.end - 1} were sent as the whole file")
         if head.status == OK or (head.status == PARTIAL and sent is not None and sent.total == head.length):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from urlsum.errors import DeadlineReached, Incomplete, OriginError, ProtocolViolated, RangesFailed
+from urlsum.errors import DeadlineReached, HttpFailed, Incomplete, OriginError, ProtocolViolated, RangesFailed
 from urlsum.origin.answer import OnlyPart
 from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.closing import came_at_once, confirm
 from urlsum.origin.overlap import Overlap, cpus
 from urlsum.origin.ranges import LEAD_BYTES
 from urlsum.origin.representation import representation
-from urlsum.origin.resume import Refused, Resume, by_range
+from urlsum.origin.resume import LEAST_PART_BYTES, Refused, Resume, by_range
 from urlsum.origin.trail import Trail
 from urlsum.origin.version import BLOCK_BYTES as BLOCK
 from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, Tail, digest
@@ -163,6 +163,8 @@ class Body:
             self._access.memory.range_brought_nothing(self._access.url, self.offset)
         if not isinstance(error, OnlyPart) or self._position == self._stuck_at:
             raise error
+        if (self._answer.length or 0) < LEAST_PART_BYTES:
+            raise RangesFailed(f"{error}; the server sends ranges of {self._answer.length} bytes") from error
         self._stuck_at = self._position
         # The proof must not cost more than the part.
         lead = min(LEAD_BYTES, max((self._answer.length or 0) // SHORT_PART_SHARE, 1))
@@ -243,6 +245,12 @@ class Body:
                 self.close()
             version = replace(self._version, size=self.size, opening=self._beginning)
             tail = self._trail.last(self._position, TAIL_BYTES)
-            self._proof, count = confirm(self._access, version, tail)
+            try:
+                self._proof, count = confirm(self._access, version, tail)
+            except HttpFailed:
+                # A resume at the very end was asked after the last byte, too, and has proven the tail.
+                if self.offset == 0 or self._position - self.offset >= BLOCK:
+                    raise
+                self._proof, count = version.proof(version), 0
             self.reread += count
         self._confirmed = True

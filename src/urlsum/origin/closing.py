@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, HttpFailed
-from urlsum.origin.access import PARTIAL
+from urlsum.origin.access import OK, PARTIAL
 from urlsum.origin.answer import OnlyPart
 from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.edges import ours
@@ -69,12 +69,19 @@ def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof | None,
     for _ in range(REFUSAL_TRIES):
         connection, head, version = ours(access.get, version)
         with closed_on_error(connection):
-            if head.status < BAD_REQUEST or may_pass(head.status):
+            if not _refuses(head, version):
                 _check_whole(access, head, tail)
                 return _by_whole(access, connection, head, version, samples, up_to_tail=whole_file)
         connection.close()
     log.warning("%s: not confirmed: status %d after the last byte", head.target, head.status)
     return None, 0
+
+
+def _refuses(head: Head, version: Version) -> bool:
+    """Whether the origin does not hand out the file any more, by its status or by a page in place of the file."""
+    if head.status == OK:
+        return version.is_answered_by_message(Version.of(head, head.length))
+    return head.status >= BAD_REQUEST and not may_pass(head.status)
 
 
 def _check_whole(access: Access, head: Head, tail: Tail) -> None:
@@ -111,7 +118,9 @@ def _by_range(access: Access, connection: Connection, head: Head, version: Versi
     extent = part(head, sample.start, version.size)
     now = Version.of(head, extent.size)
     if difference := version.difference(now):
-        raise _changed(head, difference)
+        # Of another length under the same ETag, one of the two was cut: the whole file is read again to its end.
+        error = OtherBytes if now.size != version.size else Changed
+        raise error(f"{head.target}: {difference} while it was being read")
     answer = access.answer(connection, head, extent, size=version.size)
     behind = _behind(access, answer, version, sample)
     if behind is None:
@@ -138,9 +147,12 @@ def _same(access: Access, answer: Answer, version: Version, samples: list[Tail],
     end = max(sample.end for sample in samples)
     if end > REREAD_BYTES:
         first_to_last = sorted(samples, key=lambda sample: sample.end)
-        return all(
-            _behind(access, answer, version, sample) for sample in first_to_last if up_to_tail or sample.start == 0
-        )
+        compared = [sample for sample in first_to_last if up_to_tail or sample.start == 0]
+        if not all(_behind(access, answer, version, sample) for sample in compared):
+            return False
+        if up_to_tail:
+            answer.fill(Block(memoryview(bytearray(1))))  # of a body in chunks only its end shows the length
+        return True
     # In one piece, because the samples of a short file overlap.
     everything = memoryview(bytearray(end))
     answer.read_up_to(end, everything, access.heartbeat)

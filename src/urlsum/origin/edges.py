@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 # costs four requests until that is believed.
 TRIES = 8
 SAME_TRIES = 4
-# So many different ETags of one length and date are no versions of a file: each response, or each of many
-# machines, makes its own. Then the date, the length and the bytes have to do.
-DIFFERENT_TAGS = 3
+# So many different ETags of one length and date, or dates of one ETag, are no versions of a file: each response, or
+# each of many machines, makes its own.
+DIFFERENT = 3
 
 
 def ours(get: Get, version: Version, *fields: Field) -> tuple[Connection, Head, Version]:
@@ -40,8 +40,12 @@ def ours(get: Get, version: Version, *fields: Field) -> tuple[Connection, Head, 
                 return connection, head, version
             others[now.etag, now.modified] += 1
             given_up = max(others.values()) >= SAME_TRIES or others.total() >= TRIES
-            if given_up and len({etag for etag, _ in others}) >= DIFFERENT_TAGS:
-                return connection, head, version.without_tag
+            if given_up and len(others) >= DIFFERENT:
+                if now.etag == version.etag:
+                    return connection, head, version
+                if version.settled:
+                    # The date has to do, and does: a change since the first response would show in it.
+                    return connection, head, version.without_tag
         except BaseException:
             connection.close()
             raise

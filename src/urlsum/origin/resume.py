@@ -21,11 +21,11 @@ from urlsum.errors import (
     TlsFailed,
     Unverifiable,
 )
-from urlsum.origin.access import OK, PARTIAL
+from urlsum.origin.access import PARTIAL
 from urlsum.origin.answer import OnlyPart
 from urlsum.origin.edges import ours
 from urlsum.origin.extent import part, whole
-from urlsum.origin.version import PROOFS, Version, digest
+from urlsum.origin.version import Version, digest
 from urlsum.text import human_bytes, shown_url
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 PASSING_4XX = frozenset({408, 425, 429})
 # These are about the request itself (RFC 9110, 15.6.2 and 15.6.6): the same request meets them again.
 LASTING_5XX = frozenset({501, 505})
+# A server that sends less at a time is rather asked for the whole file: 1 MiB is a thousand requests already.
+LEAST_PART_BYTES = 1024
 # How often the range is asked for again once the whole file is to be had: a server that had a bad moment then answers
 # it, and a large file need not be read again.
 RANGE_TRIES = 2
@@ -159,15 +161,12 @@ def resume(access: Access, wanted: Resume) -> Opened:
 def _ranged(access: Access, wanted: Resume) -> tuple[Connection, Head, Version]:
     """A response with the file, or with the range that was asked for. Raises Refused, OriginError."""
     with refusals():
-        version = wanted.version
-        connection, head, version = ours(access.get_there, version, *range_fields(wanted.first, version))
-        if head.status == OK and version.etag != wanted.version.etag:
-            # If-Range asked for a tag that turned out to say nothing.
-            connection.close()
-            connection, head, version = ours(access.get_there, version, *range_fields(wanted.first, version))
+        fields = range_fields(wanted.first, wanted.version)
+        connection, head, version = ours(access.get_there, wanted.version, *fields)
         with closed_on_error(connection):
             if head.status != PARTIAL:
                 access.check_whole(head)
+                check_same(head, version, Version.of(head, head.length), str(wanted))
         return connection, head, version
 
 
@@ -218,24 +217,13 @@ def _from_part(access: Access, connection: Connection, head: Head, wanted: Resum
         now = Version.of(head, extent.size)
         if difference := version.difference(now):
             raise Changed(f"{head.target}: {difference}{wanted}")
-        if PROOFS.index(replace(version, weakest=None).proof(now)) < PROOFS.index(version.own_proof):
-            # RFC 9110, 15.3.7: a 206 has the validators that a 200 would have. This one has not, so a 200 is asked.
-            now = _said_by_whole(access, version)
+        if not version.says_as_much(now):
+            # RFC 9110, 15.3.7: a 206 has the validators that a 200 would have.
+            raise Changed(f"{head.target}: the range does not say what it is of, or says it differently{wanted}")
         version = version.taken_up(now)
         answer = access.answer(connection, head, extent, size=version.size)
         answer, overlap = _advance(access, answer, wanted, version)
         return Opened(answer, version, head, overlap=overlap, reread=wanted.offset - extent.first)
-
-
-def _said_by_whole(access: Access, version: Version) -> Version:
-    connection, head, version = ours(access.get, version)
-    try:
-        access.check_whole(head)
-        now = Version.of(head, whole(head, version.size).size)
-        check_same(head, version, now, "")
-        return now
-    finally:
-        connection.close()
 
 
 def _from_whole(access: Access, connection: Connection, head: Head, wanted: Resume, version: Version) -> Opened:
@@ -284,6 +272,8 @@ def _advance(access: Access, answer: Answer, wanted: Resume, version: Version) -
 def next_part(access: Access, answer: Answer, version: Version) -> Answer:
     """The part right after ``answer``, which the tail proves together with it. Raises OriginError."""
     at = answer.position
+    if (answer.length or 0) < LEAST_PART_BYTES:
+        raise ProtocolViolated(f"{answer.connection.target}: the server sends ranges of {answer.length} bytes")
     access.asking.idle.give(answer.connection)
     connection, head = access.get_there(*range_fields(at, version))
     with closed_on_error(connection):

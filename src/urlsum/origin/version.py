@@ -44,6 +44,8 @@ MESSAGE_TYPES = frozenset(
     }
 )
 MAX_TYPE_CHARACTERS = 60
+# A date of whole seconds, and a clock that may be read a moment before the file is.
+SETTLED_SECONDS = 1
 # From the weakest to the strongest.
 PROOFS = (Proof.LENGTH, Proof.LAST_MODIFIED, Proof.ETAG)
 
@@ -73,7 +75,8 @@ class Version:
 
     ``kind`` is the media type without its parameters. ``opening`` is a sample of the beginning: of at most
     OPENING_BYTES, and fewer where a checkpoint came before them. ``weakest`` is the weakest proof among the responses
-    whose bytes were taken so far, None for a single one.
+    whose bytes were taken so far, None for a single one. ``settled`` says that ``modified`` lies before the first
+    response, so that a later change cannot have the same date (RFC 9110, 8.8.2.2).
     """
 
     etag: str | None = None
@@ -84,11 +87,14 @@ class Version:
     opening: Tail | None = None
     kind: str | None = None
     weakest: Proof | None = None
+    settled: bool = False
 
     @classmethod
     def of(cls, head: Head, size: int | None) -> Version:
-        """What the answer says of itself."""
-        modified = http_date(head.get("last-modified"))
+        """What the response says of itself."""
+        date, modified = http_date(head.get("date")), http_date(head.get("last-modified"))
+        if modified is not None and date is not None and modified >= date:
+            modified = None  # programs that date each response by its own time say nothing of the file
         found = _ETAG.fullmatch(head.get("etag") or "")
         return cls(
             etag=_short(found["tag"]) if found else None,
@@ -96,6 +102,7 @@ class Version:
             modified=None if modified is None else int(modified),
             size=size,
             kind=_kind(head),
+            settled=None not in (date, modified) and (date or 0.0) - (modified or 0.0) > SETTLED_SECONDS,
         )
 
     @classmethod
@@ -173,12 +180,25 @@ class Version:
         """The same version where ETags turn out to say nothing: each response has one of its own."""
         return replace(self, etag=None, weak=False)
 
+    def says_as_much(self, now: Version) -> bool:
+        """Whether ``now`` has the validators by which bytes of both may be joined.
+
+        One that vanishes, appears, or changes its strength, proves nothing of the other's bytes.
+        """
+        if (self.etag is None, self.weak) != (now.etag is None, now.weak):
+            return False
+        return self._strong or (self.modified is None) == (now.modified is None)
+
     def is_another_kind_than(self, now: Version) -> bool:
         """Whether ``now``, which differs, is rather a message in place of the file than a new version of it."""
-        if now.kind in MESSAGE_TYPES and self.kind not in (None, now.kind):
+        if self.is_answered_by_message(now):
             return True
         silent = now.etag is None and now.modified is None
         return silent and self.size != now.size and (self.etag or self.modified) is not None
+
+    def is_answered_by_message(self, now: Version) -> bool:
+        """Whether ``now`` is a page, or a message of a program, where the file is neither."""
+        return now.kind in MESSAGE_TYPES and self.kind is not None and self.kind not in MESSAGE_TYPES
 
     @property
     def own_proof(self) -> Proof:

@@ -127,9 +127,9 @@ class Note(_Answer):
             description="Stable, and there may be more: web-page, the server sent HTML where the URL promises something"
             " else; empty, a file of 0 bytes; transformed, the server altered the stored file before sending it;"
             " content-encoding, the server compressed it; unconfirmed, it refused to confirm the file after the last"
-            " byte; no-validator, weak-validator, unconfirmed-validator, a change of the file while it was read may"
-            " have gone unnoticed: the server sent no ETag and no date, only a weak ETag, or did not confirm them when asked"
-            " again."
+            " byte; read-twice, its validators differed, but two readings agree; no-validator, weak-validator,"
+            " unconfirmed-validator, a change of the file while it was read may have gone unnoticed: the server sent no"
+            " ETag and no date, only a weak ETag, or did not confirm them when asked again."
         ),
     ]
     message: str

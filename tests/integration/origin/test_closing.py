@@ -79,7 +79,7 @@ def test_a_file_overwritten_in_place_is_changed(serve: Serve, before: File, afte
 @pytest.mark.parametrize(("before", "after"), CHANGES[:4])
 def test_the_digest_is_then_that_of_the_new_version(serve: Serve, before: File, after: File) -> None:
     task = Worker().run(serve(Overwritten(before, after, MIB)).url())
-    assert (task.md5, task.slices) == (md5(NEW), 2)
+    assert (task.md5, task.size) == (md5(NEW), len(NEW))
 
 
 @pytest.mark.parametrize(("before", "after"), CHANGES[:4])
@@ -116,6 +116,61 @@ def test_a_link_that_works_once_gives_a_digest_that_says_so(serve: Serve, status
     with client(connections_per_origin=1).open(serve(script).url()) as body:
         assert read_all(body) == file.content
         assert (body.proof, body.representation.notes) == (Proof.LENGTH, ("unconfirmed",))
+
+
+@pytest.mark.parametrize("redirected", [True, False])
+def test_a_page_in_place_of_the_file_takes_no_digest_away(serve: Serve, redirected: bool) -> None:
+    page: Steps = [head("200 OK", "Content-Type: text/html; charset=utf-8", "Content-Length: 7"), b"Sign in"]
+    away: Steps = [head("302 Found", "Location: /login", "Content-Length: 0")]
+    asked: list[Request] = []
+
+    def script(request: Request) -> Steps:
+        asked.append(request)
+        if len(asked) == 1:
+            return [head("200 OK", "Content-Type: application/gzip", f"Content-Length: {len(OLD)}", 'ETag: "a"'), OLD]
+        return away if redirected and request.path != "/login" else page
+
+    task = Worker().run(serve(script).url())
+    assert task.representation is not None
+    assert (task.md5, task.representation.notes) == (md5(OLD), ("unconfirmed",))
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_piece_that_ends_properly_is_found_by_the_length_of_the_range(serve: Serve, chunked: bool) -> None:
+    """A proxy ends the chunks of a file that its own origin has cut."""
+    cut = File(OLD[: 2 * MIB], chunked=True)
+    plain = [cut, File(OLD, chunked=chunked)]
+
+    def script(request: Request) -> Steps:
+        return (
+            File(OLD)(request) if "range" in request.fields else plain.pop(0)(request) if plain else File(OLD)(request)
+        )
+
+    task = Worker().run(serve(script).url())
+    assert (task.md5, task.size) == (md5(OLD), len(OLD))
+
+
+def test_a_file_whose_validators_never_stay_the_same_is_read_twice(serve: Serve) -> None:
+    made = iter(range(1000))
+
+    def script(request: Request) -> Steps:
+        return File(OLD, etag=f'"{next(made)}"', last_modified=None)(request)
+
+    task = Worker().run(serve(script).url())
+    assert task.representation is not None
+    assert (task.md5, task.slices) == (md5(OLD), 1)
+    assert (task.representation.proof, task.representation.notes) == (Proof.LENGTH, ("read-twice",))
+
+
+def test_a_file_that_is_another_one_at_each_reading_has_no_digest(serve: Serve) -> None:
+    made = iter(range(1000))
+
+    def script(request: Request) -> Steps:
+        number = next(made)
+        return File(random.Random(number).randbytes(len(OLD)), etag=f'"{number}"', last_modified=None)(request)
+
+    task = Worker().run(serve(script).url())
+    assert (task.status, task.md5) == ("failed", None)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
