@@ -110,6 +110,7 @@ class Connection:
             raise Incomplete(
                 f"{self.target}: the connection was closed before the head of the response was complete"
             ) from exc
+        trailers.check_head(answer)
         self.latency = self.wire.clock() - asked
         self._head = answer
         self._remaining = answer.length

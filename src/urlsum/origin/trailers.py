@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete
+from urlsum.origin.failure_words import reports_failure, reports_nothing
 from urlsum.origin.fields import ContentRange, content_range, decoded, http_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from urlsum.origin.head import Head
-    from urlsum.origin.target import Target
 
 # Names that a message may show. An origin chooses other names freely, so they have no place in a public text.
 _SHOWN = {
@@ -26,25 +26,30 @@ _SHOWN = {
     "status": "Status",
     "x-status": "X-Status",
 }
-# No error: some programs send the field always, with one of these.
-_NOTHING = frozenset({"", "-", "0", "none", "no", "no error", "no errors", "false", "null", "nil", "ok", "success"})
-_NEGATIVE = frozenset({"0", "no", "none", "false", "null", "nil"})
-
-_ERROR = (
-    r"error|exception|failure|failed|fatal|panic|abort|truncat|incomplete|interrupt|cancel"
-    r"|(?<![a-z])(?:fail|fault|err|errno|errmsg|errcode)(?![a-z])"
-)
-_ERROR_NAME = re.compile(_ERROR)
-_SUCCESS_NAME = re.compile(r"(?<![a-z])(?:success|successful|complete|completed|finished|ok)(?![a-z])")
-_OUTCOME_NAME = re.compile(r"status|(?<![a-z])(?:result|outcome)(?![a-z])")
-# Exit codes: only 0 is a success. Other numbers are read as statuses of HTTP.
-_EXIT_NAME = re.compile(r"exit|return-?code")
-_ERROR_OUTCOME = re.compile(_ERROR + r"|timed?[ _-]?out|(?<![a-z])partial(?![a-z])")
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md: sent beside ``grpc-status``.
 _GRPC_DETAILS = ("grpc-message", "grpc-status-details-bin")
-_NUMBER = re.compile(r"-?[0-9]{1,9}(?![0-9])")
-# RFC 9110, 15.5: from here on a status is an error.
-_FIRST_ERROR_STATUS = 400
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
+# Fields of the head that mean the end of the body. gRPC sends its status there if there is no body ("Trailers-Only").
+_REPORTS_IN_HEAD = frozenset({b"grpc-status", b"x-stream-error"})
+# RFC 9110, 15.3: the statuses of a response that carries the file.
+_CARRIES_FILE = frozenset({200, 206})
+
+# Names of byte counts: "bytes", or the length or size of the body.
+_BYTES_NAME = frozenset({"bytes", "octets"})
+_SIZE_NAME = frozenset({"length", "size"})
+_SIZED = frozenset(
+    ["content", "body", "file", "object", "blob", "total", "payload", "entity", "response", "stream", "message", "data"]
+)
+# 20 digits reach 2**64, and h11 takes no more of a Content-Length.
+_COUNT = re.compile(r"([0-9]{1,20})(?:\s*(?:/|of)\s*([0-9]{1,19}))?\s*(?:b|bytes|octets)?", re.IGNORECASE)
+# A count with one of these words in its name is one of something else: the stored or decoded form, a piece, a limit.
+_OTHER_COUNT = re.compile(
+    r"original|orig|uncompressed|compressed|decompressed|decoded|encoded|raw|stored|gzip|headers?|head|request|in|received"
+    r"|wire|chunks?|max|min|limit|per|saved|cached|skipped|ranges?|parts?|first|last|start|end|offset|blocks?|buffer"
+    r"|window|rate|seconds?|average|quota|available|free|used|meta|id|name|key|type"
+)
+# Bytes that did not come; 0 is the only good count.
+_NOT_SENT = frozenset({"remaining", "left", "missing", "lost", "dropped", "unsent", "short", "truncated"})
 
 
 def check(fields: Iterable[tuple[bytes, bytes]], head: Head, received: int) -> None:
@@ -57,12 +62,23 @@ def check(fields: Iterable[tuple[bytes, bytes]], head: Head, received: int) -> N
     texts = [(bytes(name).decode("ascii").lower(), decoded(bytes(value)).strip()) for name, value in fields]
     if not texts:
         return
-    _check_errors(texts, head.target)
+    _check_errors(texts, head)
     _check_framing(texts, head, received)
     _check_version(texts, head)
 
 
-def _check_errors(fields: list[tuple[str, str]], target: Target) -> None:
+def check_head(head: Head) -> None:
+    """Refuse a response whose head already reports that its body failed. Raises Incomplete."""
+    if head.status not in _CARRIES_FILE or _REPORTS_IN_HEAD.isdisjoint(name for name, _ in head.fields):
+        return
+    for name, value in head.fields:
+        text = decoded(value).strip()
+        if (name == b"grpc-status" and not _is_zero(text)) or (name == b"x-stream-error" and not reports_nothing(text)):
+            raise Incomplete(f"{head.target}: the origin reports an error in the head: {name.decode('ascii')}")
+
+
+def _check_errors(fields: list[tuple[str, str]], head: Head) -> None:
+    target = head.target
     grpc = [value for name, value in fields if name.endswith("grpc-status")]
     for value in grpc:
         if not _is_zero(value):
@@ -71,36 +87,42 @@ def _check_errors(fields: list[tuple[str, str]], target: Target) -> None:
     for name, value in fields:
         if grpc and name.endswith(_GRPC_DETAILS):
             continue  # the status says that they describe no error
-        if _tells_of_error(name, value):
+        details = name.endswith(_GRPC_DETAILS) and not reports_nothing(value)
+        if details or reports_failure(name, value, head.status):
             shown = _SHOWN.get(name, "in a trailer field")
             raise Incomplete(f"{target}: the origin reports an error after the last chunk: {shown}")
 
 
-def _tells_of_error(name: str, value: str) -> bool:
-    text = value.strip(" \t\"'").lower()
-    if _ERROR_NAME.search(name) or name.endswith(_GRPC_DETAILS):
-        return text not in _NOTHING
-    if _SUCCESS_NAME.search(name):
-        return text in _NEGATIVE or bool(_ERROR_NAME.match(text))
-    if text in _NOTHING:
-        return False
-    number = _NUMBER.match(text)
-    if _EXIT_NAME.search(name):
-        return not (number and int(number[0]) == 0)
-    if _OUTCOME_NAME.search(name):
-        return bool(_ERROR_OUTCOME.search(text)) or bool(number and not 0 <= int(number[0]) < _FIRST_ERROR_STATUS)
-    return bool(_ERROR_NAME.match(text))
-
-
 def _check_framing(fields: list[tuple[str, str]], head: Head, received: int) -> None:
     for name, value in fields:
-        if name == "content-length" and int(value) != received:  # h11 lets at most 20 digits through
-            raise Incomplete(f"{head.target}: {received} bytes came, but the trailer says {int(value)}")
+        _check_count(name, value, head, received)
         if name == "content-range" and (sent := content_range(value)):
             declared = content_range(head.get("content-range")) or ContentRange(0, received, received)
             same_total = sent.total is None or declared.total in (None, sent.total)
             if (sent.first, sent.end) != (declared.first, declared.end) or not same_total:
                 raise Incomplete(f"{head.target}: the Content-Range of the trailer contradicts the response")
+
+
+def _check_count(name: str, value: str, head: Head, received: int) -> None:
+    words = set(name.split("-"))
+    match = _COUNT.fullmatch(value)
+    if match is None or any(map(_OTHER_COUNT.fullmatch, words)):
+        return
+    counts = [int(digits) for digits in match.groups() if digits]
+    if not words.isdisjoint(_BYTES_NAME) and not words.isdisjoint(_NOT_SENT):
+        expected = {0}
+    elif not words.isdisjoint(_BYTES_NAME) or (
+        not words.isdisjoint(_SIZE_NAME) and (not words.isdisjoint(_SIZED) or words <= {"x", *_SIZE_NAME})
+    ):
+        sent = content_range(head.get("content-range"))
+        # The response to a range request may count the part or the file. Content-Length is the part (RFC 9110, 8.6).
+        whole = sent.total if sent and name != "content-length" else None
+        expected = {received} if whole is None else {received, whole}
+    else:
+        return
+    if not expected.issuperset(counts):
+        said = counts[0] if counts[0] not in expected else counts[-1]
+        raise Incomplete(f"{head.target}: {received} bytes came, but the trailer says {said}")
 
 
 def _check_version(fields: list[tuple[str, str]], head: Head) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import pytest
 
 from urlsum.errors import Changed, Incomplete, OriginError
 from urlsum.origin.head import Head
 from urlsum.origin.target import parse
-from urlsum.origin.trailers import check
+from urlsum.origin.trailers import check, check_head
 
 TARGET = parse("http://example.org/file")
 RECEIVED = 1000
@@ -74,6 +77,77 @@ def judge(*trailers: tuple[str, str], **fields: str) -> None:
         ("X-Message", "error: disk full"),
         ("X-Note", "Fatal error: out of memory"),
         ("X-Note", '"failed"'),
+        # The state of the transfer.
+        ("X-Checksum-Status", "mismatch"),
+        ("X-Checksum", "mismatch"),
+        ("X-Checksum-Check", "bad checksum"),
+        ("X-Checksum-Valid", "false"),
+        ("X-Checksum-Mismatch", "true"),
+        ("X-Integrity", "corrupted"),
+        ("X-Verified", "no"),
+        ("X-Intact", "off"),
+        ("X-Signature-Status", "invalid"),
+        ("X-Stream-State", "broken"),
+        ("X-Stream-State", "reset"),
+        ("X-Stream-State", "not complete"),
+        ("X-Stream-State", "UnexpectedEof"),
+        ("X-Stream-State", "closed by peer"),
+        ("X-State", "partial"),
+        ("X-State", "READ_ERROR"),
+        ("X-Stream", "reset by peer"),
+        ("X-Upstream", "connection reset by peer"),
+        ("X-Upstream", "timed out"),
+        ("X-Transfer", "aborted"),
+        ("X-Body", "truncated"),
+        ("X-Body-Status", "short"),
+        ("X-Finish-Reason", "interrupted"),
+        ("X-Finished", "prematurely"),
+        ("X-Finished", "no"),
+        ("X-Eof", "unexpected"),
+        ("X-Eof", "false"),
+        ("X-End", "premature"),
+        ("X-Result", "unsuccessful"),
+        ("X-Result", "not ok"),
+        ("X-Status", "200 but truncated"),
+        ("X-Termination", "killed by signal 9"),
+        ("X-Stream-End", "abnormal"),
+        ("X-Stream-Reset", "true"),
+        ("X-Data-Loss", "yes"),
+        ("X-Status", "10054"),
+        # Messages.
+        ("X-Reason", "ECONNRESET"),
+        ("X-Reason", "disk full"),
+        ("X-Comment", "stream aborted"),
+        ("X-Warning", "upstream reset"),
+        ("X-Warnings", "1 block lost"),
+        ("Warning", '299 - "read failed"'),
+        ("X-Problem", "read error"),
+        ("X-Problem", "disk"),
+        ("X-Problems", "1"),
+        ("X-Reason", "upstream closed prematurely"),
+        ("X-Reason", "upstream closed the connection"),
+        ("X-Reason", "deadline exceeded"),
+        ("X-Reason", "out of memory"),
+        ("X-Reason", "no space left on device"),
+        ("X-Reason", "no response: error"),
+        ("X-Reason", "errors=3"),
+        ("X-Reason", "short read"),
+        ("X-Reason", "backend unavailable"),
+        ("X-Message", "could not be read: connection refused"),
+        ("X-Message", "10 of 20 bytes: gave up"),
+        ("X-Detail", "the body was cut short"),
+        # Flags.
+        ("X-Partial", "true"),
+        ("X-Corrupt", "1"),
+        ("X-Timed-Out", "yes"),
+        ("X-Premature-Eof", "1"),
+        ("X-Disconnected", "on"),
+        ("X-Not-Complete", "true"),
+        ("X-No-Error", "false"),
+        ("X-Has-Error", "true"),
+        ("X-LastError", "EIO"),
+        ("X-Exit", "137"),
+        ("X-Exit-Reason", "killed"),
     ],
 )
 def test_a_trailer_that_tells_of_an_error_ends_as_incomplete(name: str, value: str) -> None:
@@ -111,6 +185,78 @@ def test_a_trailer_that_tells_of_an_error_ends_as_incomplete(name: str, value: s
         ("Digest", "md5=XrY7u+Ae7tCTyyK7j1rNww=="),
         ("x-amz-checksum-crc32", "AAAAAA=="),
         ("Keep-Alive", "timeout=5"),
+        ("Trailer", "X-Stream-Error"),
+        ("Content-Disposition", "attachment; filename=read error.txt"),
+        ("Cache-Control", "stale-if-error=60"),
+        ("Link", "</errors>; rel=help"),
+        ("Warning", '111 - "Revalidation Failed"'),
+        ("x-amz-meta-note", "error: none of your business"),
+        # Checksums, signatures, timings and identifiers.
+        ("x-amz-trailer-signature", "abort0123456789"),
+        ("Repr-Digest", "sha-256=:bad/Error+fail/aborted+AAAAAAAAAAAAAAAAAAAAAAA=:"),
+        ("X-Checksum", "error+AAAA=="),
+        ("X-Checksum-Sha256", "failed"),
+        ("X-Checksum-Status", "verified"),
+        ("X-Signature", "bad"),
+        ("Server-Timing", 'error;desc="read failed";dur=5'),
+        ("X-Request-Id", "abort-123e4567-e89b"),
+        ("X-Request-Id", "error"),
+        ("X-Trace-Id", "failed 1"),
+        ("X-Message-Id", "failed-1"),
+        ("X-Served-By", "error-free"),
+        ("X-Served-By", "broken-hill-3"),
+        ("X-Backend", "error.example"),
+        ("X-Upstream", "reset-7.internal"),
+        ("X-Cache-Key", "error"),
+        # Words inside other words, and policies.
+        ("X-Terror", "5"),
+        ("X-Hispanic", "yes"),
+        ("X-Preset", "true"),
+        ("X-Broker", "3"),
+        ("X-Uninterrupted", "true"),
+        ("X-Untruncated", "yes"),
+        ("X-Exceptional", "1"),
+        ("X-Fail-Over", "node2"),
+        ("X-Fail-Safe", "on"),
+        ("X-Error-Budget", "0.5"),
+        ("X-Error-Rate", "0.01"),
+        ("X-Errors-Url", "https://errors.example/1"),
+        ("X-Error-Page", "/500.html"),
+        ("X-Failure-Domain", "rack3"),
+        ("X-Fault-Tolerance", "2"),
+        ("X-On-Error", "retry"),
+        ("X-Max-Errors", "10"),
+        ("X-Abort-Token", "abc"),
+        ("X-Success-Rate", "0"),
+        ("X-RateLimit-Reset", "60"),
+        ("X-RateLimit-Remaining", "0"),
+        ("X-Timeout", "30"),
+        ("X-Info", "timeout=5, max=100"),
+        ("X-Partial", "node3"),
+        ("X-Exit-Node", "5"),
+        # Good states.
+        ("X-No-Error", "true"),
+        ("X-Not-Truncated", "1"),
+        ("X-Error", "No errors."),
+        ("X-Error", "no errors found"),
+        ("X-Error", "n/a"),
+        ("X-Warning", "-"),
+        ("X-Message", "no errors, not truncated"),
+        ("X-Reason", "finished without errors"),
+        ("X-Reason", "errors=0 aborted=false"),
+        ("X-Reason", "not truncated"),
+        ("X-Reason", "closed normally"),
+        ("X-Stream-State", "closed"),
+        ("X-Stream-State", "half-closed (local)"),
+        ("X-Stream-State", "END_STREAM"),
+        ("X-Finish-Reason", "eof"),
+        ("X-Eof", "true"),
+        ("X-Corrupt", "0"),
+        ("X-Result", "error-free"),
+        ("Status", "200 OK, error-free"),
+        ("X-Cache-Status", "EXPIRED"),
+        ("X-Verified", "yes"),
+        ("X-Result", "1000 read, 0 lost"),
         ("X-Default", "yes"),
         ("X-Failover", "b.example"),
         ("X-Merry", "errand"),
@@ -119,6 +265,61 @@ def test_a_trailer_that_tells_of_an_error_ends_as_incomplete(name: str, value: s
 )
 def test_other_trailers_are_no_error(name: str, value: str) -> None:
     judge((name, value))
+
+
+@pytest.mark.parametrize(
+    ("status", "trailer", "fails"),
+    [
+        (206, "206 Partial Content", False),
+        (206, "206", False),
+        (200, "206 Partial Content", True),
+        (206, "200 OK", False),
+        (206, "500", True),
+    ],
+)
+def test_the_status_of_the_response_itself_is_no_error(status: int, trailer: str, fails: bool) -> None:
+    response = Head(TARGET, status, None, True, ())
+    if fails:
+        with pytest.raises(Incomplete):
+            check([(b"status", trailer.encode())], response, RECEIVED)
+    else:
+        check([(b"status", trailer.encode())], response, RECEIVED)
+
+
+@pytest.mark.parametrize(
+    ("status", "name", "value", "fails"),
+    [
+        (200, "grpc-status", "13", True),
+        (200, "grpc-status", "", True),
+        (206, "grpc-status", "OK?", True),
+        (200, "grpc-status", "0", False),
+        (200, "x-stream-error", "EOF", True),
+        (206, "x-stream-error", "1", True),
+        (200, "x-stream-error", "", False),
+        (200, "x-stream-error", "none", False),
+        (200, "x-other", "EOF", False),
+        # These responses bring no file and have errors of their own.
+        (404, "grpc-status", "5", False),
+        (302, "x-stream-error", "EOF", False),
+    ],
+)
+def test_a_head_that_reports_the_end_of_the_body_is_judged(status: int, name: str, value: str, fails: bool) -> None:
+    response = Head(TARGET, status, 0, False, ((name.encode(), value.encode()),))
+    if fails:
+        with pytest.raises(Incomplete, match=f"the origin reports an error in the head: {name}$"):
+            check_head(response)
+    else:
+        check_head(response)
+
+
+@pytest.mark.parametrize("piece", ["no ", "error ", "not a ", "no_", "errors ", "timed ", "0 ", "a" * 60, "error-"])
+def test_a_long_trailer_takes_no_time(piece: str) -> None:
+    long = piece * (60_000 // len(piece))
+    began = time.process_time()
+    for name in ("x-reason", "x-foo", "x-stream", "x-error", long.replace(" ", "-").replace("_", "-")):
+        with suppress(Incomplete):
+            judge((name, long))
+    assert time.process_time() - began < 1.0  # without a limit of the length it takes minutes
 
 
 def test_a_grpc_status_of_success_settles_its_message() -> None:
@@ -146,6 +347,42 @@ def test_the_message_names_well_known_fields_and_quotes_nothing() -> None:
         (("Content-Length", "999"), {}, Incomplete),
         (("Content-Length", "1001"), {}, Incomplete),
         (("Content-Length", "1000"), {}, None),
+        (("Content-Length", "99999999999999999999"), {}, Incomplete),
+        (("X-Bytes-Sent", "10"), {}, Incomplete),
+        (("X-Bytes-Sent", "1001"), {}, Incomplete),
+        (("X-Bytes-Sent", "1000"), {}, None),
+        (("X-Bytes-Sent", "01000 bytes"), {}, None),
+        (("X-Bytes-Sent", "10 bytes"), {}, Incomplete),
+        (("X-Bytes", "10 of 1000"), {}, Incomplete),
+        (("X-Bytes", "1000/2000"), {}, Incomplete),
+        (("X-Bytes", "1000/1000"), {}, None),
+        (("X-Total-Bytes", "2000"), {}, Incomplete),
+        (("X-Body-Size", "999"), {}, Incomplete),
+        (("X-File-Length", "1500 B"), {}, Incomplete),
+        (("X-Content-Length", "1000"), {}, None),
+        (("X-Size", "2000"), {}, Incomplete),
+        (("X-Octets-Written", "0"), {}, Incomplete),
+        (("X-Upstream-Bytes", "10"), {}, Incomplete),
+        (("X-Bytes-Remaining", "5"), {}, Incomplete),
+        (("X-Bytes-Remaining", "0"), {}, None),
+        (("X-Missing-Bytes", "1000"), {}, Incomplete),
+        (("X-Bytes-Sent", "2000"), {"content_range": "bytes 1000-1999/2000"}, None),
+        (("X-Bytes-Sent", "1000"), {"content_range": "bytes 1000-1999/2000"}, None),
+        (("X-Bytes-Sent", "1500"), {"content_range": "bytes 1000-1999/2000"}, Incomplete),
+        (("Content-Length", "2000"), {"content_range": "bytes 1000-1999/2000"}, Incomplete),
+        # Counts of something else, and no counts.
+        (("X-Original-Content-Length", "10"), {}, None),
+        (("x-amz-decoded-content-length", "10"), {}, None),
+        (("X-Goog-Stored-Content-Length", "10"), {}, None),
+        (("X-Header-Bytes", "10"), {}, None),
+        (("X-Chunk-Size", "10"), {}, None),
+        (("X-Bytes-Per-Second", "10"), {}, None),
+        (("X-Max-Bytes", "10"), {}, None),
+        (("X-Window-Size", "10"), {}, None),
+        (("X-Queue-Length", "10"), {}, None),
+        (("X-Bytes-Sent", "many"), {}, None),
+        (("X-Bytes-Sent", "10.5 KiB"), {}, None),
+        (("X-Count", "10"), {}, None),
         (("Content-Range", "bytes 0-999/1000"), {}, None),
         (("Content-Range", "bytes 0-999/*"), {}, None),
         (("Content-Range", "bytes 0-999/2000"), {}, Incomplete),
