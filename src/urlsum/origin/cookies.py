@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from urlsum.origin.set_cookie import canonical
 
 if TYPE_CHECKING:
-    from http.cookiejar import Cookie, CookieJar
+    from http.cookiejar import CookieJar
 
     from urlsum.origin.head import Head
     from urlsum.origin.target import Target
 
 
-# RFC 9110, 5.5: what a field may hold; a cookie with anything else is not sent back.
+# RFC 9110, 5.5: what a field may hold. A cookie with anything else is ignored, and costs the others nothing.
 _SENDABLE = re.compile(rb"[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*")
-_NUMERIC = re.compile(r"[0-9.]+|.*:.*")  # an IPv4 or IPv6 address
+# Bytes of other charsets survive as surrogates: the jar would strip 0xA0 from the end of "voil\u00e0" as a blank.
+_AS_BYTES = ("ascii", "surrogateescape")
 
 
 class Cookies:
@@ -28,9 +31,14 @@ class Cookies:
 
     def take(self, head: Head) -> None:
         """Keep what the response sets."""
-        values = [value.decode("latin-1") for name, value in head.fields if name == b"set-cookie"]
-        if not values:
+        texts = [
+            value.decode(*_AS_BYTES)
+            for name, value in head.fields
+            if name == b"set-cookie" and _SENDABLE.fullmatch(value.partition(b";")[0].strip())
+        ]
+        if not texts:
             return
+        values = [value for text in texts if (value := canonical(text, head.target.host)) is not None]
         if self._jar is None:
             self._jar = _jar()
         self._jar.extract_cookies(_Response(values), _Request(head.target))  # type: ignore[arg-type] # no more is read
@@ -41,8 +49,8 @@ class Cookies:
             return ()
         request = _Request(target)
         self._jar.add_cookie_header(request)  # type: ignore[arg-type] # the same
-        value = request.fields.get("Cookie", "").encode("latin-1")
-        return (("Cookie", value),) if _SENDABLE.fullmatch(value) else ()
+        value = request.fields.get("Cookie", "").encode(*_AS_BYTES)
+        return (("Cookie", value),) if value else ()
 
     def __bool__(self) -> bool:
         """Whether any response has set one."""
@@ -92,14 +100,6 @@ class _Request:
 def _jar() -> CookieJar:
     from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415 - 20 ms that few files need
 
-    class Policy(DefaultCookiePolicy):
-        """The library's rules, and what RFC 6265, 5.1.3 says of hosts that are addresses."""
-
-        def set_ok_domain(self, cookie: Cookie, request: Any) -> bool:  # noqa: ANN401 - a Request of ours
-            host = request.host
-            if cookie.domain_specified and _NUMERIC.fullmatch(host) and cookie.domain.lstrip(".") != host:
-                return False
-            return bool(super().set_ok_domain(cookie, request))
-
     # A cookie without Domain is for its host alone (RFC 6265, 5.3), and none is for a whole country's "co.uk".
-    return CookieJar(Policy(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain, strict_domain=True))
+    policy = DefaultCookiePolicy(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain, strict_domain=True)
+    return CookieJar(policy)

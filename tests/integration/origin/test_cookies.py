@@ -45,6 +45,26 @@ def wanting(cookie: str, *set_by: str, location: str = "/file") -> Script:
         ('a="b c"', ['a="b c"']),
         ("a=b=c", ["a=b=c"]),
         ("a=2", ["a=1", "a=2"]),
+        # RFC 6265, 5.2: an attribute that makes no sense is ignored, the cookie is not.
+        ("seen=1", ["seen=1; Max-Age=abc"]),
+        ("seen=1", ["seen=1; Max-Age"]),
+        ("seen=1", ["seen=1; Max-Age=60s"]),
+        ("seen=1", ["seen=1; Max-Age=" + "9" * 5000]),
+        ("seen=1", ["seen=1; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT"]),
+        ("seen=1", ["seen=1; Max-Age=x; Expires=Wed, 01 Jan 2098 00:00:00 GMT"]),
+        ("seen=1", ["seen=1; Expires=Wed, 01 Jan " + "9" * 5000 + " 00:00:00 GMT"]),
+        ("seen=1", ["seen=1; Expires"]),
+        ("seen=1", ["seen=1; Path=foo"]),
+        ("seen=1", ["seen=1; Path"]),
+        ("seen=1", ["seen=1; Path=/elsewhere; Path=/"]),
+        ("seen=1", ["seen=1; Path=/elsewhere; Path=x"]),
+        ("seen=1", ["seen=1; Domain="]),
+        ("seen=1", ["seen=1; Domain"]),
+        ("seen=1", ["seen=1; Domain=other.example; Domain=EXAMPLE.org"]),
+        ("seen=1", ["seen=1; Version=2; Port=1; Comment; Discard=x"]),
+        ("seen=1", ["seen=1; Version=x"]),
+        ("seen=1", ["bad=\x01", "seen=1"]),
+        ("seen=voil\xc3\xa0", ["seen=voil\xc3\xa0; Path=/", "b=2; Path=/"]),
         ("__cf_bm=x.y-z_~", ["__cf_bm=x.y-z_~; path=/; domain=.files.example.org; HttpOnly"]),
     ],
 )
@@ -61,7 +81,17 @@ def test_a_cookie_that_is_wanted_back_comes_back(serve: Serve, cookie: str, set_
         "seen=1; Domain=deeper.files.example.org",
         "seen=1; Domain=org",
         "seen=1; Secure",
+        "seen=1; Secure=",
+        "seen=1; Secure=false",
+        "seen=1; Path=/; Path=/elsewhere",
+        "seen=1; Domain=; Domain=other.example.org",
         "seen=1; Max-Age=0",
+        "seen=1; Max-Age=-1",
+        "seen=1; Max-Age=60; Max-Age=-" + "9" * 5000,
+        "seen=1; Max-Age=x; Max-Age=0; Max-Age=y",
+        "seen=1; Max-Age=x; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+        "seen=1; Expires=Wed, 01 Jan 2098 00:00:00 GMT; Expires=Sat, 01-Jan-00 00:00:00 GMT; Expires=x",
+        "seen=1; Expires=Mon Jan 1 00:00:00 1601",
         "seen=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
     ],
 )
@@ -109,7 +139,9 @@ def test_another_host_gets_it_only_by_its_domain(
 @pytest.mark.parametrize(
     ("path", "wanted", "sent"),
     [("/", "/a/file", True), ("/a", "/a/file", True), ("/a", "/ab/file", False), ("/a/", "/a/file", True),
-     ("/A", "/a/file", False), ("/a/file", "/a/file", True)],
+     ("/A", "/a/file", False), ("/a/file", "/a/file", True), ("/\xe9", "/%E9/file", True),
+     ("/\xc3\xa9", "/%c3%a9/file", True), ("/\xc3\xa9", "/e/file", False), ("/b c", "/b%20c", True),
+     ("a", "/a/file", True)],
 )  # fmt: skip
 def test_its_path_is_a_prefix_by_segments(serve: Serve, path: str, wanted: str, sent: bool) -> None:
     host = "files.example.org"
@@ -170,6 +202,43 @@ def test_a_loop_without_cookies_is_only_a_loop(serve: Serve) -> None:
 def test_nonsense_for_a_cookie_harms_nobody(serve: Serve, line: str) -> None:
     origin = serve(lambda request: FILE(request) if request.path == "/file" else to("/file", line))
     assert client().fetch(origin.url("/start")) == DATA
+
+
+@pytest.mark.parametrize(
+    ("host", "domain", "sent"),
+    [
+        ("localhost", "localhost", True),
+        ("localhost", ".localhost", True),
+        ("localhost", "LocalHost", True),
+        ("localhost", "local", False),
+        ("localhost", "localhost.local", False),
+        ("intranet", "intranet", True),
+        ("127.0.0.1", "127.0.0.1", True),
+        ("[::1]", "[::1]", True),
+        ("[::1]", "::1", True),
+        ("[::1]", "::2", False),
+        ("example.org", "org", False),
+        ("example.org", "example.org.local", False),
+    ],
+)
+def test_a_domain_that_is_the_host_itself_is_kept(host: str, domain: str, sent: bool) -> None:
+    """RFC 6265, 5.3, step 6."""
+    jar, target = Cookies(), parse(f"http://{host}:8080/file")
+    jar.take(Head(target, 302, 0, False, ((b"set-cookie", f"a=1; Domain={domain}".encode()),)))
+    assert jar.fields(target) == ((("Cookie", b"a=1"),) if sent else ())
+
+
+def test_a_cookie_of_one_label_stays_on_its_host() -> None:
+    jar, target, below = Cookies(), parse("http://localhost/"), parse("http://a.localhost/")
+    jar.take(Head(target, 302, 0, False, ((b"set-cookie", b"a=1; Domain=localhost"),)))
+    assert jar.fields(below) == ()
+
+
+def test_no_other_host_deletes_a_cookie() -> None:
+    jar, first, second = Cookies(), parse("http://files.example.org/"), parse("http://example.com/")
+    jar.take(Head(first, 302, 0, False, ((b"set-cookie", b"a=1; Domain=example.org; Path=/"),)))
+    jar.take(Head(second, 302, 0, False, ((b"set-cookie", b"a=; Domain=example.org; Path=/; Max-Age=0"),)))
+    assert jar.fields(first) == (("Cookie", b"a=1"),)
 
 
 @pytest.mark.parametrize("domain", ["0.1", ".0.0.1", "1", "127.0.0.1.", "0.0.1"])
