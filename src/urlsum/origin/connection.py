@@ -74,12 +74,13 @@ class Connection:
         self._head: Head  # set by get(), before there is a body to read
         self._received = 0  # bytes of a body in chunks
         self._well_formed = True
+        self._follows = False  # whether the next bytes may be the rest of an earlier response
         self._scratch = memoryview(b"")
         self._keeps_alive = False
         self.latency = 0.0
         """Seconds from the last request to the head of its answer."""
         self.heard = False
-        """Whether any byte came in answer to the last request."""
+        """Whether any byte came in answer to the last request. The rest of an earlier response is no answer."""
 
     def get(self, fields: Iterable[tuple[str, str | bytes]], target: Target | None = None) -> Head:
         """Ask for ``target``, or the one connected to; return the head of the final answer, whatever its status.
@@ -113,6 +114,7 @@ class Connection:
         trailers.check_head(answer)
         self.latency = self.wire.clock() - asked
         self._head = answer
+        self._follows = True
         self._remaining = answer.length
         self._chunked = answer.chunked
         # h11 has read Connection and the version (RFC 9112, 9.3); what has no framing ends with the connection. A
@@ -192,6 +194,7 @@ class Connection:
         raw = bytearray()
         for _ in range(head.MAX_INTERIM + 1):
             received = self._head_text(raw, limit)
+            self._follows = False
             text = lines.without_malformed(received, self.target)
             self._well_formed = self._well_formed and text is received
             try:
@@ -209,7 +212,15 @@ class Connection:
         piece = memoryview(bytearray(RECEIVE_HEAD_BYTES))
         searched = 0
         while True:
-            head.check_start(raw, self.target)
+            try:
+                head.check_start(raw, self.target)
+            except ProtocolViolated as exc:
+                if not self._follows:
+                    raise
+                # The rest of an earlier response, often an empty line. Chromium skips up to four such bytes, curl 7.88
+                # refuses them. They answer no request, so the same GET on a new connection is safe.
+                self.heard = False
+                raise Incomplete(f"{self.target}: bytes of an earlier response came before the head") from exc
             found = head.END_OF_HEAD.search(raw, max(searched - 2, 0))
             if (found.end() if found else len(raw)) > head.MAX_HEAD_BYTES:
                 raise ProtocolViolated(

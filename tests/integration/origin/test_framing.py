@@ -243,6 +243,10 @@ def test_a_connection_with_malformed_lines_carries_no_second_response(
         "X-Stream-Status: failed",
         "Proxy-Status: cdn.example; error=http_response_incomplete",
         "X-Complete: false",
+        "X-Checksum-Status: mismatch",
+        "X-Stream-State: broken",
+        "X-Reason: upstream closed prematurely",
+        "X-Bytes-Sent: 10",
         "Content-Length: 5",
         "X-Checksum: abc\r\nX-Stream-Error: EOF",
     ],
@@ -273,6 +277,9 @@ def test_another_etag_after_the_last_chunk_is_another_version(serve: Serve) -> N
         "Server-Timing: db;dur=53",
         "Content-MD5: XrY7u+Ae7tCTyyK7j1rNww==",
         f"Content-Length: {len(DATA)}",
+        f"X-Bytes-Sent: {len(DATA)}",
+        "X-Fail-Over: node2",
+        "X-Served-By: error-free",
         'ETag: "a"',
     ],
 )
@@ -280,6 +287,21 @@ def test_a_trailer_that_tells_of_no_error_is_ignored(serve: Serve, trailer: str)
     fields = ["Trailer: X-Stream-Error", 'ETag: "a"']
     steps: Steps = [head("200 OK", CHUNKED, *fields), chunk(DATA), f"0\r\n{trailer}\r\n\r\n".encode()]
     assert client().fetch(serve(answers(steps)).url()) == DATA
+
+
+@pytest.mark.parametrize("field", ["grpc-status: 13", "X-Stream-Error: EOF"])
+def test_an_error_in_the_head_is_incomplete(serve: Serve, field: str) -> None:
+    """The "Trailers-Only" of gRPC: the head is the end, too."""
+    bodies: list[Steps] = [
+        [head("200 OK", "Content-Length: 0", field)],
+        [head("200 OK", LENGTH, field), DATA],
+        [head("200 OK", CHUNKED, field), chunk(DATA), LAST_CHUNK],
+    ]
+    for steps in bodies:
+        with pytest.raises(Incomplete, match="the origin reports an error in the head"):
+            client().fetch(serve(answers(steps)).url())
+    whole: Steps = [head("200 OK", LENGTH, "grpc-status: 0", "X-Stream-Error:"), DATA]
+    assert client().fetch(serve(answers(whole)).url()) == DATA
 
 
 def test_a_declared_trailer_may_stay_away(serve: Serve) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.origin.conftest import Serve, read_all, server_context
 from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Request, Steps, chunk, head
-from urlsum.errors import Blocked, Incomplete
+from urlsum.errors import Blocked, Incomplete, ProtocolViolated
 from urlsum.origin import idle
 from urlsum.origin.guard import Guard
 from urlsum.origin.http import Origin
@@ -129,6 +129,38 @@ def test_it_is_replaced_once_and_not_for_ever(serve: Serve) -> None:
     with pytest.raises(Incomplete):
         fetch(origin, server.url("/second"))
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("stray", [b"\r\n", b"\r\n\r\n", b"\n", b"more", b"0\r\n\r\n", b"HTTP/2"])
+def test_the_rest_of_an_earlier_response_costs_only_the_connection(serve: Serve, stray: bytes) -> None:
+    served: set[int] = set()
+
+    def script(request: Request) -> Steps:
+        later = request.connection in served
+        served.add(request.connection)
+        return [stray, Pause(0.02), *OK] if later else OK
+
+    server, origin = serve(script), opened()
+    for _ in range(3):
+        assert fetch(origin, server.url()) == b"ok"
+    assert server.connections == 3
+    assert len(server.requests) == 5
+
+
+@pytest.mark.parametrize(("interim", "requests"), [(b"", 3), (head("103 Early Hints"), 2)])
+def test_stray_bytes_that_follow_no_response_are_refused(serve: Serve, interim: bytes, requests: int) -> None:
+    """Neither on a new connection nor between two heads are they the rest of an earlier response."""
+    served: list[Request] = []
+
+    def script(request: Request) -> Steps:
+        served.append(request)
+        return OK if len(served) == 1 else [interim + b"\r\n", *OK]
+
+    server, origin = serve(script), opened()
+    assert fetch(origin, server.url()) == b"ok"
+    with pytest.raises(ProtocolViolated):
+        fetch(origin, server.url())
+    assert len(served) == requests
 
 
 def test_an_answer_that_had_begun_is_not_asked_for_again(serve: Serve) -> None:
