@@ -183,5 +183,6 @@ def test_what_was_read_is_counted_over_slices_and_restarts(serve: Serve) -> None
     worker = Worker()
     task = worker.run(serve(script).url())
     assert (task.size, task.restarts) == (30_000, 1)
-    # The first part; the tail before the checkpoint, which was all of it, and some more; then the other version.
-    assert task.received == 60_000 + 60_000 + 30_000
+    # The first part; the tail before the checkpoint, which was all of it, and some more; then the other version, and as
+    # much again for its closing proof.
+    assert task.received == 60_000 + 60_000 + 30_000 + 30_000
