@@ -80,7 +80,8 @@ def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof | None,
 def _refuses(head: Head, version: Version) -> bool:
     """Whether the origin does not hand out the file any more, by its status or by a page in place of the file."""
     if head.status == OK:
-        return version.is_answered_by_message(Version.of(head, head.length))
+        # Of the same length it may be the file, overwritten.
+        return head.length != version.size and version.is_answered_by_message(Version.of(head, head.length))
     return head.status >= BAD_REQUEST and not may_pass(head.status)
 
 

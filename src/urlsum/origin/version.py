@@ -32,17 +32,7 @@ OPENING_BYTES = TAIL_BYTES
 MAX_ETAG_CHARACTERS = 96
 
 # The types of error pages, login pages and messages of programs. A file may have them, too.
-MESSAGE_TYPES = frozenset(
-    {
-        "application/json",
-        "application/problem+json",
-        "application/xhtml+xml",
-        "application/xml",
-        "text/html",
-        "text/plain",
-        "text/xml",
-    }
-)
+MESSAGE_TYPES = frozenset({"application/json", "application/problem+json", "application/xhtml+xml", "text/html"})
 MAX_TYPE_CHARACTERS = 60
 # A date of whole seconds, and a clock that may be read a moment before the file is.
 SETTLED_SECONDS = 1
