@@ -31,6 +31,7 @@ UrlsumError
     ├── Incomplete           the body ended before its declared end
     │   └── RangesFailed     what range requests could not bring, a whole response may
     ├── Changed              the file is not the one that was begun
+    │   ├── Unsteady         each response says another version
     │   └── AnotherKind      an error page, perhaps, in its place
     ├── TimedOut             too slow, or silent
     ├── TooLarge             longer than MAX_BYTES
@@ -229,6 +230,10 @@ class Changed(OriginError):
     """The validator says that the file is another version than the one that was begun."""
 
     code = FailureCode.CHANGED
+
+
+class Unsteady(Changed):
+    """Each response says another version of a file that has one length and one date: its validators say nothing."""
 
 
 class AnotherKind(Changed):

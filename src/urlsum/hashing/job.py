@@ -22,6 +22,7 @@ from urlsum.errors import (
     RangesFailed,
     StateError,
     TooLarge,
+    Unsteady,
     UrlsumError,
 )
 from urlsum.hashing import retry
@@ -179,7 +180,7 @@ class _Slice:
                 try:
                     return self._hash(body)
                 except (OriginError, DeadlineReached) as error:
-                    if isinstance(error, Changed) and not isinstance(error, AnotherKind):
+                    if isinstance(error, Unsteady):
                         if twice := self._read_twice(body):
                             return twice
                         if self.reading is None or self.task.restarts >= retry.MAX_RESTARTS:
@@ -187,6 +188,8 @@ class _Slice:
                         log.info("task %s: %s; reading it once more", self.task.id, error)
                         self._restart()
                         continue
+                    if isinstance(error, Changed) and not isinstance(error, AnotherKind):
+                        raise
                     # What was read up to here is still good: the next try need not read it again.
                     self._checkpoint(body)
                     if not isinstance(error, RangesFailed) or self.md5.count == began:
@@ -196,8 +199,8 @@ class _Slice:
     def _read_twice(self, body: Stream) -> Task | None:
         """The done task, if the file was read to its end for a second time with the same MD5.
 
-        Some servers have validators of their own for each response. No two readings of a file that changes while it is
-        read are the same. Sets ``reading`` after a first one, and takes it away after any other end.
+        Some servers have validators of their own for each response: nothing else can prove their files. Sets
+        ``reading`` after a first one, and takes it away after any other end.
         """
         first, complete = self.reading, body.size is not None and body.size == self.md5.count
         self.reading = (self.md5.hexdigest(), self.md5.count) if complete and first is None else None

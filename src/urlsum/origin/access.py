@@ -59,8 +59,8 @@ class Memory:
         _bound(self._stuck)
 
     def is_stuck(self, url: str, offset: int) -> bool:
-        """Whether a range from ``offset`` on would bring nothing again."""
-        return self._stuck.get(url) == offset
+        """Whether a range from ``offset`` on brought nothing the last time; the next time it is asked for again."""
+        return self._stuck.pop(url, None) == offset
 
 
 def _bound(urls: dict[str, Any]) -> None:

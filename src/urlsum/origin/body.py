@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -24,11 +25,16 @@ if TYPE_CHECKING:
     from urlsum.origin.access import Access
     from urlsum.origin.prefetch import Prefetch
     from urlsum.origin.resume import Opened
+    from urlsum.origin.version import Version
     from urlsum.task import Representation
 
 # Up to here the bytes are received by whoever reads them: the first megabyte is there before a thread would have
 # started, and most files end within it.
 INLINE_BYTES = BLOCK_BYTES
+# A limit of one request a second lets the two or three of a closing proof through with as many waits; a longer wait is
+# the retry policy's.
+SHORT_WAIT_SECONDS = 3.0
+SHORT_WAITS = 3
 # The note of a file that the origin would not confirm, as ``urlsum.remarks`` has it.
 UNCONFIRMED = "unconfirmed"
 # Of a part that the origin made shorter than it was asked for, this share is read again before the next one.
@@ -245,12 +251,19 @@ class Body:
                 self.close()
             version = replace(self._version, size=self.size, opening=self._beginning)
             tail = self._trail.last(self._position, TAIL_BYTES)
-            try:
-                self._proof, count = confirm(self._access, version, tail)
-            except HttpFailed:
-                # A resume at the very end was asked after the last byte, too, and has proven the tail.
-                if self.offset == 0 or self._position - self.offset >= BLOCK:
-                    raise
-                self._proof, count = version.proof(version), 0
+            self._proof, count = self._confirmation(version, tail)
             self.reread += count
         self._confirmed = True
+
+    def _confirmation(self, version: Version, tail: Tail) -> tuple[Proof | None, int]:
+        """The closing proof, after a moment where the origin asks for one: it limits how often it is asked."""
+        for _ in range(SHORT_WAITS):
+            try:
+                return confirm(self._access, version, tail)
+            except HttpFailed as error:
+                wait = error.retry_after
+                left = self._access.deadline - self._access.asking.clock()
+                if wait is None or not wait <= min(SHORT_WAIT_SECONDS, left):
+                    raise
+                time.sleep(wait)
+        return confirm(self._access, version, tail)

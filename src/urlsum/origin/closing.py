@@ -11,25 +11,32 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from urlsum.errors import Changed, HttpFailed
+from urlsum.errors import AnotherKind, BadRedirect, Changed, HttpFailed, Unsteady
 from urlsum.origin.access import OK, PARTIAL
 from urlsum.origin.answer import OnlyPart
 from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.edges import ours
 from urlsum.origin.extent import part, whole
+from urlsum.origin.fields import unsatisfied_total
 from urlsum.origin.resume import OtherBytes, Refused, check_same, closed_on_error, may_pass, next_part, refusals
 from urlsum.origin.version import PROOFS, Version, digest
-from urlsum.text import human_bytes
+from urlsum.text import human_bytes, shown_url
 
 if TYPE_CHECKING:
     from urlsum.origin.access import Access
     from urlsum.origin.answer import Answer
+    from urlsum.origin.asking import Field
     from urlsum.origin.connection import Connection
     from urlsum.origin.head import Head
     from urlsum.origin.version import Tail
     from urlsum.task import Proof
 
 log = logging.getLogger(__name__)
+
+
+class Contradicted(Changed):
+    """A well-formed response is of another version than the bytes that were read."""
+
 
 # A file of one segment of TCP, sent from one page and received in one piece, within a moment: between two of its bytes
 # there is no instant at which it could be overwritten. 10,000 such files would take half as long again with a second
@@ -38,6 +45,7 @@ log = logging.getLogger(__name__)
 MOMENT_BYTES = 1024
 MOMENT_SECONDS = 0.05
 BAD_REQUEST = 400
+RANGE_NOT_SATISFIABLE = 416
 # How often a plain GET must be refused until that is believed: a file must not pass for confirmed, nor fail, by a slip.
 REFUSAL_TRIES = 3
 # A response without ranges is read again up to here for the sake of the tail: as much as is under way before a
@@ -58,22 +66,28 @@ def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof | None,
     """
     samples = [tail]
     if version.opening is not None and tail.start > 0:
-        samples.append(version.opening)
+        # First, because a range of the beginning cannot be of another place.
+        samples.insert(0, version.opening)
     whole_file = False
     if tail.length and not access.ranges_lie:
         try:
             return _by_ranges(access, version, samples)
         except Refused as refused:
-            # Only a plain GET is the origin's word. Of other bytes it is the place that they were said to come from.
+            # Of a tail with other bytes, the place that they were said to come from is looked at.
             whole_file = refused.other_bytes
     for _ in range(REFUSAL_TRIES):
-        connection, head, version = ours(access.get, version)
+        try:
+            connection, head, version = ours(access.get, version)
+        except BadRedirect as exc:
+            refusal = str(exc)
+            continue
         with closed_on_error(connection):
             if not _refuses(head, version):
                 _check_whole(access, head, tail)
                 return _by_whole(access, connection, head, version, samples, up_to_tail=whole_file)
         connection.close()
-    log.warning("%s: not confirmed: status %d after the last byte", head.target, head.status)
+        refusal = f"status {head.status}"
+    log.warning("%s: not confirmed after the last byte: %s", shown_url(access.url), refusal)
     return None, 0
 
 
@@ -81,7 +95,7 @@ def _refuses(head: Head, version: Version) -> bool:
     """Whether the origin does not hand out the file any more, by its status or by a page in place of the file."""
     if head.status == OK:
         # Of the same length it may be the file, overwritten.
-        return head.length != version.size and version.is_answered_by_message(Version.of(head, head.length))
+        return head.length != version.size and version.is_answered_by_page(Version.of(head, head.length))
     return head.status >= BAD_REQUEST and not may_pass(head.status)
 
 
@@ -95,18 +109,25 @@ def _check_whole(access: Access, head: Head, tail: Tail) -> None:
 
 
 def _by_ranges(access: Access, version: Version, samples: list[Tail]) -> tuple[Proof, int]:
-    """Raises Refused when ranges do not prove it."""
+    """Raises Refused when ranges prove nothing, and Changed when they prove the contrary.
+
+    A well-formed response of another version is evidence, whatever a plain GET says: it may come from a cache.
+    """
     proofs, count = [], 0
     for sample in samples:
-        with refusals():
+        with refusals(but=Contradicted):
             # Without If-Range: responses say what they are of, and one of another version need not bring all of it.
             wanted = ("Range", f"bytes={sample.start}-{sample.end - 1}")
-            connection, head, version = ours(access.get_there, version, wanted)
+            connection, head, version = _of_ours(access, version, wanted)
             with closed_on_error(connection):
-                if head.status != PARTIAL:
+                if head.status == PARTIAL:
+                    proofs.append(_by_range(access, connection, head, version, sample))
+                elif head.status == OK and not _refuses(head, version):
                     access.check_whole(head)
                     return _by_whole(access, connection, head, version, samples, up_to_tail=False)
-                proofs.append(_by_range(access, connection, head, version, sample))
+                else:
+                    _check_total(head, version)
+                    raise access.failed(head)
         count += sample.length
     proof = min(proofs, key=PROOFS.index)
     if PROOFS.index(proof) < PROOFS.index(version.proof(version)):
@@ -115,16 +136,30 @@ def _by_ranges(access: Access, version: Version, samples: list[Tail]) -> tuple[P
     return proof, count
 
 
+def _of_ours(access: Access, version: Version, wanted: Field) -> tuple[Connection, Head, Version]:
+    try:
+        return ours(access.get_there, version, wanted)
+    except Changed as exc:
+        raise _contradicted(exc) from exc
+
+
+def _check_total(head: Head, version: Version) -> None:
+    """Take the length that a 416 tells (RFC 9110, 15.5.17) for what it is. Raises Contradicted."""
+    total = unsatisfied_total(head.get("content-range")) if head.status == RANGE_NOT_SATISFIABLE else None
+    if None not in (total, version.size) and total != version.size:
+        raise Contradicted(f"{head.target}: its length changed from {version.size} to {total} bytes")
+
+
 def _by_range(access: Access, connection: Connection, head: Head, version: Version, sample: Tail) -> Proof:
     extent = part(head, sample.start, version.size)
     now = Version.of(head, extent.size)
     if difference := version.difference(now):
-        # Of another length under the same ETag, one of the two was cut: the whole file is read again to its end.
-        error = OtherBytes if now.size != version.size else Changed
-        raise error(f"{head.target}: {difference} while it was being read")
+        raise _changed(head, difference)
     answer = access.answer(connection, head, extent, size=version.size)
     behind = _behind(access, answer, version, sample)
     if behind is None:
+        if sample.start == 0:
+            raise _changed(head, "its bytes changed")
         raise OtherBytes(f"{head.target}: the range has different bytes than before")
     access.asking.idle.give(behind.connection)
     return version.proof(now)
@@ -135,7 +170,12 @@ def _by_whole(
 ) -> tuple[Proof, int]:
     extent = whole(head, version.size)
     now = Version.of(head, extent.size)
-    check_same(head, version, now, " while it was being read")
+    try:
+        check_same(head, version, now, " while it was being read")
+    except AnotherKind:
+        raise
+    except Changed as exc:
+        raise _contradicted(exc) from exc
     answer = access.answer(connection, head, extent, size=version.size)
     if not _same(access, answer, version, samples, up_to_tail=up_to_tail):
         raise _changed(head, "its bytes changed")
@@ -178,5 +218,9 @@ def _behind(access: Access, answer: Answer, version: Version, sample: Tail) -> A
     return None
 
 
-def _changed(head: Head, difference: str) -> Changed:
-    return Changed(f"{head.target}: {difference} while it was being read")
+def _changed(head: Head, difference: str) -> Contradicted:
+    return Contradicted(f"{head.target}: {difference} while it was being read")
+
+
+def _contradicted(error: Changed) -> Changed:
+    return error if isinstance(error, Unsteady) else Contradicted(str(error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from urlsum.errors import Changed
+from urlsum.errors import Changed, Unsteady
 from urlsum.origin.access import OK, PARTIAL
 from urlsum.origin.version import Version
 
@@ -51,6 +51,8 @@ def ours(get: Get, version: Version, *fields: Field) -> tuple[Connection, Head, 
             raise
         # Only a new connection can lead to another edge.
         connection.close()
+        if given_up and len({etag for etag, _ in others}) >= DIFFERENT:
+            raise Unsteady(f"{head.target}: its ETag differs in each response")
         if given_up:
             what = "ETag" if now.etag != version.etag else "Last-Modified"
             raise Changed(f"{head.target}: its {what} changed")

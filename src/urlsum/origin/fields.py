@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 # 19 digits reach 2**63: no file is longer, and int() of a longer string costs time.
 _CONTENT_RANGE = re.compile(r"bytes[ \t]+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
+_UNSATISFIED = re.compile(r"bytes[ \t]+\*/([0-9]{1,19})", re.IGNORECASE)
 _DELAY_SECONDS = re.compile(r"[0-9]{1,19}")
 
 
@@ -45,6 +46,16 @@ def content_range(text: str | None) -> ContentRange | None:
     if last < first or (total is not None and last >= total):
         return None
     return ContentRange(first, last + 1, total)
+
+
+def unsatisfied_total(text: str | None) -> int | None:
+    """The length of the file in the Content-Range of a 416 (RFC 9110, 15.5.17); None when it is missing.
+
+    >>> unsatisfied_total("bytes */1000")
+    1000
+    """
+    found = _UNSATISFIED.fullmatch(text or "")
+    return int(found[1]) if found else None
 
 
 def http_date(text: str | None) -> float | None:

@@ -187,10 +187,15 @@ def range_fields(first: int, version: Version, end: int | None = None) -> Fields
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Raise Refused where the response to a range request says something that a plain GET need not say."""
+def refusals(but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """Raise Refused where the response to a range request says something that a plain GET need not say.
+
+    ``but`` is left as it is.
+    """
     try:
         yield
+    except but:
+        raise
     except HttpFailed as exc:
         # Who asks to be left alone for a while is not asked for the range again at once.
         raise Refused(exc, passing=may_pass(exc.status) and exc.retry_after is None) from exc

@@ -32,7 +32,8 @@ OPENING_BYTES = TAIL_BYTES
 MAX_ETAG_CHARACTERS = 96
 
 # The types of error pages, login pages and messages of programs. A file may have them, too.
-MESSAGE_TYPES = frozenset({"application/json", "application/problem+json", "application/xhtml+xml", "text/html"})
+PAGE_TYPES = frozenset({"application/xhtml+xml", "text/html"})
+MESSAGE_TYPES = PAGE_TYPES | {"application/json", "application/problem+json"}
 MAX_TYPE_CHARACTERS = 60
 # A date of whole seconds, and a clock that may be read a moment before the file is.
 SETTLED_SECONDS = 1
@@ -181,14 +182,14 @@ class Version:
 
     def is_another_kind_than(self, now: Version) -> bool:
         """Whether ``now``, which differs, is rather a message in place of the file than a new version of it."""
-        if self.is_answered_by_message(now):
+        if now.kind in MESSAGE_TYPES and self.kind is not None and self.kind not in MESSAGE_TYPES:
             return True
         silent = now.etag is None and now.modified is None
         return silent and self.size != now.size and (self.etag or self.modified) is not None
 
-    def is_answered_by_message(self, now: Version) -> bool:
-        """Whether ``now`` is a page, or a message of a program, where the file is neither."""
-        return now.kind in MESSAGE_TYPES and self.kind is not None and self.kind not in MESSAGE_TYPES
+    def is_answered_by_page(self, now: Version) -> bool:
+        """Whether ``now`` is a web page where the file is none."""
+        return now.kind in PAGE_TYPES and self.kind not in PAGE_TYPES
 
     @property
     def own_proof(self) -> Proof:
