@@ -170,6 +170,8 @@ class OriginError(UrlsumError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.redirected = False
+        """Whether it befell another URL than the submitted one."""
 
 
 class Blocked(OriginError):

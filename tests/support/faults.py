@@ -27,8 +27,6 @@ from tests.support.origin_server import (
 
 Spoil = Callable[[Request, File], Steps]
 DONE = "done"
-# What one response to a range request may end a task as: where the URL leads is judged before anything is asked.
-NO_WORD_ON_THE_RANGE = ("blocked",)
 CHUNKED = "Transfer-Encoding: chunked"
 
 
@@ -46,7 +44,7 @@ class Fault:
         """How a task ends that meets the fault always or once, from the start or after a checkpoint."""
         fresh = self.ends if always else self.passing
         later = self.resumed if always else self.resumed_passing
-        if resumed and not always and later is None and fresh not in NO_WORD_ON_THE_RANGE:
+        if resumed and not always and later is None:
             return DONE  # what is said of a range is no word on the file
         return fresh if not resumed or later is None else later
 

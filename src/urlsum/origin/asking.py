@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from urlsum import __version__
-from urlsum.errors import BadRedirect, DeadlineReached, InvalidUrl, TimedOut
+from urlsum.errors import BadRedirect, Blocked, DeadlineReached, InvalidUrl, OriginError, TimedOut
 from urlsum.origin.connection import connect
 from urlsum.origin.crowd import Crowd
 from urlsum.origin.idle import ask
@@ -84,6 +84,9 @@ class Asking:
                     why = _session(cookies) if repeated else ""
                     raise BadRedirect(f"{shown_url(url)}: more than {settings.max_redirects} redirects{why}")
                 seen.add((target.url, cookie))
+        except OriginError as exc:
+            exc.redirected = exc.redirected or len(seen) > 1
+            raise
         except DeadlineReached as exc:
             if deadline <= limit:
                 raise
@@ -123,6 +126,9 @@ class Asking:
             following = self._guard.inspect(target.resolve(location.decode("utf-8", "surrogateescape")))
         except InvalidUrl as exc:
             raise BadRedirect(f"{target}: {INVALID_LOCATION}: {exc.reason}") from exc
+        except Blocked as exc:
+            exc.redirected = True
+            raise
         if target.secure and not following.secure:
             # Who gave an https URL was promised that nobody on the way can change the bytes; a digest of bytes
             # that anybody can change would be that promise broken in silence.

@@ -68,13 +68,13 @@ def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof | None,
     if version.opening is not None and tail.start > 0:
         # First, because a range of the beginning cannot be of another place.
         samples.insert(0, version.opening)
-    whole_file = False
+    whole_file = doubted = False
     if tail.length and not access.ranges_lie:
         try:
             return _by_ranges(access, version, samples)
         except Refused as refused:
             # Of a tail with other bytes, the place that they were said to come from is looked at.
-            whole_file = refused.other_bytes
+            whole_file, doubted = refused.other_bytes, refused.other_length
     for _ in range(REFUSAL_TRIES):
         try:
             connection, head, version = ours(access.get, version)
@@ -87,6 +87,8 @@ def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof | None,
                 return _by_whole(access, connection, head, version, samples, up_to_tail=whole_file)
         connection.close()
         refusal = f"status {head.status}"
+    if whole_file or doubted:
+        raise Changed(f"{shown_url(access.url)}: its bytes or its length changed, and the server sends it no more")
     log.warning("%s: not confirmed after the last byte: %s", shown_url(access.url), refusal)
     return None, 0
 
@@ -144,10 +146,10 @@ def _of_ours(access: Access, version: Version, wanted: Field) -> tuple[Connectio
 
 
 def _check_total(head: Head, version: Version) -> None:
-    """Take the length that a 416 tells (RFC 9110, 15.5.17) for what it is. Raises Contradicted."""
+    """Doubt the length where a 416 tells another (RFC 9110, 15.5.17). Raises Refused."""
     total = unsatisfied_total(head.get("content-range")) if head.status == RANGE_NOT_SATISFIABLE else None
     if None not in (total, version.size) and total != version.size:
-        raise Contradicted(f"{head.target}: its length changed from {version.size} to {total} bytes")
+        raise Refused(f"{head.target}: the length is {total} bytes, says a 416", other_length=True)
 
 
 def _by_range(access: Access, connection: Connection, head: Head, version: Version, sample: Tail) -> Proof:

@@ -108,13 +108,16 @@ class Refused(Exception):
     """The range request brought nothing that can be used.
 
     ``passing`` where the same request may work a moment later, ``other_bytes`` where the range has other bytes than
-    were read there before.
+    were read there before, ``other_length`` where it tells another length of the file.
     """
 
-    def __init__(self, reason: object, *, passing: bool = False, other_bytes: bool = False) -> None:
+    def __init__(
+        self, reason: object, *, passing: bool = False, other_bytes: bool = False, other_length: bool = False
+    ) -> None:
         super().__init__(str(reason))
         self.passing = passing
         self.other_bytes = other_bytes
+        self.other_length = other_length
 
 
 def begin(access: Access) -> Opened:
@@ -204,9 +207,13 @@ def refusals(but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
         raise Refused(exc, other_bytes=True) from exc
     except (ProtocolViolated, BadRedirect, Unverifiable, Changed) as exc:
         raise Refused(exc) from exc
-    except (Incomplete, TimedOut, ConnectFailed, DnsFailed, TlsFailed, Blocked) as exc:
-        # Those of the connection, too: a range may be redirected where the whole file is not.
+    except (Incomplete, TimedOut) as exc:
         raise Refused(exc, passing=True) from exc
+    except (ConnectFailed, DnsFailed, TlsFailed, Blocked) as exc:
+        # A range may be redirected where the whole file is not; the host of the file is the same for both.
+        if exc.redirected:
+            raise Refused(exc) from exc
+        raise
 
 
 def may_pass(status: int) -> bool:
