@@ -19,8 +19,8 @@ PIECE = 65_536
 class PacedOrigin:
     """Serves ``block`` over and over, ``size`` bytes in all, at ``rate`` bytes per second; None is as fast as it goes.
 
-    ``starts`` has the first byte of every answer, ``sent`` how many bytes went out in all. While ``held`` is set
-    nothing more is sent.
+    ``starts`` has the first byte of every response that goes to the end, ``sent`` how many bytes went out in all. While
+    ``held`` is set nothing more is sent.
     """
 
     block: bytes
@@ -68,21 +68,23 @@ class PacedOrigin:
         return digest.hexdigest()
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        asked = re.fullmatch(r"bytes=([0-9]+)-", handler.headers.get("Range", ""))
+        asked = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", handler.headers.get("Range", ""))
         at = int(asked[1]) if asked else 0
+        end = int(asked[2]) + 1 if asked and asked[2] else self.size
         handler.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
         if asked:
-            handler.send_header("Content-Range", f"bytes {at}-{self.size - 1}/{self.size}")
-        handler.send_header("ETag", '"one version"')
-        handler.send_header("Content-Length", str(self.size - at))
+            handler.send_header("Content-Range", f"bytes {at}-{end - 1}/{self.size}")
+        handler.send_header("ETag", '"one-version"')
+        handler.send_header("Content-Length", str(end - at))
         handler.end_headers()
-        self.starts.append(at)
+        if not (asked and asked[2]):  # the short ranges of a closing proof begin nothing
+            self.starts.append(at)
         block = memoryview(self.block)
-        while at < self.size and not self._stopping.is_set():
+        while at < end and not self._stopping.is_set():
             while self.held.is_set() and not self._stopping.wait(0.02):
                 pass
             inside = at % len(block)
-            piece = block[inside : inside + min(PIECE if self.rate else len(block), self.size - at)]
+            piece = block[inside : inside + min(PIECE if self.rate else len(block), end - at)]
             handler.wfile.write(piece)
             at += len(piece)
             self.sent += len(piece)
