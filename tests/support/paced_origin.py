@@ -74,7 +74,7 @@ class PacedOrigin:
         handler.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
         if asked:
             handler.send_header("Content-Range", f"bytes {at}-{end - 1}/{self.size}")
-        handler.send_header("ETag", '"one-version"')
+        handler.send_header("ETag", '"one version"')
         handler.send_header("Content-Length", str(end - at))
         handler.end_headers()
         if not (asked and asked[2]):  # the short ranges of a closing proof begin nothing

@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         first, end = (int(asked[1]), min(int(asked[2] or size) + bool(asked[2]), size)) if asked else (0, size)
         if not (asked and asked[2]):  # the short ranges of a closing proof begin nothing
             self.starts.append(first)
-        fields = {"ETag": '"one-version"'}
+        fields = {"ETag": '"one version"'}
         if asked:
             fields["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
         self._head(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK, end - first, fields)

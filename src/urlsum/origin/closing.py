@@ -156,6 +156,8 @@ def _by_range(access: Access, connection: Connection, head: Head, version: Versi
     extent = part(head, sample.start, version.size)
     now = Version.of(head, extent.size)
     if difference := version.difference(now):
+        if version.is_dated_by_response(now):
+            raise Refused(f"{head.target}: {difference}")  # a plain GET says the same, for the file to be read twice
         raise _changed(head, difference)
     answer = access.answer(connection, head, extent, size=version.size)
     behind = _behind(access, answer, version, sample)

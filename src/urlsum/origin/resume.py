@@ -19,6 +19,7 @@ from urlsum.errors import (
     ProtocolViolated,
     TimedOut,
     TlsFailed,
+    Unsteady,
     Unverifiable,
 )
 from urlsum.origin.access import PARTIAL
@@ -252,6 +253,8 @@ def check_same(head: Head, version: Version, now: Version, done: str) -> None:
     difference = version.difference(now)
     if difference is None:
         return
+    if version.is_dated_by_response(now):
+        raise Unsteady(f"{head.target}: its Last-Modified is the time of each response{done}")
     if version.is_another_kind_than(now):
         size = "" if now.size is None else f", {now.size} bytes"
         raise AnotherKind(

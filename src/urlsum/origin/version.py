@@ -67,7 +67,8 @@ class Version:
     ``kind`` is the media type without its parameters. ``opening`` is a sample of the beginning: of at most
     OPENING_BYTES, and fewer where a checkpoint came before them. ``weakest`` is the weakest proof among the responses
     whose bytes were taken so far, None for a single one. ``settled`` says that ``modified`` lies before the first
-    response, so that a later change cannot have the same date (RFC 9110, 8.8.2.2).
+    response, so that a later change cannot have the same date (RFC 9110, 8.8.2.2); ``current``, that it is the time of
+    the response.
     """
 
     etag: str | None = None
@@ -79,13 +80,12 @@ class Version:
     kind: str | None = None
     weakest: Proof | None = None
     settled: bool = False
+    current: bool = False
 
     @classmethod
     def of(cls, head: Head, size: int | None) -> Version:
         """What the response says of itself."""
         date, modified = http_date(head.get("date")), http_date(head.get("last-modified"))
-        if modified is not None and date is not None and modified >= date:
-            modified = None  # programs that date each response by its own time say nothing of the file
         found = _ETAG.fullmatch(head.get("etag") or "")
         return cls(
             etag=_short(found["tag"]) if found else None,
@@ -94,6 +94,7 @@ class Version:
             size=size,
             kind=_kind(head),
             settled=None not in (date, modified) and (date or 0.0) - (modified or 0.0) > SETTLED_SECONDS,
+            current=None not in (date, modified) and (modified or 0.0) >= (date or 0.0),
         )
 
     @classmethod
@@ -166,6 +167,10 @@ class Version:
             return replace(now, etag=self.etag).difference(self) is None and now.modified == self.modified
         dated = None not in (self.modified, now.modified) and self.modified != now.modified
         return dated and self.difference(now) is None
+
+    def is_dated_by_response(self, now: Version) -> bool:
+        """Whether ``now`` differs by its date alone, and programs, or a writer at that very moment, make such dates."""
+        return self.current and now.current and self.difference(replace(now, modified=self.modified)) is None
 
     @property
     def without_tag(self) -> Version:

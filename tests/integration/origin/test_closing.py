@@ -162,6 +162,34 @@ def test_a_file_whose_validators_never_stay_the_same_is_read_twice(serve: Serve)
     assert (task.representation.proof, task.representation.notes) == (Proof.LENGTH, ("read-twice",))
 
 
+def test_a_file_that_is_dated_by_the_time_of_each_response_is_read_twice(serve: Serve) -> None:
+    seconds = iter(range(10, 60))
+
+    def script(request: Request) -> Steps:
+        now = f"Sun, 06 Nov 1994 08:49:{next(seconds)} GMT"
+        fields, *body = File(OLD, etag=None, last_modified=now)(request)
+        assert isinstance(fields, bytes)
+        return [fields.replace(b"\r\n\r\n", f"\r\nDate: {now}\r\n\r\n".encode()), *body]
+
+    task = Worker().run(serve(script).url())
+    assert task.representation is not None
+    assert (task.md5, task.representation.notes) == (md5(OLD), ("read-twice",))
+
+
+def test_a_file_that_was_written_a_moment_before_is_no_program(serve: Serve) -> None:
+    """Its date is that of the first response, and stays so."""
+    written = b"\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n"
+
+    def script(request: Request) -> Steps:
+        fields, *body = File(OLD, etag=None)(request)
+        assert isinstance(fields, bytes)
+        return [fields if request.connection else fields.replace(b"\r\n\r\n", written), *body]
+
+    with client().open(serve(script).url()) as body:
+        assert read_all(body) == OLD
+        assert body.proof is Proof.LAST_MODIFIED
+
+
 def test_a_file_that_is_another_one_at_each_reading_has_no_digest(serve: Serve) -> None:
     made = iter(range(1000))
 

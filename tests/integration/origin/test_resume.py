@@ -474,22 +474,6 @@ def test_an_etag_of_its_own_for_each_response_is_no_etag_where_the_date_tells(se
         assert body.proof is Proof.LAST_MODIFIED
 
 
-def test_a_date_that_is_the_time_of_the_response_is_no_date(serve: Serve) -> None:
-    seconds = count(10)
-
-    def script(request: Request) -> Steps:
-        now = f"Sun, 06 Nov 1994 08:49:{next(seconds)} GMT"
-        fields, *body = File(DATA, etag=None, last_modified=now)(request)
-        assert isinstance(fields, bytes)
-        return [fields.replace(b"\r\n\r\n", f"\r\nDate: {now}\r\n\r\n".encode()), *body]
-
-    origin = serve(script)
-    at = checkpoint(origin.url(), 2_000_000)
-    with client().open(origin.url(), resume=at) as body:
-        assert read_all(body) == DATA[2_000_000:]
-        assert body.proof is Proof.LENGTH
-
-
 def test_the_same_etag_under_another_date_is_another_version(serve: Serve) -> None:
     """As of servers whose ETag is made of the length alone."""
     later = File(CHANGED, last_modified="Mon, 07 Nov 1994 08:49:37 GMT")
