@@ -183,7 +183,7 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(run: Run, serve: Se
     assert "trying again" in done.stderr
     resumed, *closing = origin.requests[1:]
     assert resumed.fields["range"] >= "bytes=93"
-    assert [request.fields["range"] for request in closing][1:] == ["bytes=0-65535"]
+    assert [request.fields["range"] for request in closing][:1] == ["bytes=0-65535"]
 
 
 def test_output_that_cannot_be_written_is_an_error(run: Run, serve: Serve) -> None:
