@@ -28,6 +28,7 @@ from urlsum.errors import (
 from urlsum.hashing import retry
 from urlsum.hashing.md5 import MD5
 from urlsum.hashing.rate import Rate
+from urlsum.remarks import READ_TWICE
 from urlsum.task import Checkpoint, Failure, Proof, Task
 from urlsum.text import human_bytes, shown_url
 
@@ -50,8 +51,6 @@ FIRST_CHECKPOINT_SECONDS = 1.0
 # How often a file of MAX_BYTES may be read for one task: each restart reads it again, and so does each try where the
 # origin cannot go on in the middle. Without an end to that, one URL could keep a line busy for weeks.
 READINGS = retry.MAX_RESTARTS + 1
-# The note of a digest that two readings agree on, as ``urlsum.remarks`` has it.
-READ_TWICE = "read-twice"
 
 
 class Stream(Protocol):

@@ -83,8 +83,8 @@ class Access:
         settings: Settings,
         deadline: float,
         wall_clock: Callable[[], float],
-        heartbeat: Callable[[], None] = lambda: None,
-        memory: Memory | None = None,
+        heartbeat: Callable[[], None],
+        memory: Memory,
     ) -> None:
         self.url = url
         self.asking = asking
@@ -92,7 +92,7 @@ class Access:
         self.deadline = deadline
         self.heartbeat = heartbeat
         self.target: Target | None = None
-        self.memory = Memory() if memory is None else memory
+        self.memory = memory
         self.ranges_lie = False
         """Whether a range was seen to have other bytes than the whole file has there."""
         self._wall_clock = wall_clock

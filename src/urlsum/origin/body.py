@@ -17,6 +17,7 @@ from urlsum.origin.resume import LEAST_PART_BYTES, Refused, Resume, by_range
 from urlsum.origin.trail import Trail
 from urlsum.origin.version import BLOCK_BYTES as BLOCK
 from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, Tail, digest
+from urlsum.remarks import UNCONFIRMED
 from urlsum.task import Proof
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ INLINE_BYTES = BLOCK_BYTES
 # the retry policy's.
 SHORT_WAIT_SECONDS = 3.0
 SHORT_WAITS = 3
-# The note of a file that the origin would not confirm, as ``urlsum.remarks`` has it.
-UNCONFIRMED = "unconfirmed"
 # Of a part that the origin made shorter than it was asked for, this share is read again before the next one.
 SHORT_PART_SHARE = 4
 

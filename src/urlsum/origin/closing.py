@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import AnotherKind, BadRedirect, Changed, HttpFailed, Unsteady
 from urlsum.origin.access import OK, PARTIAL
-from urlsum.origin.answer import OnlyPart
 from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.edges import ours
 from urlsum.origin.extent import part, whole
 from urlsum.origin.fields import unsatisfied_total
-from urlsum.origin.resume import OtherBytes, Refused, check_same, closed_on_error, may_pass, next_part, refusals
+from urlsum.origin.resume import OtherBytes, Refused, across_parts, check_same, closed_on_error, may_pass, refusals
 from urlsum.origin.version import PROOFS, Version, digest
 from urlsum.text import human_bytes, shown_url
 
@@ -208,14 +207,7 @@ def _same(access: Access, answer: Answer, version: Version, samples: list[Tail],
 
 def _behind(access: Access, answer: Answer, version: Version, sample: Tail) -> Answer | None:
     """Read up to the end of ``sample``; the response that stands there, None when the bytes are others."""
-    now = memoryview(bytearray(sample.length))
-    while answer.position < sample.end:
-        with closed_on_error(answer.connection):
-            try:
-                answer.skip_to(sample.start, access.heartbeat)
-                answer.read_up_to(sample.end, now, access.heartbeat)
-            except OnlyPart:
-                answer = next_part(access, answer, version)
+    answer, now = across_parts(access, answer, version, sample.start, sample.end)
     if digest(now) == sample.digest:
         return answer
     answer.connection.close()

@@ -269,19 +269,27 @@ def _advance(access: Access, answer: Answer, wanted: Resume, version: Version) -
 
     Raises OtherBytes when the tail's bytes are others now.
     """
-    overlap = memoryview(bytearray(wanted.offset - wanted.first))
-    while True:
+    answer, overlap = across_parts(access, answer, version, wanted.first, wanted.offset)
+    if digest(overlap[: wanted.tail.length]) != wanted.tail.digest:
+        answer.connection.close()
+        raise OtherBytes(f"{answer.connection.target}: the last hashed bytes have changed{wanted}")
+    return answer, bytes(overlap)
+
+
+def across_parts(access: Access, answer: Answer, version: Version, first: int, end: int) -> tuple[Answer, memoryview]:
+    """The response that stands at ``end``, and the bytes from ``first`` up to there, in however many parts they come.
+
+    Closes the connection when that fails. Raises Changed, other OriginErrors, DeadlineReached.
+    """
+    received = memoryview(bytearray(end - first))
+    while answer.position < end:
         with closed_on_error(answer.connection):
             try:
-                answer.skip_to(wanted.first, access.heartbeat)
-                answer.read_up_to(wanted.offset, overlap, access.heartbeat)
+                answer.skip_to(first, access.heartbeat)
+                answer.read_up_to(end, received, access.heartbeat)
             except OnlyPart:
                 answer = next_part(access, answer, version)
-                continue
-            if digest(overlap[: wanted.tail.length]) != wanted.tail.digest:
-                where = answer.connection.target
-                raise OtherBytes(f"{where}: the last hashed bytes have changed{wanted}")
-            return answer, bytes(overlap)
+    return answer, received
 
 
 def next_part(access: Access, answer: Answer, version: Version) -> Answer:

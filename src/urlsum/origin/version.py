@@ -197,11 +197,6 @@ class Version:
         """Whether ``now`` is a web page where the file is none."""
         return now.kind in PAGE_TYPES and self.kind not in PAGE_TYPES
 
-    @property
-    def own_proof(self) -> Proof:
-        """What its validators can prove."""
-        return replace(self, weakest=None).proof(self)
-
     def proof(self, now: Version) -> Proof:
         """What shows that a file is the version of ``self``, when ``now`` was said later and does not differ."""
         proof = Proof.LENGTH

@@ -152,7 +152,7 @@ def test_a_location_that_is_no_url_to_follow_ends_the_try(serve: Serve, location
     origin = serve(answers(to(location)))
     with pytest.raises(BadRedirect, match="redirects to an invalid URL: ") as caught:
         client().fetch(origin.url())
-    # Whoever reads it did not write it.
+    # Its reader did not write it.
     for advice in ("write ", "encode or remove", "public files only"):
         assert advice not in str(caught.value)
     assert origin.connections == 1
