@@ -19,7 +19,7 @@ from selfhost.migrate import upgrade
 from urlsum.cli.local import Metered
 from urlsum.cli.progress import NoMeter
 from urlsum.hashing import job
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http import Origin
 from urlsum.settings import load
 from urlsum.tables.sql import SqlTaskTable

@@ -24,7 +24,7 @@ from urlsum.errors import (
 from urlsum.task import Mail, Status, Task
 
 if TYPE_CHECKING:
-    from urlsum.origin.guard import Guard
+    from urlsum.origin.guard.guard import Guard
     from urlsum.queues import TaskQueue
     from urlsum.tables import TaskTable
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.mail import Mailer
-    from urlsum.origin.guard import Guard
+    from urlsum.origin.guard.guard import Guard
     from urlsum.origin.http import Origin
     from urlsum.queues import TaskQueue
     from urlsum.settings import Settings
@@ -46,7 +46,7 @@ def ports() -> Ports:
 
 def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> Ports:
     """The ports that ``settings`` ask for; ``monotonic`` is the clock of all deadlines. Raises SettingsError."""
-    from urlsum.origin.guard import Guard
+    from urlsum.origin.guard.guard import Guard
     from urlsum.origin.http import Origin
 
     if settings.ssl_cert_file is not None:

@@ -246,7 +246,7 @@ import sys, time
 from msgspec import structs
 from urlsum import settings
 from urlsum.errors import UrlsumError
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 for networks in ((), settings.load().allowed_networks):
     guard = Guard(structs.replace(settings.load(), allowed_networks=networks))
     for url in sys.argv[1:]:

@@ -26,7 +26,7 @@ from urlsum.errors import (
     Unavailable,
 )
 from urlsum.hashing.job import Bench
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.service import Submission
 from urlsum.settings import Settings
 from urlsum.sweep import sweep

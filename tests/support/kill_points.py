@@ -24,7 +24,7 @@ from urlsum import service, wiring
 from urlsum.errors import TaskNotFound
 from urlsum.hashing.job import Bench
 from urlsum.mail.outbox import OutboxMailer
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.queues import decode
 from urlsum.service import Submission
 from urlsum.settings import Settings, load

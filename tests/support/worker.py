@@ -11,7 +11,7 @@ import pytest
 from tests.support.memory import MemoryTaskTable
 from urlsum.errors import NothingToDo
 from urlsum.hashing.job import Bench, run_slice
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http import Origin
 from urlsum.settings import Settings, parse
 from urlsum.task import Task
@@ -19,8 +19,8 @@ from urlsum.task import Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.origin.guard import Dial
-    from urlsum.origin.resolver import Resolver
+    from urlsum.origin.guard.dns import Resolver
+    from urlsum.origin.guard.guard import Dial
 
 ID = "0e4fac17-0000-4000-8000-000000000004"
 # Far more than any scripted origin needs: a job that takes as many does not end.

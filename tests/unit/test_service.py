@@ -8,7 +8,7 @@ import pytest
 from tests.support.memory import MemoryQueue, MemoryTaskTable
 from urlsum import service
 from urlsum.errors import InvalidRequest, QueueUnavailable, TableUnavailable, TaskNotFound
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.service import Submission
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status, Task

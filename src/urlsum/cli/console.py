@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import FailureCode
 from urlsum.origin import phrases
-from urlsum.origin.target import MAX_URL_CHARACTERS
+from urlsum.origin.guard.url import MAX_URL_CHARACTERS
 from urlsum.public import one_line
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING, BinaryIO
 
-from urlsum.origin.target import MAX_URL_CHARACTERS
+from urlsum.origin.guard.url import MAX_URL_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -72,11 +72,11 @@ def _wanted(urls: Sequence[str]) -> list[Wanted]:
 
     Raises InvalidUrl.
     """
-    from urlsum.origin import target  # noqa: PLC0415 - as above
+    from urlsum.origin.guard.url import parse  # noqa: PLC0415 - as above
 
     for url in urls:
         try:
-            target.parse(url)
+            parse(url)
         except InvalidUrl as exc:
             raise InvalidUrl(f"{console.printable(url)}: {exc}") from exc
     return [Wanted(url) for url in urls]

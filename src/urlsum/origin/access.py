@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from urlsum.origin.asking import Asking, Field, Fields
     from urlsum.origin.connection import Connection
     from urlsum.origin.extent import Extent
+    from urlsum.origin.guard.url import Target
     from urlsum.origin.head import Head
-    from urlsum.origin.target import Target
     from urlsum.settings import Settings
 
     Get = Callable[..., tuple[Connection, Head]]

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from urlsum.origin.connection import Connection
     from urlsum.origin.cookies import Cookies
-    from urlsum.origin.guard import Guard
+    from urlsum.origin.guard.guard import Guard
+    from urlsum.origin.guard.url import Target
     from urlsum.origin.head import Head
     from urlsum.origin.idle import Idle
-    from urlsum.origin.target import Target
     from urlsum.settings import Settings
 
 Field = tuple[str, str | bytes]

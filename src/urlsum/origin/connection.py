@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from urlsum.origin.buffers import Block
-    from urlsum.origin.guard import Guard
+    from urlsum.origin.guard.guard import Guard
+    from urlsum.origin.guard.url import Target
     from urlsum.origin.head import Head
-    from urlsum.origin.target import Target
     from urlsum.settings import Settings
 
 RECEIVE_HEAD_BYTES = 16_384

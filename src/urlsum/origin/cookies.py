@@ -10,8 +10,8 @@ from urlsum.origin.set_cookie import canonical
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar
 
+    from urlsum.origin.guard.url import Target
     from urlsum.origin.head import Head
-    from urlsum.origin.target import Target
 
 
 # RFC 9110, 5.5: what a field may hold. A cookie with anything else is ignored, and costs the others nothing.

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from urlsum.origin.target import Target
+    from urlsum.origin.guard.url import Target
 
 
 class Crowd:

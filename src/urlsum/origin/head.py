@@ -12,7 +12,7 @@ from urlsum.origin.fields import decoded
 if TYPE_CHECKING:
     import h11
 
-    from urlsum.origin.target import Target
+    from urlsum.origin.guard.url import Target
 
 # All heads of an exchange that is not abusive fit: servers limit theirs to 8-16 KB, long policy fields included.
 MAX_HEAD_BYTES = 65_536

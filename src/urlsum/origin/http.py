@@ -24,7 +24,7 @@ from urlsum.origin.window import Window
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.origin.guard import Guard
+    from urlsum.origin.guard.guard import Guard
     from urlsum.origin.resume import Opened
     from urlsum.settings import Settings
     from urlsum.task import Checkpoint

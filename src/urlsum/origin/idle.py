@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from urlsum.origin.connection import Connection
-    from urlsum.origin.target import Target
+    from urlsum.origin.guard.url import Target
 
     Key = tuple[str, str, int]
     Answered = TypeVar("Answered")

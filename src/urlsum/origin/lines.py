@@ -9,7 +9,7 @@ from urlsum.errors import ProtocolViolated
 from urlsum.origin.head import MAX_FIELDS
 
 if TYPE_CHECKING:
-    from urlsum.origin.target import Target
+    from urlsum.origin.guard.url import Target
 
 # RFC 9110, 5.1 and 5.6.2: a name is a token, and the colon follows at once (RFC 9112, 5.1). In the value h11 takes all
 # bytes but these four, other control characters included.

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from urlsum.origin.answer import Answer
     from urlsum.origin.connection import Connection
     from urlsum.origin.extent import Extent
+    from urlsum.origin.guard.url import Target
     from urlsum.origin.head import Head
-    from urlsum.origin.target import Target
 
 # What is read again before each part: one record of TLS, 0.2 % of a part of 8 MiB. Two versions that differ in more
 # than a few places differ here too.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urlsum.errors import ProtocolViolated
 from urlsum.origin.fields import decoded, http_date
 from urlsum.origin.filename import filename
-from urlsum.origin.target import parse
+from urlsum.origin.guard.url import parse
 from urlsum.origin.web_page import unannounced
 from urlsum.public import one_line
 from urlsum.remarks import CONTENT_ENCODING, TRANSFORMED, WEB_PAGE

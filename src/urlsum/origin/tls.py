@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from urlsum.origin.target import Target
+    from urlsum.origin.guard.url import Target
 
 # RFC 8446, 5.1: the most that one record holds, which is also the most that one read brings.
 RECORD_BYTES = 16_384

@@ -13,7 +13,7 @@ from urlsum.origin.phrases import NOT_YET_VALID, UNKNOWN_ISSUER
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from urlsum.origin.target import Target
+    from urlsum.origin.guard.url import Target
 
     Certificates = Sequence[Mapping[str, object]]
 

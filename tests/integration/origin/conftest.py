@@ -14,7 +14,7 @@ import trustme
 
 from tests.support.origin_server import OriginServer, Script
 from urlsum.origin import closing, tls
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http import Body, Origin
 from urlsum.settings import Settings, parse
 

@@ -19,7 +19,7 @@ from urlsum.errors import (
     TooLarge,
     Unverifiable,
 )
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http import Origin
 
 DATA = bytes(range(256)) * 300

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from urlsum.errors import OriginError
 from urlsum.origin.connection import Connection
-from urlsum.origin.target import parse
+from urlsum.origin.guard.url import parse
 from urlsum.origin.wire import Cut, Wire
 
 BODY = b"0123456789"

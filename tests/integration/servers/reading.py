@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tests.integration.servers.replacement import SIZE, Way, overwrite, rename, truncate
 from tests.support.worker import patient
 from urlsum.errors import FailureCode, OriginError
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http import Body, Origin
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.integration.servers.replacement import Replacement
     from tests.support.servers import WebServer
-    from urlsum.origin.addresses import Address
+    from urlsum.origin.guard.addresses import Address
     from urlsum.settings import Settings
 
 # Bytes per second: a file takes an eighth of a second, mostly asleep, so that several are read side by side.

@@ -15,7 +15,7 @@ from tests.support.template import create_queue, create_table
 from urlsum import service
 from urlsum.errors import NothingToDo
 from urlsum.hashing.job import Bench
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.queues import decode
 from urlsum.queues.sqs import SqsQueue
 from urlsum.service import Submission

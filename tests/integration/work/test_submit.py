@@ -18,7 +18,7 @@ from tests.support.tables import NOW, mysql_database, sqlite_uri
 from tests.support.template import create_table
 from urlsum import service
 from urlsum.errors import InvalidRequest, QueueUnavailable
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.service import Submission
 from urlsum.settings import Settings
 from urlsum.tables.dynamodb import DynamoTaskTable

@@ -19,7 +19,7 @@ from tests.support.tables import new_task
 from tests.support.template import create_queue, create_table
 from urlsum.errors import Incomplete
 from urlsum.hashing import job
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.queues.sqs import SqsQueue
 from urlsum.settings import Settings
 from urlsum.tables.dynamodb import DynamoTaskTable

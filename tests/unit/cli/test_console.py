@@ -8,7 +8,7 @@ import pytest
 
 from urlsum.cli import console
 from urlsum.errors import FailureCode
-from urlsum.origin.target import parse
+from urlsum.origin.guard.url import parse
 from urlsum.origin.tls_failures import failure
 
 TARGET = parse("https://example.org/that-urlsum-does-not-know/is-not-valid-yet")

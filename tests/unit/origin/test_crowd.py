@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from urlsum.origin.crowd import Crowd
-from urlsum.origin.target import parse
+from urlsum.origin.guard.url import parse
 
 HERE, THERE = parse("https://a.example/1"), parse("https://b.example/1")
 

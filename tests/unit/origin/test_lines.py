@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from urlsum.errors import ProtocolViolated
+from urlsum.origin.guard.url import parse
 from urlsum.origin.head import MAX_FIELDS, MAX_HEAD_BYTES
 from urlsum.origin.lines import without_malformed
-from urlsum.origin.target import parse
 
 TARGET = parse("http://example.org/file")
 BEFORE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from urlsum.origin.guard.url import parse
 from urlsum.origin.head import Head
 from urlsum.origin.representation import representation
-from urlsum.origin.target import parse
 from urlsum.origin.version import Version
 from urlsum.task import Proof, Representation
 

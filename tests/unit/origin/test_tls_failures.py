@@ -8,7 +8,7 @@ import ssl
 import pytest
 
 from urlsum.errors import TlsUnsupported
-from urlsum.origin.target import parse
+from urlsum.origin.guard.url import parse
 from urlsum.origin.tls_failures import failure, refusal
 
 TARGET = parse("https://example.org/file")

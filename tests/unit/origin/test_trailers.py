@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 
 from urlsum.errors import Changed, Incomplete, OriginError
+from urlsum.origin.guard.url import parse
 from urlsum.origin.head import Head
-from urlsum.origin.target import parse
 from urlsum.origin.trailers import check, check_head
 
 TARGET = parse("http://example.org/file")

@@ -13,13 +13,13 @@ import pytest
 
 from tests.support.addresses import EVERYTHING, FORBIDDEN_V4, FORBIDDEN_V6, NEVER, PUBLIC
 from urlsum.errors import Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
-from urlsum.origin.guard import Guard
+from urlsum.origin.guard.guard import Guard
 from urlsum.settings import Settings, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from urlsum.origin.addresses import Address
+    from urlsum.origin.guard.addresses import Address
 
 
 class Dialler:

@@ -12,11 +12,11 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from urlsum.errors import InvalidUrl
-from urlsum.origin.reference import quoted, remove_dot_segments, resolve
+from urlsum.origin.guard.reference import quoted, remove_dot_segments, resolve
 from urlsum.text import shown_url
 
 if TYPE_CHECKING:
-    from urlsum.origin.addresses import Address
+    from urlsum.origin.guard.addresses import Address
 
 # What common servers take as a request line (nginx: 8 KB), and longer than any signed URL that we know of.
 MAX_URL_CHARACTERS = 8192

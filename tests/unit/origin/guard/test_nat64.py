@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from urlsum.errors import Blocked, ConnectFailed
-from urlsum.origin.addresses import translated
-from urlsum.origin.guard import Guard
-from urlsum.origin.nat64 import KEPT_AFTER_FAILURE_SECONDS, KEPT_SECONDS, NAME, prefixes
+from urlsum.origin.guard.addresses import translated
+from urlsum.origin.guard.dns import KEPT_AFTER_FAILURE_SECONDS, KEPT_SECONDS, NAME, prefixes
+from urlsum.origin.guard.guard import Guard
 from urlsum.settings import Settings, parse
 
 if TYPE_CHECKING:
     import socket
 
-    from urlsum.origin.addresses import Address
+    from urlsum.origin.guard.addresses import Address
 
 # RFC 6052, 2.4: one IPv4 address behind a prefix of each length; the last octets of the text are hexadecimal.
 EXAMPLES = {

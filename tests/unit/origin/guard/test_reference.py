@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from urlsum.errors import InvalidUrl
-from urlsum.origin.reference import remove_dot_segments
-from urlsum.origin.target import MAX_URL_CHARACTERS, parse
+from urlsum.origin.guard.reference import remove_dot_segments
+from urlsum.origin.guard.url import MAX_URL_CHARACTERS, parse
 
 
 def located(base: str, location: str | bytes) -> str:

@@ -1,7 +1,8 @@
-"""What may be contacted: the grammar of the URL, then every address that its name has, then exactly one of those.
+"""SSRF protection: which URLs and addresses may be contacted, and the only way to a socket.
 
-The one way to a socket for everything that reads from origins: the first connection, every redirect and every
-reconnect come through here and are judged anew, because the answer to a name may change between two look-ups.
+The first connection, every redirect and every reconnect pass here. The guard judges the URL, then every address of its
+name, and connects to exactly one judged address. DNS rebinding gains nothing: a name is judged again at each look-up,
+and no second look-up lies between judgement and connection.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
-from urlsum.origin import resolver, target
-from urlsum.origin.addresses import why_never, why_special
-from urlsum.origin.denylist import DenyList
-from urlsum.origin.nat64 import Nat64
+from urlsum.origin.guard.addresses import forms, why_never, why_special
+from urlsum.origin.guard.dns import Nat64, resolve, system
+from urlsum.origin.guard.url import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from urlsum.origin.addresses import Address
-    from urlsum.origin.resolver import Resolver
-    from urlsum.origin.target import Target
-    from urlsum.settings import Settings
+    from urlsum.origin.guard.addresses import Address
+    from urlsum.origin.guard.dns import Resolver
+    from urlsum.origin.guard.url import Target
+    from urlsum.settings import Network, Settings
 
     Dial = Callable[[Address, int, float], socket.socket]
     """A connection to an address and port, made within some seconds. Raises OSError."""
@@ -41,7 +41,7 @@ class Guard:
     ``resolve`` and ``dial`` are the operating system's unless a test brings its own.
     """
 
-    def __init__(self, settings: Settings, *, resolve: Resolver = resolver.system, dial: Dial | None = None) -> None:
+    def __init__(self, settings: Settings, *, resolve: Resolver = system, dial: Dial | None = None) -> None:
         self._allowed_networks = settings.allowed_networks
         self._allowed_ports = settings.allowed_ports
         self._denied = DenyList(settings.blocked_hosts)
@@ -57,7 +57,7 @@ class Guard:
 
         Raises InvalidUrl for the grammar, Blocked for the rest.
         """
-        judged = target.parse(url)
+        judged = parse(url)
         if self._is_own(judged):
             raise Blocked(f"{judged}: this is urlsum itself")
         if self._denied.has_host(judged.host):
@@ -111,7 +111,7 @@ class Guard:
         if judged.address is not None:
             return [judged.address]
         try:
-            addresses = resolver.resolve(judged.host, self._resolve, within=within)
+            addresses = resolve(judged.host, self._resolve, within=within)
         except TimeoutError as exc:
             if ends_with_deadline:
                 raise DeadlineReached from exc
@@ -155,7 +155,7 @@ def _own(public_url: str | None) -> Target | None:
     if public_url is None:
         return None
     try:
-        return target.parse(public_url)
+        return parse(public_url)
     except InvalidUrl:
         # The setting has its own check; a PUBLIC_URL that no client could follow cannot be submitted either.
         return None
@@ -176,3 +176,21 @@ def _connected(address: Address, port: int, within: float) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+class DenyList:
+    """Hosts, ``.suffixes`` (a domain and all below it) and networks, as BLOCKED_HOSTS names them."""
+
+    def __init__(self, entries: Iterable[Network | str]) -> None:
+        names = [entry for entry in entries if isinstance(entry, str)]
+        self._hosts = frozenset(name.removeprefix(".") for name in names)
+        self._suffixes = tuple(name for name in names if name.startswith("."))
+        self._networks = tuple(entry for entry in entries if not isinstance(entry, str))
+
+    def has_host(self, host: str) -> bool:
+        """Whether ``host``, in its normal spelling, is on the list."""
+        return host in self._hosts or host.endswith(self._suffixes)
+
+    def has_address(self, address: Address) -> bool:
+        """Whether ``address``, or an IPv4 address that it stands for, is in a network of the list."""
+        return any(form in network for form in forms(address) for network in self._networks)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from urlsum.errors import InvalidUrl
-from urlsum.origin.target import MAX_URL_CHARACTERS, parse
+from urlsum.origin.guard.url import MAX_URL_CHARACTERS, parse
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""SSRF protection: judges URLs and addresses, and opens sockets to what it has judged."""
