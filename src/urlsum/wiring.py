@@ -50,7 +50,7 @@ def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic)
     from urlsum.origin.http import Origin
 
     if settings.ssl_cert_file is not None:
-        from urlsum.origin import tls
+        from urlsum.origin.http11 import tls
 
         tls.context(settings.ssl_cert_file)  # a file that is no certificate stops the process, not each task
     table = _table(settings)

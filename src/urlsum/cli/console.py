@@ -6,8 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from urlsum.errors import FailureCode
-from urlsum.origin import phrases
 from urlsum.origin.guard.url import MAX_URL_CHARACTERS
+from urlsum.origin.http11 import phrases
 from urlsum.public import one_line
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from requests.adapters import HTTPAdapter
 
 from urlsum.cli import console
 from urlsum.errors import FailureCode, SettingsError, TlsFailed, TlsUnsupported
-from urlsum.origin import tls, tls_failures
-from urlsum.origin.phrases import UNKNOWN_ISSUER
+from urlsum.origin.http11 import tls, tls_failures
+from urlsum.origin.http11.phrases import UNKNOWN_ISSUER
 
 if TYPE_CHECKING:
     import requests

@@ -5,21 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import HttpFailed, ProtocolViolated
-from urlsum.origin.answer import Answer
-from urlsum.origin.asking import REDIRECTS
-from urlsum.origin.cookies import Cookies
-from urlsum.origin.fields import content_range, retry_after
-from urlsum.origin.pace import Pace
-from urlsum.origin.phrases import PREPARING
+from urlsum.origin.http11.body import Answer, Pace
+from urlsum.origin.http11.client import REDIRECTS
+from urlsum.origin.http11.cookies import Cookies
+from urlsum.origin.http11.phrases import PREPARING
+from urlsum.origin.http11.response import content_range, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.origin.asking import Asking, Field, Fields
-    from urlsum.origin.connection import Connection
-    from urlsum.origin.extent import Extent
     from urlsum.origin.guard.url import Target
-    from urlsum.origin.head import Head
+    from urlsum.origin.http11.client import Asking, Field, Fields
+    from urlsum.origin.http11.connection import Connection
+    from urlsum.origin.http11.response import Extent, Head
     from urlsum.settings import Settings
 
     Get = Callable[..., tuple[Connection, Head]]

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from urlsum.errors import DeadlineReached, HttpFailed, Incomplete, OriginError, ProtocolViolated, RangesFailed
-from urlsum.origin.answer import OnlyPart
 from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.closing import came_at_once, confirm
+from urlsum.origin.http11.body import OnlyPart
 from urlsum.origin.overlap import Overlap, cpus
 from urlsum.origin.ranges import LEAD_BYTES
 from urlsum.origin.representation import representation

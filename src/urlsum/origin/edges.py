@@ -11,9 +11,9 @@ from urlsum.origin.version import Version
 
 if TYPE_CHECKING:
     from urlsum.origin.access import Get
-    from urlsum.origin.asking import Field
-    from urlsum.origin.connection import Connection
-    from urlsum.origin.head import Head
+    from urlsum.origin.http11.client import Field
+    from urlsum.origin.http11.connection import Connection
+    from urlsum.origin.http11.response import Head
 
 # How often a name is asked for the edge that is ours, and how many of the responses may say the same other thing. Two
 # edges that take turns show ours at once, two at random miss it once in sixteen times; and a file that was replaced

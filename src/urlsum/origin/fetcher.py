@@ -7,12 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from urlsum.errors import DeadlineReached
-from urlsum.origin.idle import ask
+from urlsum.origin.http11.pool import ask
 
 if TYPE_CHECKING:
-    from urlsum.origin.answer import Answer
     from urlsum.origin.buffers import Block
-    from urlsum.origin.connection import Connection
+    from urlsum.origin.http11.body import Answer
+    from urlsum.origin.http11.connection import Connection
     from urlsum.origin.part import Part
     from urlsum.origin.prefetch import Prefetch
     from urlsum.origin.ranges import Ranges

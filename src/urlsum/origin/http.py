@@ -10,10 +10,10 @@ import weakref
 from typing import TYPE_CHECKING
 
 from urlsum.origin.access import Access, Memory
-from urlsum.origin.asking import Asking
 from urlsum.origin.body import Body
 from urlsum.origin.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
-from urlsum.origin.idle import Idle
+from urlsum.origin.http11.client import Asking
+from urlsum.origin.http11.pool import Idle
 from urlsum.origin.prefetch import Prefetch
 from urlsum.origin.ramp import Ramp
 from urlsum.origin.ranges import Ranges

@@ -25,8 +25,8 @@ from urlsum.origin.ranges import NoRanges
 from urlsum.origin.resume import may_pass
 
 if TYPE_CHECKING:
-    from urlsum.origin.answer import Answer
-    from urlsum.origin.asking import Asking
+    from urlsum.origin.http11.body import Answer
+    from urlsum.origin.http11.client import Asking
     from urlsum.origin.part import Part
     from urlsum.origin.ramp import Ramp
     from urlsum.origin.ranges import Ranges

@@ -6,16 +6,16 @@ import re
 from typing import TYPE_CHECKING
 
 from urlsum.errors import ProtocolViolated
-from urlsum.origin.fields import decoded, http_date
 from urlsum.origin.filename import filename
 from urlsum.origin.guard.url import parse
+from urlsum.origin.http11.response import decoded, http_date
 from urlsum.origin.web_page import unannounced
 from urlsum.public import one_line
 from urlsum.remarks import CONTENT_ENCODING, TRANSFORMED, WEB_PAGE
 from urlsum.task import Proof, Representation
 
 if TYPE_CHECKING:
-    from urlsum.origin.head import Head
+    from urlsum.origin.http11.response import Head
 
 # The longest registered type has 73 characters (an OOXML template); RFC 6838, 4.2 advises at most 64 for each half.
 MAX_TYPE_CHARACTERS = 100

@@ -23,9 +23,9 @@ from urlsum.errors import (
     Unverifiable,
 )
 from urlsum.origin.access import PARTIAL
-from urlsum.origin.answer import OnlyPart
 from urlsum.origin.edges import ours
-from urlsum.origin.extent import part, whole
+from urlsum.origin.http11.body import OnlyPart
+from urlsum.origin.http11.response import part, whole
 from urlsum.origin.version import Version, digest
 from urlsum.text import human_bytes, shown_url
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from urlsum.origin.access import Access
-    from urlsum.origin.answer import Answer
-    from urlsum.origin.asking import Fields
-    from urlsum.origin.connection import Connection
-    from urlsum.origin.head import Head
+    from urlsum.origin.http11.body import Answer
+    from urlsum.origin.http11.client import Fields
+    from urlsum.origin.http11.connection import Connection
+    from urlsum.origin.http11.response import Head
     from urlsum.origin.version import Tail
     from urlsum.task import Checkpoint
 

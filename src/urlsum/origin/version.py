@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed
-from urlsum.origin.fields import http_date
+from urlsum.origin.http11.response import http_date
 from urlsum.task import Proof
 
 if TYPE_CHECKING:
-    from urlsum.origin.head import Head
+    from urlsum.origin.http11.response import Head
 
 FORMAT = 1
 # What is re-read before the offset of a resumed download. 64 KiB cost nothing beside a new connection, and no two

@@ -8,9 +8,9 @@ from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import File, Request, Script, Steps, head
 from tests.support.worker import Worker
 from urlsum.errors import BadRedirect
-from urlsum.origin.cookies import Cookies
 from urlsum.origin.guard.url import parse
-from urlsum.origin.head import Head
+from urlsum.origin.http11.cookies import Cookies
+from urlsum.origin.http11.response import Head
 
 DATA = bytes(range(256)) * 1200
 FILE = File(DATA)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from urlsum.errors import OriginError
-from urlsum.origin.connection import Connection
 from urlsum.origin.guard.url import parse
-from urlsum.origin.wire import Cut, Wire
+from urlsum.origin.http11.connection import Connection
+from urlsum.origin.http11.stream import Cut, Wire
 
 BODY = b"0123456789"
 # A well-formed Content-Length is no junk.

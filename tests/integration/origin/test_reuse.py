@@ -12,9 +12,9 @@ import pytest
 from tests.integration.origin.conftest import Serve, read_all, server_context
 from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Request, Steps, chunk, head
 from urlsum.errors import Blocked, Incomplete, ProtocolViolated
-from urlsum.origin import idle
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http import Origin
+from urlsum.origin.http11 import pool
 from urlsum.settings import Networks, parse
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def test_a_body_that_was_not_read_to_its_end_ends_the_connection(serve: Serve) -
 
 
 def test_what_waited_too_long_is_not_used(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idle, "IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.05)
     server, origin = serve(lambda request: OK), opened()
     fetch(origin, server.url())
     time.sleep(0.1)
@@ -193,7 +193,7 @@ def test_what_waited_too_long_is_not_used(serve: Serve, monkeypatch: pytest.Monk
 
 
 def test_only_so_many_wait(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(idle, "MOST", 2)
+    monkeypatch.setattr(pool, "MOST", 2)
     servers, origin = [serve(lambda request: OK) for _ in range(3)], opened()
     for server in (*servers, *reversed(servers)):
         fetch(origin, server.url())

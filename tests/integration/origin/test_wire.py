@@ -12,7 +12,7 @@ import pytest
 
 from urlsum.errors import DeadlineReached
 from urlsum.origin.buffers import BLOCK_BYTES, Block
-from urlsum.origin.wire import FILL_SECONDS, GATHER_BYTES, Cut, Silent, Wire
+from urlsum.origin.http11.stream import FILL_SECONDS, GATHER_BYTES, Cut, Silent, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 from urlsum.cli import console
 from urlsum.errors import FailureCode
 from urlsum.origin.guard.url import parse
-from urlsum.origin.tls_failures import failure
+from urlsum.origin.http11.tls_failures import failure
 
 TARGET = parse("https://example.org/that-urlsum-does-not-know/is-not-valid-yet")
 TRUST = "for a private certificate authority, set SSL_CERT_FILE to its certificate"

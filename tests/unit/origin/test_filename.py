@@ -52,7 +52,7 @@ ENCODED = base64.b64encode("größe.bam".encode()).decode()
         ('attachment; filename="100%.bam"', "100%.bam"),
         ('attachment; filename="%ZZ.bam"', "%ZZ.bam"),
         ("attachment; filename=a%b.bam; filename*=UTF-8''%b.bam", "a%b.bam"),
-        # Raw bytes, as urlsum.origin.head decodes them, and words of mail.
+        # Raw bytes, as urlsum.origin.http11.response decodes them, and words of mail.
         ('attachment; filename="größe.bam"', "größe.bam"),
         ('attachment; filename="世界.bam"', "世界.bam"),
         (f'attachment; filename="=?UTF-8?B?{ENCODED}?="', "größe.bam"),

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from urlsum.origin.guard.url import parse
-from urlsum.origin.head import Head
+from urlsum.origin.http11.response import Head
 from urlsum.origin.representation import representation
 from urlsum.origin.version import Version
 from urlsum.task import Proof, Representation

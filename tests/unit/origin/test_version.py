@@ -8,7 +8,7 @@ import pytest
 
 from urlsum.errors import Changed
 from urlsum.origin.guard.url import parse
-from urlsum.origin.head import Head
+from urlsum.origin.http11.response import Head
 from urlsum.origin.version import MAX_DUMP_CHARACTERS, Tail, Version
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from urlsum.origin.set_cookie import canonical
+from urlsum.origin.http11.set_cookie import canonical
 
 if TYPE_CHECKING:
     from http.cookiejar import CookieJar
 
     from urlsum.origin.guard.url import Target
-    from urlsum.origin.head import Head
+    from urlsum.origin.http11.response import Head
 
 
 # RFC 9110, 5.5: what a field may hold. A cookie with anything else is ignored, and costs the others nothing.

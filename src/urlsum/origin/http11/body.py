@@ -1,21 +1,24 @@
-"""The body of one response: its bytes checked as they come, and an end only where one is proven."""
+"""The body of one response: bounded in silence, rate and size, and an end only where one is proven.
+
+A time-out per read does not see an origin that sends one byte just before each; the minimum rate does.
+"""
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete, TimedOut, TooLarge
 from urlsum.origin.buffers import BLOCK_BYTES, Block
-from urlsum.origin.wire import Cut, Silent
+from urlsum.origin.http11.stream import Cut, Silent
 from urlsum.text import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from urlsum.origin.connection import Connection
-    from urlsum.origin.extent import Extent
-    from urlsum.origin.pace import Pace
+    from urlsum.origin.http11.connection import Connection
+    from urlsum.origin.http11.response import Extent
 
 
 class OnlyPart(Incomplete):
@@ -170,3 +173,29 @@ class Answer:
         return TooLarge(
             f"{self._where}: the file has {length}; at most {human_bytes(self._max_bytes)} are read (MAX_BYTES)"
         )
+
+
+class Pace:
+    """Adds up what came and how long it was waited for, window by window.
+
+    Only time spent waiting for the origin counts, so that a slow consumer is not held against it.
+    ``min_rate`` is in bytes per second, 0 for no minimum; ``window`` in seconds.
+    """
+
+    def __init__(self, min_rate: int, window: float) -> None:
+        self.min_rate = min_rate
+        self._window = window
+        self._seconds = 0.0
+        self._count = 0
+
+    def too_slow(self, count: int, seconds: float) -> bool:
+        """Count in ``count`` bytes after ``seconds`` of waiting; whether a whole window was below the minimum."""
+        if not math.isfinite(seconds):
+            return False  # the clock of a worker that is being stopped stands at infinity
+        self._seconds += seconds
+        self._count += count
+        if self._seconds < self._window:
+            return False
+        slow = self._count < self.min_rate * self._seconds
+        self._seconds, self._count = 0.0, 0
+        return slow

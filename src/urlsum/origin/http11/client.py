@@ -8,21 +8,20 @@ from urllib.parse import quote
 
 from urlsum import __version__
 from urlsum.errors import BadRedirect, Blocked, DeadlineReached, InvalidUrl, OriginError, TimedOut
-from urlsum.origin.connection import connect
-from urlsum.origin.crowd import Crowd
-from urlsum.origin.idle import ask
-from urlsum.origin.phrases import BROWSER_SESSION, INVALID_LOCATION, NO_LOCATION, REDIRECT_LOOP
+from urlsum.origin.http11.connection import connect
+from urlsum.origin.http11.phrases import BROWSER_SESSION, INVALID_LOCATION, NO_LOCATION, REDIRECT_LOOP
+from urlsum.origin.http11.pool import Crowd, ask
 from urlsum.text import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.origin.connection import Connection
-    from urlsum.origin.cookies import Cookies
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.guard.url import Target
-    from urlsum.origin.head import Head
-    from urlsum.origin.idle import Idle
+    from urlsum.origin.http11.connection import Connection
+    from urlsum.origin.http11.cookies import Cookies
+    from urlsum.origin.http11.pool import Idle
+    from urlsum.origin.http11.response import Head
     from urlsum.settings import Settings
 
 Field = tuple[str, str | bytes]

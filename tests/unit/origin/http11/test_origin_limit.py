@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from urlsum.origin.crowd import Crowd
 from urlsum.origin.guard.url import parse
+from urlsum.origin.http11.pool import Crowd
 
 HERE, THERE = parse("https://a.example/1"), parse("https://b.example/1")
 

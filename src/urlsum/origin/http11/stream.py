@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from urlsum.errors import DeadlineReached
-from urlsum.origin.tls import TlsSocket
+from urlsum.origin.http11.tls import TlsSocket
 
 if TYPE_CHECKING:
     from collections.abc import Callable

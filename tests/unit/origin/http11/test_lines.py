@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from urlsum.errors import ProtocolViolated
 from urlsum.origin.guard.url import parse
-from urlsum.origin.head import MAX_FIELDS, MAX_HEAD_BYTES
-from urlsum.origin.lines import without_malformed
+from urlsum.origin.http11.lines import without_malformed
+from urlsum.origin.http11.response import MAX_FIELDS, MAX_HEAD_BYTES
 
 TARGET = parse("http://example.org/file")
 BEFORE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n"

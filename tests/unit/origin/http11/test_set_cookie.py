@@ -6,7 +6,7 @@ from email.utils import formatdate
 
 import pytest
 
-from urlsum.origin.set_cookie import canonical, cookie_date
+from urlsum.origin.http11.set_cookie import canonical, cookie_date
 
 HOST = "files.example.org"
 EXPIRY = 784_111_777  # RFC 9110, 5.6.7: Sun, 06 Nov 1994 08:49:37 GMT

@@ -9,7 +9,7 @@ import pytest
 
 from urlsum.errors import TlsUnsupported
 from urlsum.origin.guard.url import parse
-from urlsum.origin.tls_failures import failure, refusal
+from urlsum.origin.http11.tls_failures import failure, refusal
 
 TARGET = parse("https://example.org/file")
 LEAF = {"subject": "leaf", "issuer": "intermediate"}

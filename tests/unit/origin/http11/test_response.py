@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from urlsum.origin.fields import MAX_RETRY_AFTER_SECONDS, ContentRange, content_range, http_date, retry_after
+from urlsum.origin.http11.response import MAX_RETRY_AFTER_SECONDS, ContentRange, content_range, http_date, retry_after
 
 NOON = "Sun, 06 Nov 1994 12:00:00 GMT"
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from urlsum.errors import ProtocolViolated
-from urlsum.origin.head import MAX_FIELDS
+from urlsum.origin.http11.response import MAX_FIELDS
 
 if TYPE_CHECKING:
     from urlsum.origin.guard.url import Target

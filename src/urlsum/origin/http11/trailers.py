@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete
-from urlsum.origin.failure_words import reports_failure, reports_nothing
-from urlsum.origin.fields import ContentRange, content_range, decoded, http_date
+from urlsum.origin.http11.failure_words import reports_failure, reports_nothing
+from urlsum.origin.http11.response import ContentRange, content_range, decoded, http_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from urlsum.origin.head import Head
+    from urlsum.origin.http11.response import Head
 
 # Names that a message may show. An origin chooses other names freely, so they have no place in a public text.
 _SHOWN = {

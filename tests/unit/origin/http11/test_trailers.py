@@ -9,8 +9,8 @@ import pytest
 
 from urlsum.errors import Changed, Incomplete, OriginError
 from urlsum.origin.guard.url import parse
-from urlsum.origin.head import Head
-from urlsum.origin.trailers import check, check_head
+from urlsum.origin.http11.response import Head
+from urlsum.origin.http11.trailers import check, check_head
 
 TARGET = parse("http://example.org/file")
 RECEIVED = 1000

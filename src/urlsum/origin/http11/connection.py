@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import h11
 
 from urlsum.errors import DeadlineReached, Incomplete, ProtocolViolated, TimedOut
-from urlsum.origin import head, lines, tls, tls_failures, trailers
-from urlsum.origin.wire import Cut, Silent, Wire
+from urlsum.origin.http11 import lines, tls, tls_failures, trailers
+from urlsum.origin.http11.response import END_OF_HEAD, MAX_HEAD_BYTES, MAX_INTERIM, check_start, parse
+from urlsum.origin.http11.stream import Cut, Silent, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from urlsum.origin.buffers import Block
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.guard.url import Target
-    from urlsum.origin.head import Head
+    from urlsum.origin.http11.response import Head
     from urlsum.settings import Settings
 
 RECEIVE_HEAD_BYTES = 16_384
@@ -192,7 +193,7 @@ class Connection:
     def _answer(self) -> Head:
         limit = self.wire.clock() + self.wire.read_timeout
         raw = bytearray()
-        for _ in range(head.MAX_INTERIM + 1):
+        for _ in range(MAX_INTERIM + 1):
             received = self._head_text(raw, limit)
             self._follows = False
             text = lines.without_malformed(received, self.target)
@@ -204,8 +205,8 @@ class Connection:
                 raise ProtocolViolated(f"{self.target}: the response is not valid HTTP: {_unquoted(exc)}") from exc
             if isinstance(event, h11.Response):
                 self._pending = memoryview(bytes(raw))
-                return head.parse(event, text, self.target)
-        raise ProtocolViolated(f"{self.target}: more than {head.MAX_INTERIM} interim responses (1xx)")
+                return parse(event, text, self.target)
+        raise ProtocolViolated(f"{self.target}: more than {MAX_INTERIM} interim responses (1xx)")
 
     def _head_text(self, raw: bytearray, limit: float) -> bytes:
         """Take one head off the front of ``raw``, which is filled as far as that needs."""
@@ -213,7 +214,7 @@ class Connection:
         searched = 0
         while True:
             try:
-                head.check_start(raw, self.target)
+                check_start(raw, self.target)
             except ProtocolViolated as exc:
                 if not self._follows:
                     raise
@@ -221,11 +222,9 @@ class Connection:
                 # refuses them. They answer no request, so the same GET on a new connection is safe.
                 self.heard = False
                 raise Incomplete(f"{self.target}: bytes of an earlier response came before the head") from exc
-            found = head.END_OF_HEAD.search(raw, max(searched - 2, 0))
-            if (found.end() if found else len(raw)) > head.MAX_HEAD_BYTES:
-                raise ProtocolViolated(
-                    f"{self.target}: the head of the response is longer than {head.MAX_HEAD_BYTES} bytes"
-                )
+            found = END_OF_HEAD.search(raw, max(searched - 2, 0))
+            if (found.end() if found else len(raw)) > MAX_HEAD_BYTES:
+                raise ProtocolViolated(f"{self.target}: the head of the response is longer than {MAX_HEAD_BYTES} bytes")
             if found:
                 text = bytes(raw[: found.end()])
                 del raw[: found.end()]
@@ -283,4 +282,4 @@ def _unquoted(error: h11.RemoteProtocolError) -> str:
 
 
 def _parser() -> h11.Connection:
-    return h11.Connection(h11.CLIENT, max_incomplete_event_size=head.MAX_HEAD_BYTES)
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD_BYTES)

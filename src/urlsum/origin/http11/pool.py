@@ -1,13 +1,14 @@
-"""Connections that wait for the next file of the same origin.
+"""The connection pool (keep-alive), and the limit of connections per origin.
 
-Opening one costs a round trip, two with TLS, and a judgement of every address of the name: for small files more than
-the file. A connection that waits here leads to an address that was judged when it was opened, and whoever takes it has
-had the URL judged anew; so nothing is contacted that the guard would not let through.
+A new connection costs a round trip, two with TLS, and a judgement of every address of the name: for a small file more
+than the file. A pooled connection leads to an address that was judged when it was opened, and each caller has had its
+URL judged again, so nothing is contacted that the guard would refuse.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Incomplete, TlsFailed
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
-    from urlsum.origin.connection import Connection
     from urlsum.origin.guard.url import Target
+    from urlsum.origin.http11.connection import Connection
 
     Key = tuple[str, str, int]
     Answered = TypeVar("Answered")
@@ -91,3 +92,34 @@ def ask(
 
 def _key(target: Target) -> Key:
     return target.scheme, target.host, target.port
+
+
+class Crowd:
+    """At most ``most`` to each scheme, host and port, except that every file may have one. Safe for many threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._inside: Counter[tuple[str, str, int]] = Counter()
+
+    def enter(self, target: Target, *, first: bool) -> bool:
+        """Count one more, unless there are enough; the ``first`` of a file is always let in."""
+        key = target.scheme, target.host, target.port
+        with self._lock:
+            if not first and self._inside[key] >= self._most:
+                return False
+            self._inside[key] += 1
+            return True
+
+    def leave(self, target: Target) -> None:
+        """Count one less."""
+        key = target.scheme, target.host, target.port
+        with self._lock:
+            self._inside[key] -= 1
+            if not self._inside[key]:
+                del self._inside[key]
+
+    def too_many(self, target: Target) -> bool:
+        """Whether further files have come since there was room: a helper should leave."""
+        with self._lock:
+            return self._inside[target.scheme, target.host, target.port] > self._most

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from urlsum.errors import TlsFailed, TlsUnsupported
-from urlsum.origin.phrases import NOT_YET_VALID, UNKNOWN_ISSUER
+from urlsum.origin.http11.phrases import NOT_YET_VALID, UNKNOWN_ISSUER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

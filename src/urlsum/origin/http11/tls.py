@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from urlsum.errors import SettingsError, TimedOut
-from urlsum.origin.tls_failures import failure
+from urlsum.origin.http11.tls_failures import failure
 
 if TYPE_CHECKING:
     import socket

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from urlsum.origin.pace import Pace
+from urlsum.origin.http11.body import Pace
 
 
 def test_a_trickle_is_too_slow_only_once_a_whole_window_has_passed() -> None:

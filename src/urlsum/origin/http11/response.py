@@ -1,0 +1,238 @@
+"""The head of a response: its framing, its fields, and the byte range of the file that it carries.
+
+A head is bounded before it is parsed, and refused where its framing could be read in two ways.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from urlsum.errors import ProtocolViolated, Unverifiable
+
+if TYPE_CHECKING:
+    import h11
+
+    from urlsum.origin.guard.url import Target
+
+# All heads of an exchange that is not abusive fit: servers limit theirs to 8-16 KB, long policy fields included.
+MAX_HEAD_BYTES = 65_536
+# Some three times what the most talkative CDNs send.
+MAX_FIELDS = 256
+# 103 may come once per early hint, 102 every 20 s (RFC 2518, 10.1); more are a way to keep a client waiting.
+MAX_INTERIM = 8
+# 19 digits hold 2**63; a longer file does not exist.
+MAX_LENGTH_DIGITS = 19
+
+# Where h11 sees the end of a head: an empty line, ended by CRLF or, as RFC 9112, 2.2 allows, by LF alone.
+END_OF_HEAD = re.compile(rb"\n\r?\n")
+_CONTENT_LENGTH = re.compile(rb"^content-length[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status and fields of a final response, and how its body is framed (RFC 9112, 6.3).
+
+    ``length`` is Content-Length, in bytes; without it and without ``chunked`` only the end of the connection ends
+    the body.
+    """
+
+    target: Target
+    status: int
+    length: int | None
+    chunked: bool
+    fields: tuple[tuple[bytes, bytes], ...]
+
+    def get(self, name: str) -> str | None:
+        """The value of a field that has only one, None without it. Raises ProtocolViolated when there are two."""
+        value = self.get_bytes(name)
+        return None if value is None else decoded(value)
+
+    def get_bytes(self, name: str) -> bytes | None:
+        """The same as the origin sent it, without a guess at its charset."""
+        values = {value for field, value in self.fields if field == name.encode("ascii")}
+        if len(values) > 1:
+            raise ProtocolViolated(f"{self.target}: the response has two different {_shown(name)} fields")
+        return values.pop() if values else None
+
+
+def _shown(name: str) -> str:
+    """The field ``name`` as its RFC spells it."""
+    return "ETag" if name == "etag" else name.title()
+
+
+def check_start(raw: bytearray, target: Target) -> None:
+    """Refuse what cannot become an HTTP/1 status line, without waiting for its end. Raises ProtocolViolated."""
+    expected = b"HTTP/1."
+    if raw[: len(expected)] != expected[: len(raw)]:
+        raise ProtocolViolated(f"{target}: the server does not speak HTTP/1.1")
+
+
+def parse(event: h11.Response, raw: bytes, target: Target) -> Head:
+    """Judge a parsed head; ``raw`` is its text. Raises ProtocolViolated.
+
+    ``lines`` has judged malformed lines; h11 has refused two different lengths and every transfer coding but chunked.
+    """
+    if len(event.headers) > MAX_FIELDS:
+        raise ProtocolViolated(
+            f"{target}: the response has {len(event.headers)} header fields, at most {MAX_FIELDS} are read"
+        )
+    fields = tuple((bytes(name), bytes(value)) for name, value in event.headers)
+    names = [name for name, _ in fields]
+    chunked = b"transfer-encoding" in names
+    if chunked and b"content-length" in names:
+        # RFC 9112, 6.3: "might indicate an attempt to perform request smuggling or response splitting".
+        raise ProtocolViolated(f"{target}: the response has both Content-Length and Transfer-Encoding")
+    if chunked and event.http_version == b"1.0":
+        # RFC 9112, 6.1: the framing of such a message is faulty; some relay passed on what it did not understand.
+        raise ProtocolViolated(f"{target}: the response is HTTP/1.0 with Transfer-Encoding")
+    return Head(target, event.status_code, _length(raw, target), chunked, fields)
+
+
+def _length(raw: bytes, target: Target) -> int | None:
+    # From the text, because h11 folds equal lengths into one. RFC 9110, 8.6 lets a recipient refuse them: two of them
+    # mean that two programs wrote the head, and which of them wrote the body is a guess.
+    values = _CONTENT_LENGTH.findall(raw)
+    if not values:
+        return None
+    text = values[0].strip()
+    if len(values) > 1 or not text.isdigit():
+        raise ProtocolViolated(f"{target}: the response has more than one Content-Length, or one that is no number")
+    if len(text) > MAX_LENGTH_DIGITS:
+        raise ProtocolViolated(f"{target}: the response has an impossible Content-Length")
+    return int(text)
+
+
+# The longest wait that is taken seriously here; the retry policy has its own, shorter bound.
+MAX_RETRY_AFTER_SECONDS = 86_400.0
+# 19 digits reach 2**63: no file is longer, and int() of a longer string costs time.
+_CONTENT_RANGE = re.compile(r"bytes[ \t]+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
+_UNSATISFIED = re.compile(r"bytes[ \t]+\*/([0-9]{1,19})", re.IGNORECASE)
+_DELAY_SECONDS = re.compile(r"[0-9]{1,19}")
+
+
+@dataclass(frozen=True, slots=True)
+class ContentRange:
+    """The positions of a 206 answer: from ``first`` up to, but not including, ``end``; ``total`` when it is told."""
+
+    first: int
+    end: int
+    total: int | None
+
+
+def decoded(value: bytes) -> str:
+    """The bytes of a field value as text: UTF-8, or else ISO 8859-1, which HTTP/1.1 once used (RFC 9110, 5.5)."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def content_range(text: str | None) -> ContentRange | None:
+    """RFC 9110, 14.4; None when it is missing or makes no sense.
+
+    >>> content_range("bytes 100-199/1000")
+    ContentRange(first=100, end=200, total=1000)
+    """
+    found = _CONTENT_RANGE.fullmatch(text or "")
+    if found is None:
+        return None
+    first, last = int(found[1]), int(found[2])
+    total = None if found[3] == "*" else int(found[3])
+    if last < first or (total is not None and last >= total):
+        return None
+    return ContentRange(first, last + 1, total)
+
+
+def unsatisfied_total(text: str | None) -> int | None:
+    """The length of the file in the Content-Range of a 416 (RFC 9110, 15.5.17); None when it is missing.
+
+    >>> unsatisfied_total("bytes */1000")
+    1000
+    """
+    found = _UNSATISFIED.fullmatch(text or "")
+    return int(found[1]) if found else None
+
+
+def http_date(text: str | None) -> float | None:
+    """An HTTP-date (RFC 9110, 5.6.7) in seconds since the epoch; None when it is missing or is none.
+
+    Also None for a date that its offset moves beyond the year 9999, which no datetime can show.
+
+    >>> http_date("Sun, 06 Nov 1994 08:49:37 GMT")
+    784111777.0
+    """
+    try:
+        date = parsedate_to_datetime(text or "")
+        # The asctime form has no zone. Every HTTP-date is in UTC.
+        return (date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def retry_after(text: str | None, *, date: str | None, now: float) -> float | None:
+    """Seconds to wait by Retry-After (RFC 9110, 10.2.3): a number, or a date.
+
+    A date is counted from the answer's own Date field, as both come from one clock; from ``now`` without it.
+    """
+    if text is None:
+        return None
+    if _DELAY_SECONDS.fullmatch(text):
+        return min(float(text), MAX_RETRY_AFTER_SECONDS)
+    at = http_date(text)
+    if at is None:
+        return None
+    answered = http_date(date)
+    return min(max(at - (now if answered is None else answered), 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Positions in the file, in bytes: from ``first`` up to, but not including, ``end``.
+
+    ``end`` is None for chunks, which tell it themselves. ``size`` is the total length where this response gives it.
+    ``borrowed`` is True where ``end`` is only what an earlier response about the same version said.
+    """
+
+    first: int
+    end: int | None
+    size: int | None
+    borrowed: bool = False
+
+
+def whole(head: Head, known_size: int | None) -> Extent:
+    """The extent of a 200 response. ``known_size`` is what an earlier response about this version proved.
+
+    Raises Unverifiable.
+    """
+    if head.length is not None or head.chunked:
+        return Extent(0, head.length, head.length)
+    if known_size is None:
+        raise Unverifiable(
+            f"{head.target}: the response has neither a length nor chunks, so a cut could not be told from its end"
+        )
+    return Extent(0, known_size, None, borrowed=True)
+
+
+def part(head: Head, first: int, known_size: int | None) -> Extent:
+    """The extent of a 206 response to ``Range: bytes=<first>-``.
+
+    It may end before the end of the file (RFC 9110, 15.3.7), and begin before ``first``: some servers cut at blocks of
+    their own, and some send all. Raises ProtocolViolated, Unverifiable.
+    """
+    told = content_range(head.get("content-range"))
+    if told is None:
+        # multipart/byteranges ends here too: no answer to the one range that was asked for.
+        raise ProtocolViolated(f"{head.target}: partial content (206) without a usable Content-Range")
+    if not told.first <= first < told.end:
+        raise ProtocolViolated(
+            f"{head.target}: the range sent, {told.first}-{told.end - 1}, does not contain byte {first}"
+        )
+    if head.length is not None and head.length != told.end - told.first:
+        raise ProtocolViolated(f"{head.target}: Content-Length and Content-Range do not agree")
+    if told.total is None and known_size is None:
+        raise Unverifiable(f"{head.target}: the response does not give the total length, so its end proves nothing")
+    return Extent(told.first, told.end, told.total)
