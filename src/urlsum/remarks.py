@@ -13,7 +13,7 @@ from urlsum.text import human_bytes, shown_url
 if TYPE_CHECKING:
     from urlsum.task import Representation, Task
 
-# Codes that urlsum.origin.representation finds in a response and a task keeps.
+# Codes that urlsum.origin.representation.metadata finds in a response and a task keeps.
 WEB_PAGE = "web-page"
 TRANSFORMED = "transformed"
 CONTENT_ENCODING = "content-encoding"

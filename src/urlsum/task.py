@@ -68,7 +68,7 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Representation:
-    """What the origin's response says about the file (RFC 9110, 8), bounded by ``urlsum.origin.representation``.
+    """What the origin's response says about the file (RFC 9110, 8), bounded by its reader in ``urlsum.origin``.
 
     ``name`` is a file's name of at most 255 bytes. ``final_url`` is where the redirects ended, without a fragment and
     possibly with a signed query; it is the submitted URL, letter by letter, where nothing redirected. ``etag`` is

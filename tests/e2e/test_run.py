@@ -21,7 +21,7 @@ from tests.support.paced_origin import PacedOrigin
 from tests.support.selfhosted import SelfHosted, alive, peak_mebibytes, wait_until
 from tests.support.smoke import smoke
 from tests.support.tables import mysql_database
-from urlsum.origin.version import TAIL_BYTES
+from urlsum.origin.version.version import TAIL_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -55,7 +55,7 @@ TIMES = {
 PIECE_BYTES = 32 * 1024
 PIECE_SECONDS = 0.005
 INTERVAL_BYTES = CHECKPOINT_SECONDS * PIECE_BYTES / PIECE_SECONDS
-# What a resume reads again to prove that it is the same file, see urlsum.origin.version.
+# What a resume reads again to prove that it is the same file, see urlsum.origin.version.version.
 TAIL_BYTES = 64 * 1024
 
 

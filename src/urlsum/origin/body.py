@@ -8,25 +8,24 @@ from typing import TYPE_CHECKING, Self
 
 from urlsum.errors import DeadlineReached, HttpFailed, Incomplete, OriginError, ProtocolViolated, RangesFailed
 from urlsum.origin.buffers import BLOCK_BYTES, Block
-from urlsum.origin.closing import came_at_once, confirm
 from urlsum.origin.http11.body import OnlyPart
 from urlsum.origin.overlap import Overlap, cpus
 from urlsum.origin.ranges import LEAD_BYTES
-from urlsum.origin.representation import representation
-from urlsum.origin.resume import LEAST_PART_BYTES, Refused, Resume, by_range
-from urlsum.origin.trail import Trail
-from urlsum.origin.version import BLOCK_BYTES as BLOCK
-from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, Tail, digest
+from urlsum.origin.representation.metadata import representation
+from urlsum.origin.version.closing import came_at_once, confirm
+from urlsum.origin.version.resume import LEAST_PART_BYTES, Refused, Resume, by_range
+from urlsum.origin.version.version import BLOCK_BYTES as BLOCK
+from urlsum.origin.version.version import OPENING_BYTES, TAIL_BYTES, Tail, Trail, digest
 from urlsum.remarks import UNCONFIRMED
 from urlsum.task import Proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.origin.access import Access
     from urlsum.origin.prefetch import Prefetch
-    from urlsum.origin.resume import Opened
-    from urlsum.origin.version import Version
+    from urlsum.origin.version.requests import Access
+    from urlsum.origin.version.resume import Opened
+    from urlsum.origin.version.version import Version
     from urlsum.task import Representation
 
 # Up to here the bytes are received by whoever reads them: the first megabyte is there before a thread would have

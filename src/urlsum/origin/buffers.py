@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from urlsum.origin.version import Tail
+    from urlsum.origin.version.version import Tail
 
 # The most that is received or hashed at once. Beside the 1.4 ms that MD5 takes for it the calls around it vanish;
 # smaller ones made more hand-overs between threads and up to a third more CPU, larger ones only more memory.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from urlsum.origin.part import Part
     from urlsum.origin.prefetch import Prefetch
     from urlsum.origin.ranges import Ranges
-    from urlsum.origin.version import Tail
+    from urlsum.origin.version.version import Tail
 
 
 class Fetcher(threading.Thread):

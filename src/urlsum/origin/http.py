@@ -9,7 +9,6 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from urlsum.origin.access import Access, Memory
 from urlsum.origin.body import Body
 from urlsum.origin.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
 from urlsum.origin.http11.client import Asking
@@ -17,15 +16,16 @@ from urlsum.origin.http11.pool import Idle
 from urlsum.origin.prefetch import Prefetch
 from urlsum.origin.ramp import Ramp
 from urlsum.origin.ranges import Ranges
-from urlsum.origin.resume import Resume, begin
-from urlsum.origin.resume import resume as resume_at
+from urlsum.origin.version.requests import Access, Memory
+from urlsum.origin.version.resume import Resume, begin
+from urlsum.origin.version.resume import resume as resume_at
 from urlsum.origin.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.origin.guard.guard import Guard
-    from urlsum.origin.resume import Opened
+    from urlsum.origin.version.resume import Opened
     from urlsum.settings import Settings
     from urlsum.task import Checkpoint
 

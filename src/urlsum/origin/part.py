@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from urlsum.origin.buffers import Block
-    from urlsum.origin.version import Tail
+    from urlsum.origin.version.version import Tail
 
 
 @dataclass(slots=True, eq=False)

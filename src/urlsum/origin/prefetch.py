@@ -22,7 +22,7 @@ from urlsum.errors import (
 )
 from urlsum.origin.fetcher import Fetcher
 from urlsum.origin.ranges import NoRanges
-from urlsum.origin.resume import may_pass
+from urlsum.origin.version.resume import may_pass
 
 if TYPE_CHECKING:
     from urlsum.origin.http11.body import Answer
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from urlsum.origin.part import Part
     from urlsum.origin.ramp import Ramp
     from urlsum.origin.ranges import Ranges
-    from urlsum.origin.version import Tail
+    from urlsum.origin.version.version import Tail
     from urlsum.origin.window import Window
 
 # How long the reader waits for a whole block before it takes what there is; also how soon it sees that time is up.

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from urlsum.errors import ProtocolViolated, RangesFailed, Unverifiable
-from urlsum.origin.access import OK, PARTIAL
 from urlsum.origin.http11.response import part
-from urlsum.origin.resume import closed_on_error, range_fields
-from urlsum.origin.version import Tail, Version, digest
+from urlsum.origin.version.requests import OK, PARTIAL
+from urlsum.origin.version.resume import closed_on_error, range_fields
+from urlsum.origin.version.version import Tail, Version, digest
 
 if TYPE_CHECKING:
-    from urlsum.origin.access import Access
     from urlsum.origin.guard.url import Target
     from urlsum.origin.http11.body import Answer
     from urlsum.origin.http11.connection import Connection
     from urlsum.origin.http11.response import Extent, Head
+    from urlsum.origin.version.requests import Access
 
 # What is read again before each part: one record of TLS, 0.2 % of a part of 8 MiB. Two versions that differ in more
 # than a few places differ here too.

@@ -19,7 +19,7 @@ from urlsum.origin.part import Part
 
 if TYPE_CHECKING:
     from urlsum.origin.buffers import Buffers
-    from urlsum.origin.version import Tail
+    from urlsum.origin.version.version import Tail
 
 # How far a connection reads before it asks again. At the rates where several connections are worth it this takes half
 # a second, beside which the wait for an answer is small; and TLS with 1 MiB parts was measurably slower.

@@ -16,7 +16,7 @@ from tests.support.faults import FAULTS, Fault, fields, healthy
 from tests.support.origin_server import RESET, File, OriginServer, Request, Steps, head
 from tests.support.worker import Worker, patient
 from urlsum.errors import FailureCode
-from urlsum.origin import closing
+from urlsum.origin.version import closing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import KEEP, File, OriginServer, Pause, Request, Script, Step, Steps, head
 from tests.support.worker import Worker, patient
 from urlsum.errors import Changed, HttpFailed, OriginError
-from urlsum.origin import closing
-from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES
+from urlsum.origin.version import closing
+from urlsum.origin.version.version import OPENING_BYTES, TAIL_BYTES
 from urlsum.task import Checkpoint, Proof
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tests.support.origin_server import HANG, RESET, File, OriginServer, Request
 from tests.support.worker import Worker, patient
 from urlsum.errors import Changed, DeadlineReached, Incomplete, RangesFailed, TimedOut
 from urlsum.origin import prefetch
-from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, Version
+from urlsum.origin.version.version import OPENING_BYTES, TAIL_BYTES, Version
 from urlsum.task import Checkpoint
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from tests.support.origin_server import (
 from urlsum.errors import Changed, HttpFailed, Incomplete, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http import Origin
-from urlsum.origin.version import OPENING_BYTES, TAIL_BYTES, Version
+from urlsum.origin.version.version import OPENING_BYTES, TAIL_BYTES, Version
 from urlsum.task import Checkpoint, Proof
 
 DATA = random.Random(4).randbytes(3_000_000)

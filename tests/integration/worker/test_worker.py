@@ -12,7 +12,7 @@ from tests.integration.origin.conftest import Serve
 from tests.integration.origin.conftest import serve as _serve
 from tests.support.origin_server import KEEP, Request, Steps, head
 from tests.support.tables import new_task, sqlite_uri
-from urlsum.origin import closing
+from urlsum.origin.version import closing
 from urlsum.settings import Networks, Settings
 from urlsum.task import Status
 

@@ -9,7 +9,7 @@ import pytest
 
 from urlsum.errors import Incomplete
 from urlsum.origin.buffers import BLOCK_BYTES, BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
-from urlsum.origin.version import Tail
+from urlsum.origin.version.version import Tail
 from urlsum.origin.window import MAX_TRIES, PART_BYTES, SLOW_PART_BYTES, Window
 
 if TYPE_CHECKING:

@@ -12,21 +12,29 @@ import logging
 from typing import TYPE_CHECKING
 
 from urlsum.errors import AnotherKind, BadRedirect, Changed, HttpFailed, Unsteady
-from urlsum.origin.access import OK, PARTIAL
 from urlsum.origin.buffers import BLOCK_BYTES, Block
-from urlsum.origin.edges import ours
 from urlsum.origin.http11.response import part, unsatisfied_total, whole
-from urlsum.origin.resume import OtherBytes, Refused, across_parts, check_same, closed_on_error, may_pass, refusals
-from urlsum.origin.version import PROOFS, Version, digest
+from urlsum.origin.version.edges import ours
+from urlsum.origin.version.requests import OK, PARTIAL
+from urlsum.origin.version.resume import (
+    OtherBytes,
+    Refused,
+    across_parts,
+    check_same,
+    closed_on_error,
+    may_pass,
+    refusals,
+)
+from urlsum.origin.version.version import PROOFS, Version, digest
 from urlsum.text import human_bytes, shown_url
 
 if TYPE_CHECKING:
-    from urlsum.origin.access import Access
     from urlsum.origin.http11.body import Answer
     from urlsum.origin.http11.client import Field
     from urlsum.origin.http11.connection import Connection
     from urlsum.origin.http11.response import Head
-    from urlsum.origin.version import Tail
+    from urlsum.origin.version.requests import Access
+    from urlsum.origin.version.version import Tail
     from urlsum.task import Proof
 
 log = logging.getLogger(__name__)

@@ -22,22 +22,22 @@ from urlsum.errors import (
     Unsteady,
     Unverifiable,
 )
-from urlsum.origin.access import PARTIAL
-from urlsum.origin.edges import ours
 from urlsum.origin.http11.body import OnlyPart
 from urlsum.origin.http11.response import part, whole
-from urlsum.origin.version import Version, digest
+from urlsum.origin.version.edges import ours
+from urlsum.origin.version.requests import PARTIAL
+from urlsum.origin.version.version import Version, digest
 from urlsum.text import human_bytes, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from urlsum.origin.access import Access
     from urlsum.origin.http11.body import Answer
     from urlsum.origin.http11.client import Fields
     from urlsum.origin.http11.connection import Connection
     from urlsum.origin.http11.response import Head
-    from urlsum.origin.version import Tail
+    from urlsum.origin.version.requests import Access
+    from urlsum.origin.version.version import Tail
     from urlsum.task import Checkpoint
 
 log = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from urlsum.errors import ProtocolViolated
-from urlsum.origin.filename import filename
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.response import decoded, http_date
-from urlsum.origin.web_page import unannounced
+from urlsum.origin.representation.filename import filename
+from urlsum.origin.representation.web_page import unannounced
 from urlsum.public import one_line
 from urlsum.remarks import CONTENT_ENCODING, TRANSFORMED, WEB_PAGE
 from urlsum.task import Proof, Representation
@@ -100,7 +100,7 @@ def _type(head: Head) -> str | None:
 
 
 def _etag(value: str | None) -> str | None:
-    # What breaks this grammar is no tag to urlsum.origin.version either.
+    # What breaks this grammar is no tag to urlsum.origin.version.version either.
     return one_line(value, MAX_ETAG_CHARACTERS) if value and _ETAG.fullmatch(value) else None
 
 

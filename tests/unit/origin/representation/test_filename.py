@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from urlsum.origin.filename import filename, of_disposition, sanitised
+from urlsum.origin.representation.filename import filename, of_disposition, sanitised
 
 ENCODED = base64.b64encode("größe.bam".encode()).decode()
 

@@ -9,7 +9,7 @@ import pytest
 from urlsum.errors import Changed
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.response import Head
-from urlsum.origin.version import MAX_DUMP_CHARACTERS, Tail, Version
+from urlsum.origin.version.version import MAX_DUMP_CHARACTERS, Tail, Version
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 LATER = "Sun, 06 Nov 1994 08:49:38 GMT"

@@ -6,8 +6,8 @@ import pytest
 
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.response import Head
-from urlsum.origin.representation import representation
-from urlsum.origin.version import Version
+from urlsum.origin.representation.metadata import representation
+from urlsum.origin.version.version import Version
 from urlsum.task import Proof, Representation
 
 URL = "https://host.example/data/reads.bam?sig=secret"

@@ -6,14 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Unsteady
-from urlsum.origin.access import OK, PARTIAL
-from urlsum.origin.version import Version
+from urlsum.origin.version.requests import OK, PARTIAL
+from urlsum.origin.version.version import Version
 
 if TYPE_CHECKING:
-    from urlsum.origin.access import Get
     from urlsum.origin.http11.client import Field
     from urlsum.origin.http11.connection import Connection
     from urlsum.origin.http11.response import Head
+    from urlsum.origin.version.requests import Get
 
 # How often a name is asked for the edge that is ours, and how many of the responses may say the same other thing. Two
 # edges that take turns show ours at once, two at random miss it once in sixteen times; and a file that was replaced
