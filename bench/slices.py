@@ -20,7 +20,7 @@ from urlsum.cli.local import Metered
 from urlsum.cli.progress import NoMeter
 from urlsum.hashing import job
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Origin
+from urlsum.origin.source import Origin
 from urlsum.settings import load
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.task import Task

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from urlsum.mail import Mailer
     from urlsum.origin.guard.guard import Guard
-    from urlsum.origin.http import Origin
+    from urlsum.origin.source import Origin
     from urlsum.queues import TaskQueue
     from urlsum.settings import Settings
     from urlsum.tables import TaskTable
@@ -47,7 +47,7 @@ def ports() -> Ports:
 def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> Ports:
     """The ports that ``settings`` ask for; ``monotonic`` is the clock of all deadlines. Raises SettingsError."""
     from urlsum.origin.guard.guard import Guard
-    from urlsum.origin.http import Origin
+    from urlsum.origin.source import Origin
 
     if settings.ssl_cert_file is not None:
         from urlsum.origin.http11 import tls

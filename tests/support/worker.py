@@ -12,7 +12,7 @@ from tests.support.memory import MemoryTaskTable
 from urlsum.errors import NothingToDo
 from urlsum.hashing.job import Bench, run_slice
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Origin
+from urlsum.origin.source import Origin
 from urlsum.settings import Settings, parse
 from urlsum.task import Task
 

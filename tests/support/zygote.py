@@ -23,7 +23,7 @@ PRELOADED = (
     "selfhost.worker",
     "tests.support.workers",
     "urlsum.mail.outbox",
-    "urlsum.origin.http",
+    "urlsum.origin.source",
     "urlsum.queues.sqs",
     "urlsum.tables.dynamodb",
     "urlsum.tables.sql",

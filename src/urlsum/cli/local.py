@@ -12,7 +12,7 @@ from urlsum.cli.state import StateFile
 from urlsum.errors import Blocked, FailureCode, InvalidUrl
 from urlsum.hashing.job import Bench, run_slice
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Origin, no_lease
+from urlsum.origin.source import Origin, no_lease
 from urlsum.task import Task
 from urlsum.text import human_bytes, shown_url
 

@@ -54,7 +54,7 @@ READINGS = retry.MAX_RESTARTS + 1
 
 
 class Stream(Protocol):
-    """The bytes of one version of one file, in order: ``urlsum.origin.http.Body``, or a synthetic one in tests.
+    """The bytes of one version of one file, in order: ``urlsum.origin.source.Body``, or a synthetic one in tests.
 
     ``offset`` is where the first byte stands in the file, ``size`` the total length once it is proven, and
     ``validator`` the proof of version as of the bytes read so far.
@@ -99,7 +99,7 @@ class Stream(Protocol):
 
 
 class Source(Protocol):
-    """Opens files: ``urlsum.origin.http.Origin``, or a synthetic one in tests."""
+    """Opens files: ``urlsum.origin.source.Origin``, or a synthetic one in tests."""
 
     def open(
         self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: Callable[[], None] = ...

@@ -16,8 +16,9 @@ import pytest
 from tests.support.faults import FAULTS, Fault, healthy
 from tests.support.origin_server import File, Request, Steps, head
 from tests.support.worker import Worker, patient
-from urlsum.origin import body, buffers, http, prefetch, window
-from urlsum.origin.ramp import Ramp
+from urlsum.origin import download, source
+from urlsum.origin.parallel import buffers, prefetch, reassembly
+from urlsum.origin.parallel.concurrency import Ramp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,13 +46,13 @@ class Eager(Ramp):
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(window, "PART_BYTES", PART)
+    monkeypatch.setattr(reassembly, "PART_BYTES", PART)
     monkeypatch.setattr(buffers, "BLOCK_BYTES", PART // 4)
-    monkeypatch.setattr(window, "BLOCK_BYTES", PART // 4)
-    monkeypatch.setattr(body, "BLOCK_BYTES", PART // 4)
-    monkeypatch.setattr(body, "INLINE_BYTES", PART // 4)
+    monkeypatch.setattr(reassembly, "BLOCK_BYTES", PART // 4)
+    monkeypatch.setattr(download, "BLOCK_BYTES", PART // 4)
+    monkeypatch.setattr(download, "INLINE_BYTES", PART // 4)
     monkeypatch.setattr(prefetch, "OBSERVE_SECONDS", 0.002)
-    monkeypatch.setattr(http, "Ramp", Eager)
+    monkeypatch.setattr(source, "Ramp", Eager)
     yield
     left = [thread for thread in threading.enumerate() if thread.name == "fetch"]
     for thread in left:

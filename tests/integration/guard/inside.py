@@ -25,7 +25,7 @@ from tests.support.namespace import Canary, NameServer, enter
 from tests.support.origin_server import File, Request, Steps, head
 from urlsum.errors import Incomplete, InvalidUrl, OriginError
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Origin
+from urlsum.origin.source import Origin
 from urlsum.settings import parse
 from urlsum.task import Checkpoint
 

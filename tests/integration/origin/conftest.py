@@ -14,8 +14,8 @@ import trustme
 
 from tests.support.origin_server import OriginServer, Script
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Body, Origin
 from urlsum.origin.http11 import tls
+from urlsum.origin.source import Body, Origin
 from urlsum.origin.version import closing
 from urlsum.settings import Settings, parse
 

@@ -20,7 +20,7 @@ from urlsum.errors import (
     Unverifiable,
 )
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Origin
+from urlsum.origin.source import Origin
 
 DATA = bytes(range(256)) * 300
 LENGTH = f"Content-Length: {len(DATA)}"

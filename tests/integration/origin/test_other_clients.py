@@ -22,7 +22,7 @@ import pytest
 from tests.support.origin_server import KEEP, OriginServer, Request, Steps, head
 from urlsum.errors import BadRedirect
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Origin
+from urlsum.origin.source import Origin
 from urlsum.settings import parse
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from tests.integration.origin.conftest import Serve, client, server_context
 from tests.support.origin_server import HANG, RESET, File, OriginServer, Request, Script, Steps, Trickle, head
 from tests.support.worker import Worker, patient
 from urlsum.errors import Changed, DeadlineReached, Incomplete, RangesFailed, TimedOut
-from urlsum.origin import prefetch
+from urlsum.origin.parallel import prefetch
 from urlsum.origin.version.version import OPENING_BYTES, TAIL_BYTES, Version
 from urlsum.task import Checkpoint
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import trustme
 
-    from urlsum.origin.http import Body
+    from urlsum.origin.source import Body
 
 MIB = 2**20
 DATA = random.Random(3).randbytes(40 * MIB)

@@ -27,7 +27,7 @@ from tests.support.origin_server import (
 )
 from urlsum.errors import Changed, HttpFailed, Incomplete, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Origin
+from urlsum.origin.source import Origin
 from urlsum.origin.version.version import OPENING_BYTES, TAIL_BYTES, Version
 from urlsum.task import Checkpoint, Proof
 

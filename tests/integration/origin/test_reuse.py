@@ -13,8 +13,8 @@ from tests.integration.origin.conftest import Serve, read_all, server_context
 from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Request, Steps, chunk, head
 from urlsum.errors import Blocked, Incomplete, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Origin
 from urlsum.origin.http11 import pool
+from urlsum.origin.source import Origin
 from urlsum.settings import Networks, parse
 
 if TYPE_CHECKING:

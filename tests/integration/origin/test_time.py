@@ -11,7 +11,7 @@ from tests.integration.origin.conftest import Serve, client
 from tests.support.origin_server import HANG, OriginServer, Pause, Steps, Trickle, answers, chunk, head
 from urlsum.errors import ConnectFailed, DeadlineReached, TimedOut
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Origin
+from urlsum.origin.source import Origin
 
 LENGTH = "Content-Length: 1000000"
 CHUNKED = "Transfer-Encoding: chunked"

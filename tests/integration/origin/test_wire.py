@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from urlsum.errors import DeadlineReached
-from urlsum.origin.buffers import BLOCK_BYTES, Block
-from urlsum.origin.http11.stream import FILL_SECONDS, GATHER_BYTES, Cut, Silent, Wire
+from urlsum.origin.http11.stream import BLOCK_BYTES, FILL_SECONDS, GATHER_BYTES, Block, Cut, Silent, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

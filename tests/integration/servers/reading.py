@@ -14,7 +14,7 @@ from tests.integration.servers.replacement import SIZE, Way, overwrite, rename, 
 from tests.support.worker import patient
 from urlsum.errors import FailureCode, OriginError
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Body, Origin
+from urlsum.origin.source import Body, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -35,7 +35,7 @@ from tests.integration.servers.replacement import (
     rename,
 )
 from tests.support.worker import Worker
-from urlsum.origin import body
+from urlsum.origin import download
 
 if TYPE_CHECKING:
     from tests.integration.servers.replacement import Way
@@ -55,7 +55,7 @@ CACHE_SECONDS = {"lighttpd": 1.1}
 def client(request: pytest.FixtureRequest, small_parts: None, monkeypatch: pytest.MonkeyPatch) -> Client:
     """A reader of one of the three kinds: one connection ahead of it, eight, or none, as for a short file."""
     if request.param == "inline":
-        monkeypatch.setattr(body, "INLINE_BYTES", SIZE)
+        monkeypatch.setattr(download, "INLINE_BYTES", SIZE)
     return Client(8 if request.param == "eight" else 1)
 
 

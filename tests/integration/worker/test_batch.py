@@ -18,7 +18,7 @@ from tests.support.tables import new_task
 from urlsum import queues
 from urlsum.hashing import job
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http import Origin
+from urlsum.origin.source import Origin
 from urlsum.queues import Delivery, encode
 from urlsum.settings import parse
 from urlsum.task import Status, Task

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete, TimedOut, TooLarge
-from urlsum.origin.buffers import BLOCK_BYTES, Block
-from urlsum.origin.http11.stream import Cut, Silent
+from urlsum.origin.http11.stream import BLOCK_BYTES, Block, Cut, Silent
 from urlsum.text import human_bytes
 
 if TYPE_CHECKING:

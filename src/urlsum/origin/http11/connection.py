@@ -21,10 +21,10 @@ from urlsum.origin.http11.stream import Cut, Silent, Wire
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from urlsum.origin.buffers import Block
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.guard.url import Target
     from urlsum.origin.http11.response import Head
+    from urlsum.origin.http11.stream import Block
     from urlsum.settings import Settings
 
 RECEIVE_HEAD_BYTES = 16_384

@@ -12,8 +12,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from urlsum.errors import AnotherKind, BadRedirect, Changed, HttpFailed, Unsteady
-from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.http11.response import part, unsatisfied_total, whole
+from urlsum.origin.http11.stream import BLOCK_BYTES, Block
 from urlsum.origin.version.edges import ours
 from urlsum.origin.version.requests import OK, PARTIAL
 from urlsum.origin.version.resume import (

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from urlsum.origin.version.version import Tail
+from urlsum.origin.http11.stream import BLOCK_BYTES
 
-# The most that is received or hashed at once. Beside the 1.4 ms that MD5 takes for it the calls around it vanish;
-# smaller ones made more hand-overs between threads and up to a third more CPU, larger ones only more memory.
-BLOCK_BYTES = 1_048_576
 # What every file may have whatever others hold, so that none waits for another: one block that is hashed, one that
 # fills, and one between them.
 RESERVE_BLOCKS = 3
@@ -19,20 +13,6 @@ RESERVE_BLOCKS = 3
 # differences between connections. Where MD5 is slower than eight connections all of them are in use, 59 MB beside the
 # 50 MB of a worker without them: together below 110 MB.
 BLOCKS_PER_CONNECTION = 7
-
-
-@dataclass(slots=True, eq=False)
-class Block:
-    """A piece of a file: ``filled`` bytes of ``view`` have come, ``taken`` of them are with the reader.
-
-    One thread fills it while another reads what it holds, without a lock between them: both numbers only grow, and
-    bytes that were counted never change. ``lead`` is what the answer that fills it says of the bytes before it.
-    """
-
-    view: memoryview
-    filled: int = 0
-    taken: int = 0
-    lead: Tail | None = None
 
 
 class Budget:

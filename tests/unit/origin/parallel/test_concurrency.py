@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from urlsum.origin.ramp import FIRST_PAUSE_SECONDS, Ramp
+from urlsum.origin.parallel.concurrency import FIRST_PAUSE_SECONDS, Ramp
 
 TICK = 0.05
 Line = Callable[[int, float], float]

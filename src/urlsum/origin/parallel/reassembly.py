@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from urlsum.origin.buffers import BLOCK_BYTES, BLOCKS_PER_CONNECTION, Block
-from urlsum.origin.part import Part
+from urlsum.origin.http11.stream import BLOCK_BYTES, Block
+from urlsum.origin.parallel.buffers import BLOCKS_PER_CONNECTION
 
 if TYPE_CHECKING:
-    from urlsum.origin.buffers import Buffers
+    from urlsum.origin.parallel.buffers import Buffers
     from urlsum.origin.version.version import Tail
 
 # How far a connection reads before it asks again. At the rates where several connections are worth it this takes half
@@ -52,7 +53,7 @@ class Window:
         self._part_bytes = PART_BYTES
         # Everything up to the end of the file is one part, until somebody comes to share it.
         self._parts = deque([Part(first, size, first, granted=first)])
-        self._read: Block | None = None
+        self._read: PartBlock | None = None
 
     # --- for fetchers
 
@@ -205,7 +206,7 @@ class Window:
             self._read = part.blocks.popleft()
         return view
 
-    def _granted(self, part: Part) -> Block | None:
+    def _granted(self, part: Part) -> PartBlock | None:
         if part.granted == part.end:
             return None
         view = self._buffers.take(keep=0 if part is self._parts[0] else 1)
@@ -213,7 +214,7 @@ class Window:
             return None
         room = len(view) if part.end is None else min(len(view), part.end - part.granted)
         part.granted += room
-        part.blocks.append(Block(view[:room], lead=part.lead))
+        part.blocks.append(PartBlock(view[:room], lead=part.lead))
         part.lead = None
         return part.blocks[-1]
 
@@ -278,3 +279,38 @@ class Window:
             self._buffers.give(self._read.view)
             self._read = None
             self.changed.notify_all()
+
+
+@dataclass(slots=True, eq=False)
+class PartBlock(Block):
+    """A block of a part. ``lead`` is what the response that fills it has before the part."""
+
+    lead: Tail | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """The bytes of the file from ``first`` to ``end`` (None: to wherever it ends); ``at`` is the next to come.
+
+    ``source`` names who fetches it, None when nobody does, and ``reach`` how far that answer goes, which may be beyond
+    ``end`` once a part was cut off; ``proven`` says that the answer was checked, and ``lead`` what it has before the
+    part. ``granted`` is up to where blocks were lent.
+    """
+
+    first: int
+    end: int | None
+    at: int
+    proven: bool = False
+    lead: Tail | None = None
+    source: object | None = None
+    reach: int | None = None
+    granted: int = 0
+    tries: int = 0
+    error: Exception | None = None
+    following: Part | None = None
+    blocks: deque[PartBlock] = field(default_factory=deque)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it has come."""
+        return self.at == self.end

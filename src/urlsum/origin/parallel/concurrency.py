@@ -1,18 +1,18 @@
-"""How many connections to read one file with: the one place where that is decided.
+"""How many connections read one file, and whether a second thread receives: the one place where that is decided.
 
-The rule climbs. It starts with one connection and measures what all of them bring together. When that is steady it
-doubles them, waits until the new ones have come up to speed, and measures again: a gain of WORTHWHILE keeps them and
-asks for the next doubling, anything less takes the step back. So an origin that is fast by itself is read with one
-connection and a trial, and one that throttles each connection with as many as are allowed, within a second. To a far
-origin it is one step to all of them, because there each step costs a slow start.
+The controller climbs. It starts with one connection and measures what all of them bring together. Once that is steady
+it doubles them, waits until the new ones are up to speed, and measures again: a gain of WORTHWHILE keeps them and
+leads to the next doubling, anything less takes the step back. An origin that is fast by itself is read with one
+connection and a trial, one that throttles each connection with all that are allowed, within a second. To a far origin
+it is one step to all of them, because each step costs a slow start there.
 
 - A reader that never waits (MD5 is the bottleneck) gains nothing by faster fetching: no trial upwards. After a while
-  half the number is tried, because what seemed worth it in a file's first second may not be, and each costs CPU time.
-- A refusal (429, 503, a connection that is not taken) halves the number and rules out trials for a while.
-- Throughput that falls below FALLEN of what a step was kept for halves the number on trial: fewer connections that
-  bring as much stay, otherwise the line itself is slower, and the number comes back. A single connection that falls so
-  (TCP measured it before its first loss) leads to a trial upwards, without waiting for the next one's time.
-- Later trials, because lines change in the hours that a large file takes, are ever rarer.
+  half the number is tried, because a file's first second may have misled, and each connection costs CPU time.
+- A refusal (429, 503, a connection that is not accepted) halves the number and rules out trials for a while.
+- Throughput below FALLEN of what a step was kept for halves the number on trial: fewer connections that bring as much
+  stay; otherwise the line itself is slower, and the number comes back. A single connection that falls so (TCP measured
+  it before its first loss) leads to a trial upwards at once.
+- Later trials are ever rarer. They remain, because lines change in the hours that a large file takes.
 
 Pure: the caller's clock in seconds, the caller's count of bytes.
 """
@@ -20,8 +20,14 @@ Pure: the caller's clock in seconds, the caller's count of bytes.
 from __future__ import annotations
 
 import math
+import os
+import time
 from collections import deque
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # What a step must bring: FACTS show that on one core four connections cost 15 % against one, and within a tenth
 # two measurements of the same thing differ.
@@ -184,3 +190,46 @@ class Ramp:
 
 def _bounded(settle: float) -> float:
     return min(max(settle, LEAST_SETTLE_SECONDS), MOST_SETTLE_SECONDS)
+
+
+def cpus() -> int:
+    """How many CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Overlap:
+    """Watches the one thread that receives and hashes in turns; for each file its own.
+
+    ``busy`` is the CPU time of the calling thread, and both clocks are in seconds.
+    """
+
+    def __init__(
+        self,
+        available: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        busy: Callable[[], float] = time.thread_time,
+    ) -> None:
+        self._single = available == 1
+        self._clock = clock
+        self._busy = busy
+        self._at, self._busy_at = clock(), busy()
+
+    def pays(self) -> bool:
+        """Whether to begin with a second thread now.
+
+        Threads that share one CPU cost some 5 % for handing over, and each byte leaves the cache between them. That is
+        paid back when the line is waited for, by the measure that decides about connections, too.
+        """
+        if not self._single:
+            return True
+        now = self._clock()
+        elapsed = now - self._at
+        if elapsed < MEASURE_SECONDS:
+            return False
+        busy = self._busy()
+        idle = 1 - (busy - self._busy_at) / elapsed
+        self._at, self._busy_at = now, busy
+        return idle >= IDLE_SHARE

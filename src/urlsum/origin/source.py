@@ -9,17 +9,17 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from urlsum.origin.body import Body
-from urlsum.origin.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
+from urlsum.origin.download import Body
 from urlsum.origin.http11.client import Asking
 from urlsum.origin.http11.pool import Idle
-from urlsum.origin.prefetch import Prefetch
-from urlsum.origin.ramp import Ramp
-from urlsum.origin.ranges import Ranges
+from urlsum.origin.parallel.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
+from urlsum.origin.parallel.concurrency import Ramp
+from urlsum.origin.parallel.prefetch import Prefetch
+from urlsum.origin.parallel.ranges import Ranges
+from urlsum.origin.parallel.reassembly import Window
 from urlsum.origin.version.requests import Access, Memory
 from urlsum.origin.version.resume import Resume, begin
 from urlsum.origin.version.resume import resume as resume_at
-from urlsum.origin.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,7 @@ import os
 
 import pytest
 
-from urlsum.origin.overlap import Overlap, cpus
-from urlsum.origin.ramp import IDLE_SHARE, MEASURE_SECONDS
+from urlsum.origin.parallel.concurrency import IDLE_SHARE, MEASURE_SECONDS, Overlap, cpus
 
 
 class Clocks:

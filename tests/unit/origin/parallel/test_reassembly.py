@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from urlsum.errors import Incomplete
-from urlsum.origin.buffers import BLOCK_BYTES, BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
+from urlsum.origin.http11.stream import BLOCK_BYTES
+from urlsum.origin.parallel.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
+from urlsum.origin.parallel.reassembly import MAX_TRIES, PART_BYTES, SLOW_PART_BYTES, Window
 from urlsum.origin.version.version import Tail
-from urlsum.origin.window import MAX_TRIES, PART_BYTES, SLOW_PART_BYTES, Window
 
 if TYPE_CHECKING:
-    from urlsum.origin.part import Part
+    from urlsum.origin.parallel.reassembly import Part
 
 SIZE = 10 * PART_BYTES + 12_345
 FETCHERS = ["a", "b", "c", "d"]

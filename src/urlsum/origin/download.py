@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from urlsum.errors import DeadlineReached, HttpFailed, Incomplete, OriginError, ProtocolViolated, RangesFailed
-from urlsum.origin.buffers import BLOCK_BYTES, Block
 from urlsum.origin.http11.body import OnlyPart
-from urlsum.origin.overlap import Overlap, cpus
-from urlsum.origin.ranges import LEAD_BYTES
+from urlsum.origin.http11.stream import BLOCK_BYTES, Block
+from urlsum.origin.parallel.concurrency import Overlap, cpus
+from urlsum.origin.parallel.ranges import LEAD_BYTES
 from urlsum.origin.representation.metadata import representation
 from urlsum.origin.version.closing import came_at_once, confirm
 from urlsum.origin.version.resume import LEAST_PART_BYTES, Refused, Resume, by_range
@@ -22,7 +22,7 @@ from urlsum.task import Proof
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.origin.prefetch import Prefetch
+    from urlsum.origin.parallel.prefetch import Prefetch
     from urlsum.origin.version.requests import Access
     from urlsum.origin.version.resume import Opened
     from urlsum.origin.version.version import Version

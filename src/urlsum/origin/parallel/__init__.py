@@ -1,0 +1,1 @@
+"""Parallel range requests: reads a file ahead over several connections, in bounded memory."""
