@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from urlsum import settings
 from urlsum.errors import SettingsError, TableUnavailable, UrlsumError
-from urlsum.tables.database import engine, translated
+from urlsum.tables.engine import engine, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -72,7 +72,7 @@ class Representation:
 
     ``name`` is a file's name of at most 255 bytes. ``final_url`` is where the redirects ended, without a fragment and
     possibly with a signed query; it is the submitted URL, letter by letter, where nothing redirected. ``etag`` is
-    quoted as sent, ``last_modified`` in seconds since the epoch. ``notes`` are codes of ``urlsum.remarks``.
+    quoted as sent, ``last_modified`` in seconds since the epoch. ``notes`` are codes of ``urlsum.text.remarks``.
     """
 
     name: str

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from selfhost.migrate import upgrade
 from urlsum.errors import FailureCode
-from urlsum.tables.database import engine
+from urlsum.tables.engine import engine
 from urlsum.task import Checkpoint, Failure, Mail, Proof, Representation, Status, Task
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urlsum.errors import FailureCode
 from urlsum.origin.guard.url import MAX_URL_CHARACTERS
 from urlsum.origin.http11 import phrases
-from urlsum.public import one_line
+from urlsum.text.redact import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

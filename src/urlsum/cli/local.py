@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Self
 
-from urlsum import remarks
 from urlsum.cli import console
 from urlsum.cli.outcome import Outcome
 from urlsum.cli.state import StateFile
@@ -14,7 +13,8 @@ from urlsum.hashing.job import Bench, run_slice
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import Origin, no_lease
 from urlsum.task import Task
-from urlsum.text import human_bytes, shown_url
+from urlsum.text import remarks
+from urlsum.text.format import human_bytes, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -52,7 +52,7 @@ def _run(asked: Options, stop: interrupt.Stop) -> int:
     from msgspec import structs  # noqa: PLC0415
 
     from urlsum import settings  # noqa: PLC0415
-    from urlsum.cli import checklist  # noqa: PLC0415
+    from urlsum.cli import verify  # noqa: PLC0415
 
     loaded = settings.load()
     if asked.connections is not None:
@@ -60,7 +60,7 @@ def _run(asked: Options, stop: interrupt.Stop) -> int:
     wanted = [] if asked.check else _wanted(asked.names)
     hasher = _hasher(asked, loaded, stop)
     try:
-        done = checklist.verify(asked.names, hasher, asked) if asked.check else _print(wanted, hasher)
+        done = verify.verify(asked.names, hasher, asked) if asked.check else _print(wanted, hasher)
     except interrupt.Interrupted as exc:
         console.tell(f"interrupted; {hasher.how_to_go_on()}")
         return SIGNALLED + exc.signum

@@ -15,7 +15,7 @@ from urlsum.cli.server_tls import Trust, root_cause
 from urlsum.errors import ConnectFailed, HttpFailed, OriginError, ProtocolViolated, TimedOut, TlsFailed
 from urlsum.hashing import retry
 from urlsum.origin.http11.response import retry_after
-from urlsum.remarks import with_redirect
+from urlsum.text.remarks import with_redirect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

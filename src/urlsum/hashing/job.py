@@ -28,9 +28,9 @@ from urlsum.errors import (
 from urlsum.hashing import retry
 from urlsum.hashing.md5 import MD5
 from urlsum.hashing.rate import Rate
-from urlsum.remarks import READ_TWICE
 from urlsum.task import Checkpoint, Failure, Proof, Task
-from urlsum.text import human_bytes, shown_url
+from urlsum.text.format import human_bytes, shown_url
+from urlsum.text.remarks import READ_TWICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

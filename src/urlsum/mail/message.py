@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from urlsum import remarks
 from urlsum.mail import Letter
-from urlsum.public import CAUSES, one_line, public_failure
 from urlsum.task import Proof
-from urlsum.text import human_bytes
+from urlsum.text import remarks
+from urlsum.text.format import human_bytes
+from urlsum.text.redact import CAUSES, one_line, public_failure
 
 if TYPE_CHECKING:
     from urlsum.task import Failure, Task

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import MailError, MailRefused, MailUnavailable, SettingsError
 from urlsum.mail import SEND_SECONDS, Letter, mime
-from urlsum.public import one_line
+from urlsum.text.redact import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable

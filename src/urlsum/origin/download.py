@@ -16,8 +16,8 @@ from urlsum.origin.version.closing import came_at_once, confirm
 from urlsum.origin.version.resume import LEAST_PART_BYTES, Refused, Resume, by_range
 from urlsum.origin.version.version import BLOCK_BYTES as BLOCK
 from urlsum.origin.version.version import OPENING_BYTES, TAIL_BYTES, Tail, Trail, digest
-from urlsum.remarks import UNCONFIRMED
 from urlsum.task import Proof
+from urlsum.text.remarks import UNCONFIRMED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

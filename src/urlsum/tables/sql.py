@@ -15,7 +15,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import IntegrityError
 
 from urlsum.errors import LeaseLost, TaskExists, TaskNotFound
-from urlsum.tables import database
+from urlsum.tables import engine
 from urlsum.tables.rows import from_row, to_row
 from urlsum.tables.sqlite import SqliteFile
 
@@ -101,7 +101,7 @@ class SqlTaskTable:
     """Tasks as rows of one table. Safe for many threads and, on one database, many processes."""
 
     def __init__(self, database_uri: str) -> None:
-        self._engine = database.engine(database_uri)
+        self._engine = engine.engine(database_uri)
         self._database = _opened(self._engine)
         # The port has no close(): connections live as long as the table, not until the garbage collector finds them.
         weakref.finalize(self, self._database.close)
@@ -117,7 +117,7 @@ class SqlTaskTable:
         """Read the task as last written. Raises TaskNotFound."""
         if not task_id.isascii():  # no id is, and MySQL refuses to compare the two
             raise TaskNotFound(task_id)
-        with database.translated():
+        with engine.translated():
             rows = self._database.read(_SELECT, {"wanted": task_id})
         # MySQL pads with blanks before it compares: "x" finds "x " too.
         if not rows or rows[0]["id"] != task_id:
@@ -146,7 +146,7 @@ class SqlTaskTable:
 
     def due(self, before: float, limit: int) -> list[str]:
         """Ids of tasks whose ``due_at`` is not after ``before``, the longest waiting first."""
-        with database.translated():
+        with engine.translated():
             return [row["id"] for row in self._database.read(_DUE, {"before": before, "most": limit})]
 
     def purge(self, now: float, limit: int) -> int:
@@ -154,14 +154,14 @@ class SqlTaskTable:
         return self._write(_PURGE, {"now": now, "most": limit})
 
     def _write(self, statement: sa.Executable, values: dict[str, Any], *, durable: bool = True) -> int:
-        with database.translated():
+        with engine.translated():
             return self._database.write(statement, values, durable=durable)
 
 
-def _opened(engine: sa.Engine) -> SqliteFile | _Server:
-    if engine.dialect.name == "sqlite":
-        return SqliteFile(engine, patience=database.SQLITE_BUSY_SECONDS)
-    return _Server(engine)
+def _opened(opened: sa.Engine) -> SqliteFile | _Server:
+    if opened.dialect.name == "sqlite":
+        return SqliteFile(opened, patience=engine.SQLITE_BUSY_SECONDS)
+    return _Server(opened)
 
 
 class _Server:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from urlsum.tables.disk import Disk
+from urlsum.tables.group_commit import Disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

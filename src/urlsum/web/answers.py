@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 
-from urlsum import __version__, remarks
+from urlsum import __version__
 from urlsum.errors import TaskNotFound
-from urlsum.public import public_failure
 from urlsum.task import Status, Task
+from urlsum.text import remarks
+from urlsum.text.redact import public_failure
 from urlsum.web import plain
 from urlsum.web.models import (
     About,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from urlsum.public import PUBLIC_CODES
+from urlsum.text.redact import PUBLIC_CODES
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"}, description="The id of the task.")]
 Url = Annotated[str, Field(description="The URL as submitted.")]

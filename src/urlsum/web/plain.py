@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from urlsum import md5sum
 from urlsum.errors import InvalidRequest
+from urlsum.text import md5sum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from urlsum.errors import InvalidRequest, TaskFinished, TaskNotFound, Unavailable
-from urlsum.public import one_line
+from urlsum.text.redact import one_line
 from urlsum.web.negotiation import VARY, stands_still, wants_page
 
 if TYPE_CHECKING:

@@ -221,7 +221,7 @@ def test_a_file_that_is_no_database_is_an_outage(tmp_path: Path) -> None:
 def test_a_sqlite_file_that_stays_locked_is_an_outage_and_recovers(
     sqlite_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("urlsum.tables.database.SQLITE_BUSY_SECONDS", 0.2)
+    monkeypatch.setattr("urlsum.tables.engine.SQLITE_BUSY_SECONDS", 0.2)
     table, task = SqlTaskTable(sqlite_database), new_task()
     with connected(sqlite_database) as holder:
         holder.exec_driver_sql("BEGIN IMMEDIATE")

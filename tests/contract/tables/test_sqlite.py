@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from tests.support.tables import NOW, new_task
 from urlsum.errors import LeaseLost, TableUnavailable, TaskExists
-from urlsum.tables import database, disk
+from urlsum.tables import engine, group_commit
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.task import Status
 
@@ -43,8 +43,8 @@ class Watched:
         self.begun = threading.Semaphore(0)
         self.gate = threading.Event()
         self.gate.set()
-        self._flush = disk.flush
-        monkeypatch.setattr(disk, "flush", self._watched)
+        self._flush = group_commit.flush
+        monkeypatch.setattr(group_commit, "flush", self._watched)
 
     def _watched(self, path: str) -> None:
         self.flushes += 1
@@ -80,7 +80,7 @@ class Watched:
 
 @pytest.fixture
 def watched(sqlite_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    monkeypatch.setattr(database, "SQLITE_BUSY_SECONDS", PATIENCE)
+    monkeypatch.setattr(engine, "SQLITE_BUSY_SECONDS", PATIENCE)
     made = Watched(sqlite_database, monkeypatch)
     yield made
     made.table._database.close()

@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from tests.e2e.browser.stage import SLACK_SECONDS
 from tests.integration.web.conftest import MD5
 from tests.support.selfhosted import wait_until
-from urlsum.text import human_bytes
+from urlsum.text.format import human_bytes
 from urlsum.web.pages import duration
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 
 from tests.integration.origin.conftest import client, read_all
 from tests.support.origin_server import answers, head
-from urlsum import remarks
 from urlsum.task import Checkpoint, Proof, Task
+from urlsum.text import remarks
 
 if TYPE_CHECKING:
     from tests.integration.origin.conftest import Serve

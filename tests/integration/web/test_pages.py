@@ -16,9 +16,9 @@ from tests.integration.web.conftest import MD5, NOW, SIZE, URL, World, changed, 
 from tests.support.page import BROWSER, Page, opened, sent
 from tests.support.web import FORM, MULTIPART, GatewayClient, part, served
 from urlsum.errors import FailureCode
-from urlsum.public import CAUSES, PUBLIC_CODES
 from urlsum.settings import Settings
 from urlsum.task import Checkpoint, Failure, Proof
+from urlsum.text.redact import CAUSES, PUBLIC_CODES
 from urlsum.web import pages as web_pages
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 
 from urlsum.errors import FailureCode
 from urlsum.mail.message import compose
-from urlsum.public import CAUSES, PUBLIC_CODES
 from urlsum.task import Failure, Mail, Proof, Representation, Task
+from urlsum.text.redact import CAUSES, PUBLIC_CODES
 
 if TYPE_CHECKING:
     from pathlib import Path

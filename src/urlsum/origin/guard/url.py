@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import InvalidUrl
 from urlsum.origin.guard.reference import quoted, remove_dot_segments, resolve
-from urlsum.text import shown_url
+from urlsum.text.format import shown_url
 
 if TYPE_CHECKING:
     from urlsum.origin.guard.addresses import Address

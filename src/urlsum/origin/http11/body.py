@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete, TimedOut, TooLarge
 from urlsum.origin.http11.stream import BLOCK_BYTES, Block, Cut, Silent
-from urlsum.text import human_bytes
+from urlsum.text.format import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

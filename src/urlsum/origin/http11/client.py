@@ -11,7 +11,7 @@ from urlsum.errors import BadRedirect, Blocked, DeadlineReached, InvalidUrl, Ori
 from urlsum.origin.http11.connection import connect
 from urlsum.origin.http11.phrases import BROWSER_SESSION, INVALID_LOCATION, NO_LOCATION, REDIRECT_LOOP
 from urlsum.origin.http11.pool import Crowd, ask
-from urlsum.text import shown_url
+from urlsum.text.format import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable

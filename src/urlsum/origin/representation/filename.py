@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qs, urlsplit
 
-from urlsum.md5sum import decoded, name_of
+from urlsum.text.md5sum import decoded, name_of
 
 # The limit of ext4, XFS, APFS and NTFS for one name, in bytes or (NTFS) in UTF-16 units.
 MAX_NAME_BYTES = 255

@@ -10,9 +10,9 @@ from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.response import decoded, http_date
 from urlsum.origin.representation.filename import filename
 from urlsum.origin.representation.web_page import unannounced
-from urlsum.public import one_line
-from urlsum.remarks import CONTENT_ENCODING, TRANSFORMED, WEB_PAGE
 from urlsum.task import Proof, Representation
+from urlsum.text.redact import one_line
+from urlsum.text.remarks import CONTENT_ENCODING, TRANSFORMED, WEB_PAGE
 
 if TYPE_CHECKING:
     from urlsum.origin.http11.response import Head

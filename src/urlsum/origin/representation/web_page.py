@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import parse_qsl, urlsplit
 
-from urlsum.md5sum import decoded, name_of
 from urlsum.origin.representation.filename import of_disposition
+from urlsum.text.md5sum import decoded, name_of
 
 HTML = frozenset({"text/html", "application/xhtml+xml"})
 # Types that name no format: RFC 9110, 8.3 takes octet-stream for an unknown one, S3 gives binary/octet-stream to an

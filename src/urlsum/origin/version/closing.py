@@ -26,7 +26,7 @@ from urlsum.origin.version.resume import (
     refusals,
 )
 from urlsum.origin.version.version import PROOFS, Version, digest
-from urlsum.text import human_bytes, shown_url
+from urlsum.text.format import human_bytes, shown_url
 
 if TYPE_CHECKING:
     from urlsum.origin.http11.body import Answer

@@ -27,7 +27,7 @@ from urlsum.origin.http11.response import part, whole
 from urlsum.origin.version.edges import ours
 from urlsum.origin.version.requests import PARTIAL
 from urlsum.origin.version.version import Version, digest
-from urlsum.text import human_bytes, shown_url
+from urlsum.text.format import human_bytes, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from urlsum import md5sum
-from urlsum.public import CAUSES, one_line
-from urlsum.remarks import PROOFS
-from urlsum.text import human_bytes, shown_url
+from urlsum.text import md5sum
+from urlsum.text.format import human_bytes, shown_url
+from urlsum.text.redact import CAUSES, one_line
+from urlsum.text.remarks import PROOFS
 from urlsum.web.negotiation import VARY
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from urlsum.errors import FailureCode
-from urlsum.public import CAUSES, public_failure
 from urlsum.task import Failure
+from urlsum.text.redact import CAUSES, public_failure
 
 
 def shown(message: str, url: str) -> str:

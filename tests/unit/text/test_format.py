@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from urlsum.text import human_bytes, shown_url
+from urlsum.text.format import human_bytes, shown_url
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from urlsum import remarks
 from urlsum.task import Proof, Representation, Task
+from urlsum.text import remarks
 
 URL = "https://host.example/reads.bam?token=t"
 KNOWN = Representation(name="reads.bam", final_url=URL, etag='"v1"', proof=Proof.ETAG)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from urlsum.md5sum import line, name_of
+from urlsum.text.md5sum import line, name_of
 from urlsum.web.plain import attachment
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from urlsum import md5sum
-from urlsum.public import one_line
 from urlsum.task import Proof
-from urlsum.text import human_bytes, shown_url
+from urlsum.text import md5sum
+from urlsum.text.format import human_bytes, shown_url
+from urlsum.text.redact import one_line
 
 if TYPE_CHECKING:
     from urlsum.task import Representation, Task
