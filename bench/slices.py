@@ -20,7 +20,7 @@ from urlsum.cli.local import Metered
 from urlsum.cli.progress import NoMeter
 from urlsum.hashing import job
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import Origin
+from urlsum.origin.source import HttpSource
 from urlsum.settings import load
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.task import Task
@@ -73,7 +73,7 @@ def main(folder: str, url: str, expected: str, size: str = "") -> None:
     if not size:
         job.CHECKPOINT_BYTES, job.FIRST_CHECKPOINT_SECONDS = 2**62, NEVER_SECONDS
     clock = Clock(int(size) / 2 if size else math.inf)
-    origin = Metered(Origin(settings, Guard(settings), clock=clock), clock)
+    origin = Metered(HttpSource(settings, Guard(settings), clock=clock), clock)
     bench = job.Bench(table, origin, settings, time.time, clock)
     now = time.time()
     task = Task(id=str(uuid.uuid4()), url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 9999)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from urlsum.mail import Mailer
     from urlsum.origin.guard.guard import Guard
-    from urlsum.origin.source import Origin
+    from urlsum.origin.source import HttpSource
     from urlsum.queues import TaskQueue
     from urlsum.settings import Settings
     from urlsum.tables import TaskTable
@@ -33,7 +33,7 @@ class Ports:
     queue: TaskQueue
     mailer: Mailer
     guard: Guard
-    origin: Origin
+    origin: HttpSource
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
 
@@ -47,7 +47,7 @@ def ports() -> Ports:
 def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> Ports:
     """The ports that ``settings`` ask for; ``monotonic`` is the clock of all deadlines. Raises SettingsError."""
     from urlsum.origin.guard.guard import Guard
-    from urlsum.origin.source import Origin
+    from urlsum.origin.source import HttpSource
 
     if settings.ssl_cert_file is not None:
         from urlsum.origin.http11 import tls
@@ -61,7 +61,7 @@ def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic)
         queue=_queue(settings, table),
         mailer=_mailer(settings),
         guard=guard,
-        origin=Origin(settings, guard, clock=monotonic),
+        origin=HttpSource(settings, guard, clock=monotonic),
         monotonic=monotonic,
     )
 

@@ -21,7 +21,7 @@ from tests.support.paced_origin import PacedOrigin
 from tests.support.selfhosted import SelfHosted, alive, peak_mebibytes, wait_until
 from tests.support.smoke import smoke
 from tests.support.tables import mysql_database
-from urlsum.origin.version.version import TAIL_BYTES
+from urlsum.origin.version.version import RESUME_OVERLAP_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,9 @@ def curl(line: str) -> tuple[int, str]:
 
 def half_way(service: SelfHosted, origin: PacedOrigin, task_id: str) -> None:
     """Wait until a third is checkpointed, and what is read once more before it for proof."""
-    wait_until(lambda: service.bytes_hashed(task_id) > origin.size / 3 + TAIL_BYTES, 30, lambda: service.output)
+    wait_until(
+        lambda: service.bytes_hashed(task_id) > origin.size / 3 + RESUME_OVERLAP_BYTES, 30, lambda: service.output
+    )
 
 
 def clean(output: str) -> bool:

@@ -56,7 +56,7 @@ PIECE_BYTES = 32 * 1024
 PIECE_SECONDS = 0.005
 INTERVAL_BYTES = CHECKPOINT_SECONDS * PIECE_BYTES / PIECE_SECONDS
 # What a resume reads again to prove that it is the same file, see urlsum.origin.version.version.
-TAIL_BYTES = 64 * 1024
+RESUME_OVERLAP_BYTES = 64 * 1024
 
 
 @dataclass

@@ -12,7 +12,7 @@ from tests.support.memory import MemoryTaskTable
 from urlsum.errors import NothingToDo
 from urlsum.hashing.job import Bench, run_slice
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import Origin
+from urlsum.origin.source import HttpSource
 from urlsum.settings import Settings, parse
 from urlsum.task import Task
 
@@ -67,7 +67,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.table = Recorder()
-        self.origin = Origin(
+        self.origin = HttpSource(
             self.settings, Guard(self.settings, resolve=self.resolve, dial=self.dial), wall_clock=self.now
         )
         self._skipped = 0.0
@@ -80,7 +80,7 @@ class Worker:
         """The task as it was last written."""
         return self.table.get(ID)
 
-    def run(self, url: str, *, origin: Origin | None = None) -> Task:
+    def run(self, url: str, *, origin: HttpSource | None = None) -> Task:
         """Work on ``url`` until its task is final; return it as it was last written."""
         now = self.now()
         self.table.add(Task(id=ID, url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 86400))

@@ -11,7 +11,7 @@ from urlsum.cli.state import StateFile
 from urlsum.errors import Blocked, FailureCode, InvalidUrl
 from urlsum.hashing.job import Bench, run_slice
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import Origin, no_lease
+from urlsum.origin.source import HttpSource, no_lease
 from urlsum.task import Task
 from urlsum.text import remarks
 from urlsum.text.format import human_bytes, shown_url
@@ -51,7 +51,7 @@ class LocalHasher:
         self._state = state
         self._sleep = sleep
         self._guard = Guard(settings)
-        self._origin = Metered(Origin(settings, self._guard, clock=stop.clock), meter)
+        self._origin = Metered(HttpSource(settings, self._guard, clock=stop.clock), meter)
         self._table: OneTask | None = None
 
     def digests(self, wanted: Sequence[Wanted]) -> Iterator[Outcome]:

@@ -9,15 +9,15 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
-from urlsum.origin.download import Body
-from urlsum.origin.http11.client import Asking
-from urlsum.origin.http11.pool import Idle
+from urlsum.origin.download import Download
+from urlsum.origin.http11.client import Client
+from urlsum.origin.http11.pool import ConnectionPool
 from urlsum.origin.parallel.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
-from urlsum.origin.parallel.concurrency import Ramp
+from urlsum.origin.parallel.concurrency import ConcurrencyController
 from urlsum.origin.parallel.prefetch import Prefetch
 from urlsum.origin.parallel.ranges import Ranges
-from urlsum.origin.parallel.reassembly import Window
-from urlsum.origin.version.requests import Access, Memory
+from urlsum.origin.parallel.reassembly import ReassemblyBuffer
+from urlsum.origin.version.file_client import FileClient, RangeMemory
 from urlsum.origin.version.resume import Resume, begin
 from urlsum.origin.version.resume import resume as resume_at
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from urlsum.settings import Settings
     from urlsum.task import Checkpoint
 
-__all__ = ["Body", "Origin", "no_lease"]
+__all__ = ["Download", "HttpSource", "no_lease"]
 
 
 def no_lease() -> None:
     """A heartbeat where there is no lease to renew."""
 
 
-class Origin:
+class HttpSource:
     """Opens files over HTTP/1.1. Safe for many threads, which share its idle connections and its buffers.
 
     ``clock`` is monotonic and the one that deadlines are on; ``wall_clock`` (epoch seconds) only reads a
@@ -53,13 +53,13 @@ class Origin:
     ) -> None:
         self._settings = settings
         self._wall_clock = wall_clock
-        idle = Idle(clock)
-        self._asking = Asking(settings, guard, idle, clock=clock)
+        pool = ConnectionPool(clock)
+        self._client = Client(settings, guard, pool, clock=clock)
         # One file may have it all; several share it, and each can go on with its reserve alone.
         self._budget = Budget(settings.connections_per_origin * BLOCKS_PER_CONNECTION - RESERVE_BLOCKS)
-        self._memory = Memory()
+        self._memory = RangeMemory()
         # Nobody closes an origin: what waits idle goes with it.
-        weakref.finalize(self, idle.close)
+        weakref.finalize(self, pool.close)
 
     def open(
         self,
@@ -68,7 +68,7 @@ class Origin:
         deadline: float,
         resume: Checkpoint | None = None,
         heartbeat: Callable[[], None] = no_lease,
-    ) -> Body:
+    ) -> Download:
         """The file at ``url``, from the start, or from ``resume`` on if it is provably the same version.
 
         ``heartbeat`` is called often while nothing new can be read: bytes before ``resume`` may have to come again,
@@ -76,37 +76,37 @@ class Origin:
         DeadlineReached.
         """
         wanted = Resume.of(resume)
-        access = Access(
+        file = FileClient(
             url,
-            asking=self._asking,
+            client=self._client,
             settings=self._settings,
             deadline=deadline,
             wall_clock=self._wall_clock,
             heartbeat=heartbeat,
             memory=self._memory,
         )
-        opened = begin(access) if wanted is None else resume_at(access, wanted)
+        opened = begin(file) if wanted is None else resume_at(file, wanted)
 
         def ahead(opened: Opened) -> Prefetch:
-            return self._ahead(access, opened)
+            return self._ahead(file, opened)
 
-        return Body(opened, access, ahead=ahead)
+        return Download(opened, file, ahead=ahead)
 
-    def _ahead(self, access: Access, opened: Opened) -> Prefetch:
-        settings, clock = self._settings, self._asking.clock
-        answer, version = opened.answer, opened.version
+    def _ahead(self, file: FileClient, opened: Opened) -> Prefetch:
+        settings, clock = self._settings, self._client.clock
+        body, version = opened.body, opened.version
         # Chunks tell their end themselves, so theirs is only known when it is reached.
-        size = None if opened.head.chunked else answer.size
+        size = None if opened.head.chunked else body.size
         proven = size is not None and size == version.size and version.tells_apart
         # Who sends the whole file where a range was asked for would do so again.
-        ranged = opened.ranged and not access.memory.reads_alone(access.url)
+        ranged = opened.ranged and not file.memory.reads_alone(file.url)
         parallel = proven and ranged and settings.connections_per_origin > 1
         return Prefetch(
-            answer,
-            Window(answer.position, size, Buffers(self._budget)),
-            Ranges(access, opened.head.target, version) if parallel else None,
-            Ramp(settings.connections_per_origin, latency=answer.connection.latency, now=clock()),
-            deadline=access.deadline,
+            body,
+            ReassemblyBuffer(body.position, size, Buffers(self._budget)),
+            Ranges(file, opened.head.target, version) if parallel else None,
+            ConcurrencyController(settings.connections_per_origin, latency=body.connection.latency, now=clock()),
+            deadline=file.deadline,
             silence=settings.connect_timeout + settings.read_timeout,
-            asking=self._asking,
+            client=self._client,
         )

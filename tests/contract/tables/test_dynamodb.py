@@ -13,7 +13,7 @@ from tests.support.dynamodb import Fault, Relay
 from tests.support.tables import NOW, full_task, new_task
 from urlsum.errors import LeaseLost, TableUnavailable, TaskExists, TaskNotFound
 from urlsum.hashing.md5 import STATE_SIZE
-from urlsum.origin.version.version import MAX_ETAG_CHARACTERS, TAIL_BYTES, Tail, Version
+from urlsum.origin.version.version import MAX_ETAG_CHARACTERS, RESUME_OVERLAP_BYTES, Overlap, Version
 from urlsum.tables.dynamodb import DUE_SHARDS, RETRIES, DynamoTaskTable
 from urlsum.task import Checkpoint, Mail
 
@@ -266,7 +266,9 @@ def test_a_checkpoint_costs_one_write_unit(dynamodb_table_name: str, client: Any
     url = "https://example.org/" + "a" * 180
     # The longest that an origin can bring about: each backslash of its ETag takes two characters of JSON.
     etag = '"' + "\\" * (MAX_ETAG_CHARACTERS - 2) + '"'
-    validator = Version(etag, False, 1_795_000_000, 5 * 2**40, Tail(4 * 2**40, TAIL_BYTES, "f" * 32)).dump()
+    validator = Version(
+        etag, False, 1_795_000_000, 5 * 2**40, Overlap(4 * 2**40, RESUME_OVERLAP_BYTES, "f" * 32)
+    ).dump()
     # Nothing short in it: an e-mail address, an expected MD5, five terabytes, six hours of slices.
     task = new_task(url=url, email="a.person.of.usual.name@example.org", expected_md5="f" * 32, mail=Mail.PENDING)
     claimed = replace(task, slices=360, fence=360).claimed(NOW, 90)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.audit import assert_lawful, taken_over
 from tests.support.fleet import fleet
-from tests.support.stage import INTERVAL_BYTES, TAIL_BYTES, stage
+from tests.support.stage import INTERVAL_BYTES, RESUME_OVERLAP_BYTES, stage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def kill_them(kind: str, kills: int, directory: Path, monkeypatch: pytest.Monkey
         hit = taken_over(writes)
         second_mails = scene.mails().total() - len(scene.tasks)
         assert 0 <= second_mails <= kills
-        closing = 2 * TAIL_BYTES * len(scene.tasks)  # the proof that ends every task
+        closing = 2 * RESUME_OVERLAP_BYTES * len(scene.tasks)  # the proof that ends every task
         again = (scene.files.served - scene.size - closing) / kills
         figures = (
             f"{kind}: {kills} kills in {killing:.0f} s, {hit} of them in the middle of a task",
@@ -52,7 +52,7 @@ def kill_them(kind: str, kills: int, directory: Path, monkeypatch: pytest.Monkey
             f"{again / 1000:.0f} kB read again per kill, of {INTERVAL_BYTES / 1000:.0f} kB in a checkpoint interval",
         )
         print("\n" + "; ".join(figures))  # noqa: T201 - for the report
-        assert again <= INTERVAL_BYTES + TAIL_BYTES
+        assert again <= INTERVAL_BYTES + RESUME_OVERLAP_BYTES
         assert hit >= kills // 5  # or else the kills were no test
         assert "Traceback" not in workers.said()
 

@@ -18,7 +18,7 @@ from tests.support.origin_server import File, Request, Steps, head
 from tests.support.worker import Worker, patient
 from urlsum.origin import download, source
 from urlsum.origin.parallel import buffers, prefetch, reassembly
-from urlsum.origin.parallel.concurrency import Ramp
+from urlsum.origin.parallel.concurrency import ConcurrencyController
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ RATE = 2_000_000
 CONNECTIONS = 4
 
 
-class Eager(Ramp):
+class Eager(ConcurrencyController):
     """A ramp that wants all at once, whatever they bring, until it is refused."""
 
     def observe(self, now: float, count: int, waited: float) -> int:
@@ -52,7 +52,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(download, "BLOCK_BYTES", PART // 4)
     monkeypatch.setattr(download, "INLINE_BYTES", PART // 4)
     monkeypatch.setattr(prefetch, "OBSERVE_SECONDS", 0.002)
-    monkeypatch.setattr(source, "Ramp", Eager)
+    monkeypatch.setattr(source, "ConcurrencyController", Eager)
     yield
     left = [thread for thread in threading.enumerate() if thread.name == "fetch"]
     for thread in left:

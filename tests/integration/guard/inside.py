@@ -1,4 +1,4 @@
-"""Runs inside the namespace: every vector through the unmodified ``Origin.open``; prints what happened as JSON.
+"""Runs inside the namespace: every vector through the unmodified ``HttpSource.open``; prints what happened as JSON.
 
 ``python -m tests.integration.guard.inside DIRECTORY``, under ``unshare --net --mount``.
 """
@@ -25,7 +25,7 @@ from tests.support.namespace import Canary, NameServer, enter
 from tests.support.origin_server import File, Request, Steps, head
 from urlsum.errors import Incomplete, InvalidUrl, OriginError
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import Origin
+from urlsum.origin.source import HttpSource
 from urlsum.settings import parse
 from urlsum.task import Checkpoint
 
@@ -59,9 +59,9 @@ def script(request: Request) -> Steps:
 
 
 @cache
-def origin(given: tuple[tuple[str, str], ...], ca_file: Path) -> Origin:
+def origin(given: tuple[tuple[str, str], ...], ca_file: Path) -> HttpSource:
     settings = parse({"ssl_cert_file": ca_file, "connect_timeout": 5, "read_timeout": 5, **dict(given)})
-    return Origin(settings, Guard(settings))
+    return HttpSource(settings, Guard(settings))
 
 
 def attempt(vector: Vector, ca_file: Path) -> str:

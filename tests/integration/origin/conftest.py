@@ -15,7 +15,7 @@ import trustme
 from tests.support.origin_server import OriginServer, Script
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http11 import tls
-from urlsum.origin.source import Body, Origin
+from urlsum.origin.source import Download, HttpSource
 from urlsum.origin.version import closing
 from urlsum.settings import Settings, parse
 
@@ -34,16 +34,16 @@ class Client:
     settings: Settings
     address: str = "127.0.0.1"
 
-    def open(self, url: str, *, resume: Checkpoint | None = None, seconds: float = 20.0) -> Body:
+    def open(self, url: str, *, resume: Checkpoint | None = None, seconds: float = 20.0) -> Download:
         guard = Guard(self.settings, resolve=lambda host: [self.address])
-        return Origin(self.settings, guard).open(url, deadline=time.monotonic() + seconds, resume=resume)
+        return HttpSource(self.settings, guard).open(url, deadline=time.monotonic() + seconds, resume=resume)
 
     def fetch(self, url: str, *, resume: Checkpoint | None = None, seconds: float = 20.0) -> bytes:
         with self.open(url, resume=resume, seconds=seconds) as body:
             return read_all(body)
 
 
-def read_all(body: Body) -> bytes:
+def read_all(body: Download) -> bytes:
     pieces = []
     while piece := body.read():
         pieces.append(bytes(piece))

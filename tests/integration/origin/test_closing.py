@@ -14,7 +14,7 @@ from tests.support.origin_server import KEEP, File, OriginServer, Pause, Request
 from tests.support.worker import Worker, patient
 from urlsum.errors import Changed, HttpFailed, OriginError
 from urlsum.origin.version import closing
-from urlsum.origin.version.version import OPENING_BYTES, TAIL_BYTES
+from urlsum.origin.version.version import OPENING_BYTES, RESUME_OVERLAP_BYTES
 from urlsum.task import Checkpoint, Proof
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def test_it_is_two_short_ranges_over_the_same_connection(serve: Serve) -> None:
     origin = serve(File(OLD, keep=True))
     assert client().fetch(origin.url()) == OLD
     assert origin.connections == 1
-    tail, opening = f"bytes={len(OLD) - TAIL_BYTES}-{len(OLD) - 1}", f"bytes=0-{OPENING_BYTES - 1}"
+    tail, opening = f"bytes={len(OLD) - RESUME_OVERLAP_BYTES}-{len(OLD) - 1}", f"bytes=0-{OPENING_BYTES - 1}"
     assert ranges(origin) == [None, opening, tail]
 
 

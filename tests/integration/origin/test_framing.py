@@ -20,7 +20,7 @@ from urlsum.errors import (
     Unverifiable,
 )
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import Origin
+from urlsum.origin.source import HttpSource
 
 DATA = bytes(range(256)) * 300
 LENGTH = f"Content-Length: {len(DATA)}"
@@ -224,7 +224,7 @@ def test_a_connection_with_malformed_lines_carries_no_second_response(
 ) -> None:
     origin = serve(lambda request: [head("200 OK", "Content-Length: 2", line), b"ok", KEEP])
     used = client()
-    source = Origin(used.settings, Guard(used.settings, resolve=lambda host: [used.address]))
+    source = HttpSource(used.settings, Guard(used.settings, resolve=lambda host: [used.address]))
     for _ in range(2):
         with source.open(origin.url(), deadline=time.monotonic() + 20.0) as body:
             assert read_all(body) == b"ok"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from urlsum.errors import OriginError
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.connection import Connection
-from urlsum.origin.http11.stream import Cut, Wire
+from urlsum.origin.http11.stream import ConnectionClosed, NetworkStream
 
 BODY = b"0123456789"
 # A well-formed Content-Length is no junk.
@@ -58,8 +58,8 @@ def exchange(answer: bytes) -> tuple[int | None, bytes]:
     with ours, theirs:
         theirs.sendall(answer)
         theirs.shutdown(socket.SHUT_WR)
-        wire = Wire(ours, read_timeout=5.0, deadline=time.monotonic() + 5.0, clock=time.monotonic)
-        connection = Connection(parse("http://example.org/"), wire)
+        stream = NetworkStream(ours, read_timeout=5.0, deadline=time.monotonic() + 5.0, clock=time.monotonic)
+        connection = Connection(parse("http://example.org/"), stream)
         head = connection.get([])
         if head.length is None and not head.chunked:
             return None, b""
@@ -74,7 +74,7 @@ def exchange(answer: bytes) -> tuple[int | None, bytes]:
 def test_no_answer_gets_past_the_two_outcomes(answer: bytes) -> None:
     try:
         length, received = exchange(answer)
-    except (OriginError, Cut):
+    except (OriginError, ConnectionClosed):
         return
     assert length is None or len(received) == length
 
@@ -86,7 +86,7 @@ def test_a_cut_chunked_body_is_never_taken_for_whole(pieces: list[bytes], at: in
     whole = head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     try:
         _, received = exchange(whole[:at])
-    except (OriginError, Cut):
+    except (OriginError, ConnectionClosed):
         assert at < len(whole)
     else:
         assert at >= len(whole)
@@ -120,6 +120,6 @@ def test_a_malformed_line_never_changes_how_the_rest_is_framed(junk: bytes, at: 
     answer = end.join([*WHOLE[:at], junk, *WHOLE[at:]]) + end + end + BODY
     try:
         result = exchange(answer)
-    except (OriginError, Cut):
+    except (OriginError, ConnectionClosed):
         return
     assert result == (10, BODY)

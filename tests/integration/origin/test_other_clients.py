@@ -22,7 +22,7 @@ import pytest
 from tests.support.origin_server import KEEP, OriginServer, Request, Steps, head
 from urlsum.errors import BadRedirect
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import Origin
+from urlsum.origin.source import HttpSource
 from urlsum.settings import parse
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def by_urlsum(given: list[Pair]) -> tuple[list[Sent], list[Meaning]]:
         def dial(address: object, port: int, seconds: float) -> socket.socket:
             return socket.create_connection(("127.0.0.1", origin.port), timeout=seconds)
 
-        source = Origin(settings, Guard(settings, resolve=lambda host: ["127.0.0.1"], dial=dial))
+        source = HttpSource(settings, Guard(settings, resolve=lambda host: ["127.0.0.1"], dial=dial))
         for number, pair in enumerate(given):
             redirector.current = number
             try:

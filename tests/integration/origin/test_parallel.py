@@ -17,7 +17,7 @@ from tests.support.origin_server import HANG, RESET, File, OriginServer, Request
 from tests.support.worker import Worker, patient
 from urlsum.errors import Changed, DeadlineReached, Incomplete, RangesFailed, TimedOut
 from urlsum.origin.parallel import prefetch
-from urlsum.origin.version.version import OPENING_BYTES, TAIL_BYTES, Version
+from urlsum.origin.version.version import OPENING_BYTES, RESUME_OVERLAP_BYTES, Version
 from urlsum.task import Checkpoint
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     import trustme
 
-    from urlsum.origin.source import Body
+    from urlsum.origin.source import Download
 
 MIB = 2**20
 DATA = random.Random(3).randbytes(40 * MIB)
@@ -53,19 +53,19 @@ def digest(origin: OriginServer, path: str = "/file", **settings: object) -> str
     return md5.hexdigest()
 
 
-def drained(body: Body) -> None:
+def drained(body: Download) -> None:
     while body.read():
         pass
 
 
-def end_of(body: Body) -> int:
+def end_of(body: Download) -> int:
     """How far ``body`` was read, by its own proof."""
     tail = Version.load(body.validator).tail
     assert tail is not None
     return tail.end
 
 
-CLOSING = {f"bytes={len(DATA) - TAIL_BYTES}-{len(DATA) - 1}", f"bytes=0-{OPENING_BYTES - 1}"}
+CLOSING = {f"bytes={len(DATA) - RESUME_OVERLAP_BYTES}-{len(DATA) - 1}", f"bytes=0-{OPENING_BYTES - 1}"}
 
 
 def ranged(origin: OriginServer) -> list[Request]:
@@ -132,11 +132,11 @@ def test_without_a_length_one_connection_has_to_do(serve: Serve) -> None:
 
 
 def test_a_small_file_is_one_request_and_no_thread(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefetch, "Fetcher", None)
+    monkeypatch.setattr(prefetch, "RangeThread", None)
     small = DATA[: 2 * MIB]
     origin = serve(File(small))
     assert client().fetch(origin.url()) == small
-    closing = [f"bytes=0-{OPENING_BYTES - 1}", f"bytes={len(small) - TAIL_BYTES}-{len(small) - 1}"]
+    closing = [f"bytes=0-{OPENING_BYTES - 1}", f"bytes={len(small) - RESUME_OVERLAP_BYTES}-{len(small) - 1}"]
     assert [request.fields.get("range") for request in origin.requests] == [None, *closing]
 
 

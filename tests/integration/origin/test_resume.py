@@ -27,12 +27,12 @@ from tests.support.origin_server import (
 )
 from urlsum.errors import Changed, HttpFailed, Incomplete, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import Origin
-from urlsum.origin.version.version import OPENING_BYTES, TAIL_BYTES, Version
+from urlsum.origin.source import HttpSource
+from urlsum.origin.version.version import OPENING_BYTES, RESUME_OVERLAP_BYTES, Version
 from urlsum.task import Checkpoint, Proof
 
 DATA = random.Random(4).randbytes(3_000_000)
-OFFSETS = [64, 6400, TAIL_BYTES, TAIL_BYTES + 64, 2_000_000, 2_999_936]
+OFFSETS = [64, 6400, RESUME_OVERLAP_BYTES, RESUME_OVERLAP_BYTES + 64, 2_000_000, 2_999_936]
 
 
 def checkpoint(url: str, offset: int) -> Checkpoint:
@@ -75,7 +75,7 @@ def test_the_same_file_is_gone_on_with(serve: Serve, file: File, offset: int) ->
 def test_what_is_asked_for_is_the_tail_and_the_rest_under_the_strong_etag(serve: Serve) -> None:
     origin = serve(File(DATA))
     resumed(origin, checkpoint(origin.url(), 2_000_000))
-    assert origin.requests[1].fields["range"] == f"bytes={2_000_000 - TAIL_BYTES}-"
+    assert origin.requests[1].fields["range"] == f"bytes={2_000_000 - RESUME_OVERLAP_BYTES}-"
     assert origin.requests[1].fields["if-range"] == '"v1"'
 
 
@@ -175,7 +175,7 @@ def part(*fields: str, status: str = "206 Partial Content") -> bytes:
     return head(status, 'ETag: "v1"', *fields)
 
 
-FIRST = 2_000_000 - TAIL_BYTES
+FIRST = 2_000_000 - RESUME_OVERLAP_BYTES
 REST = memoryview(DATA)[FIRST:]
 LENGTH = f"Content-Length: {len(REST)}"
 CHUNKED = "Transfer-Encoding: chunked"
@@ -271,7 +271,7 @@ def test_a_range_that_begins_earlier_is_used(serve: Serve, first: int) -> None:
     at = checkpoint(origin.url(), 2_000_000)
     with client().open(origin.url(), resume=at) as body:
         assert read_all(body) == DATA[2_000_000:]
-        assert 2_000_000 - first <= body.reread <= 2_000_000 - first + TAIL_BYTES + OPENING_BYTES
+        assert 2_000_000 - first <= body.reread <= 2_000_000 - first + RESUME_OVERLAP_BYTES + OPENING_BYTES
 
 
 @pytest.mark.parametrize(
@@ -493,10 +493,10 @@ def test_a_range_that_leads_nowhere_is_no_word_on_the_file(serve: Serve) -> None
 def test_a_range_that_brought_nothing_new_is_not_asked_for_twice(serve: Serve) -> None:
     """Every range ends one byte early."""
     rest = part(LENGTH, f"Content-Range: bytes {FIRST}-2999999/3000000")
-    origin = serve(lambda request: [rest, REST[:TAIL_BYTES]] if odd_range(request) else File(DATA)(request))
+    origin = serve(lambda request: [rest, REST[:RESUME_OVERLAP_BYTES]] if odd_range(request) else File(DATA)(request))
     at = checkpoint(origin.url(), 2_000_000)
     guard = Guard(client().settings, resolve=lambda host: ["127.0.0.1"])
-    source = Origin(client().settings, guard)
+    source = HttpSource(client().settings, guard)
     with source.open(origin.url(), deadline=time.monotonic() + 20, resume=at) as body, pytest.raises(Incomplete):
         read_all(body)
     with source.open(origin.url(), deadline=time.monotonic() + 20, resume=at) as body:

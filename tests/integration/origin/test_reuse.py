@@ -14,7 +14,7 @@ from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Re
 from urlsum.errors import Blocked, Incomplete, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http11 import pool
-from urlsum.origin.source import Origin
+from urlsum.origin.source import HttpSource
 from urlsum.settings import Networks, parse
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 OK: Steps = [head("200 OK", "Content-Length: 2"), b"ok", KEEP]
 
 
-def opened(**settings: object) -> Origin:
+def opened(**settings: object) -> HttpSource:
     given: dict[str, object] = {"allowed_networks": "127.0.0.0/8", "read_timeout": 2.0, **settings}
     made = parse(given)
-    return Origin(made, Guard(made, resolve=lambda host: ["127.0.0.1"]))
+    return HttpSource(made, Guard(made, resolve=lambda host: ["127.0.0.1"]))
 
 
-def fetch(origin: Origin, url: str) -> bytes:
+def fetch(origin: HttpSource, url: str) -> bytes:
     with origin.open(url, deadline=time.monotonic() + 10) as body:
         return read_all(body)
 
@@ -204,7 +204,7 @@ def test_the_guard_judges_every_url_although_a_connection_waits(serve: Serve) ->
     server = serve(lambda request: OK)
     made = parse({"allowed_networks": "127.0.0.0/8"})
     guard = Guard(made)
-    origin = Origin(made, guard)
+    origin = HttpSource(made, guard)
     fetch(origin, server.url())
     guard._allowed_networks = Networks()
     with pytest.raises(Blocked):

@@ -11,7 +11,7 @@ from tests.integration.origin.conftest import Serve, client
 from tests.support.origin_server import HANG, OriginServer, Pause, Steps, Trickle, answers, chunk, head
 from urlsum.errors import ConnectFailed, DeadlineReached, TimedOut
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import Origin
+from urlsum.origin.source import HttpSource
 
 LENGTH = "Content-Length: 1000000"
 CHUNKED = "Transfer-Encoding: chunked"
@@ -80,7 +80,7 @@ def test_the_deadline_is_no_failure_of_the_origin(serve: Serve, steps: Steps) ->
 
 def test_a_worker_that_is_being_stopped_begins_with_nothing(serve: Serve) -> None:
     server, settings = serve(answers([HANG])), client().settings
-    origin = Origin(settings, Guard(settings), clock=lambda: math.inf)
+    origin = HttpSource(settings, Guard(settings), clock=lambda: math.inf)
     with pytest.raises(DeadlineReached):
         origin.open(server.url(), deadline=math.inf)
     assert server.connections == 0

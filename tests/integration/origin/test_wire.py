@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from urlsum.errors import DeadlineReached
-from urlsum.origin.http11.stream import BLOCK_BYTES, FILL_SECONDS, GATHER_BYTES, Block, Cut, Silent, Wire
+from urlsum.origin.http11.stream import (
+    BLOCK_BYTES,
+    FILL_SECONDS,
+    GATHER_BYTES,
+    Block,
+    ConnectionClosed,
+    NetworkStream,
+    ReadTimeout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +36,9 @@ class Pair:
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.ours = socket.create_connection(server.getsockname())
             self.theirs, _ = server.accept()
-        self.wire = Wire(self.ours, read_timeout=READ_TIMEOUT, deadline=time.monotonic() + 60, clock=time.monotonic)
+        self.stream = NetworkStream(
+            self.ours, read_timeout=READ_TIMEOUT, deadline=time.monotonic() + 60, clock=time.monotonic
+        )
 
     @property
     def awaited(self) -> int:
@@ -36,22 +46,22 @@ class Pair:
 
     def fill(self, most: int = BLOCK_BYTES, *, behind: int) -> Block:
         block = Block(memoryview(bytearray(BLOCK_BYTES)))
-        self.wire.fill(block, most, behind=behind)
+        self.stream.fill(block, most, behind=behind)
         return block
 
     def fill_on(self, block: Block) -> None:
         """Go on until something is raised."""
         while True:
-            self.wire.fill(block, BLOCK_BYTES, behind=10 * BLOCK_BYTES)
+            self.stream.fill(block, BLOCK_BYTES, behind=10 * BLOCK_BYTES)
 
     def hurry(self) -> None:
         """Bring a block in no time at all, so that the wire knows a fast origin however busy the machine is."""
         sender = threading.Thread(target=self.theirs.sendall, args=(bytes(BLOCK_BYTES),))
         sender.start()
         stopped = time.monotonic()
-        self.wire.clock = lambda: stopped
+        self.stream.clock = lambda: stopped
         assert self.fill(behind=10 * BLOCK_BYTES).filled == BLOCK_BYTES
-        self.wire.clock = time.monotonic
+        self.stream.clock = time.monotonic
         sender.join()
 
 
@@ -85,7 +95,7 @@ def test_what_a_slowing_origin_sent_is_there_soon(pair: Pair) -> None:
     block = Block(memoryview(bytearray(BLOCK_BYTES)))
 
     def fill() -> None:
-        with suppress(Cut):
+        with suppress(ConnectionClosed):
             pair.fill_on(block)
 
     reader = threading.Thread(target=fill)
@@ -95,7 +105,7 @@ def test_what_a_slowing_origin_sent_is_there_soon(pair: Pair) -> None:
     while block.filled < 10 and time.monotonic() < until:
         time.sleep(0.01)
     seen = block.filled
-    pair.wire.abort()
+    pair.stream.abort()
     reader.join()
     assert seen == 10
 
@@ -105,7 +115,7 @@ def test_a_cut_is_seen_whatever_is_awaited(pair: Pair) -> None:
     pair.theirs.sendall(b"x" * 10)
     pair.theirs.close()
     block, began = Block(memoryview(bytearray(BLOCK_BYTES))), time.monotonic()
-    with pytest.raises(Cut):
+    with pytest.raises(ConnectionClosed):
         pair.fill_on(block)
     assert block.filled == 10
     assert time.monotonic() - began < SOON
@@ -115,22 +125,22 @@ def test_a_head_after_a_fast_body_is_not_waited_for(pair: Pair) -> None:
     pair.hurry()
     pair.theirs.sendall(b"HTTP/1.1 200 OK\r\n")
     began = time.monotonic()
-    assert pair.wire.recv_into(memoryview(bytearray(100))) == 17
+    assert pair.stream.recv_into(memoryview(bytearray(100))) == 17
     assert time.monotonic() - began < SOON
 
 
 def test_silence_after_a_fast_start_is_still_silence(pair: Pair) -> None:
     pair.hurry()
-    pair.wire.read_timeout = 0.5
+    pair.stream.read_timeout = 0.5
     block, began = Block(memoryview(bytearray(BLOCK_BYTES))), time.monotonic()
-    with pytest.raises(Silent):
+    with pytest.raises(ReadTimeout):
         pair.fill_on(block)
     assert 0.5 <= time.monotonic() - began < 0.5 + FILL_SECONDS + SOON
 
 
 def test_the_deadline_holds_while_much_is_awaited(pair: Pair) -> None:
     pair.hurry()
-    pair.wire.deadline = time.monotonic() + FILL_SECONDS / 2
+    pair.stream.deadline = time.monotonic() + FILL_SECONDS / 2
     block = Block(memoryview(bytearray(BLOCK_BYTES)))
     with pytest.raises(DeadlineReached):
         pair.fill_on(block)

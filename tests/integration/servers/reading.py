@@ -14,7 +14,7 @@ from tests.integration.servers.replacement import SIZE, Way, overwrite, rename, 
 from tests.support.worker import patient
 from urlsum.errors import FailureCode, OriginError
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import Body, Origin
+from urlsum.origin.source import Download, HttpSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ HONEST: dict[Way, set[str]] = dict.fromkeys((overwrite, truncate, rename), HONES
 SECONDS = 60.0
 
 
-class Paced(Origin):
+class Paced(HttpSource):
     """Reads at ``rate``, in bytes per second. Calls ``act`` once, after the byte at ``at``; -1 is after the head."""
 
     def __init__(self, settings: Settings, guard: Guard, *, rate: float, at: int, act: Callable[[], None]) -> None:
@@ -50,7 +50,7 @@ class Paced(Origin):
         self._act = act
         self.acted = False
 
-    def open(self, url: str, **options: Any) -> Body:
+    def open(self, url: str, **options: Any) -> Download:
         body = super().open(url, **options)
         self._reach(body.offset)
         body.read = self._paced(body.read, body.offset)  # type: ignore[method-assign] # all else stays a Body's
@@ -110,7 +110,7 @@ class Client:
         return connection
 
 
-def digest(origin: Origin, url: str) -> str:
+def digest(origin: HttpSource, url: str) -> str:
     """The MD5 of the file, or the code of the error."""
     md5 = hashlib.md5()
     try:

@@ -18,7 +18,7 @@ from tests.support.tables import new_task
 from urlsum import queues
 from urlsum.hashing import job
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import Origin
+from urlsum.origin.source import HttpSource
 from urlsum.queues import Delivery, encode
 from urlsum.settings import parse
 from urlsum.task import Status, Task
@@ -59,7 +59,7 @@ def test_small_files_are_hashed_at_the_same_time(serve: Serve) -> None:
         return [head("200 OK", f"Content-Length: {len(request.path)}"), request.path.encode()]
 
     origin = serve(script)
-    ports = wired(Origin(SETTINGS, Guard(SETTINGS)))
+    ports = wired(HttpSource(SETTINGS, Guard(SETTINGS)))
     tasks = [submitted(ports, origin.url(f"/{number}")) for number in range(10)]
     assert invoke(ports, *(encode(task.id) for task in tasks)) == []
     for number, task in enumerate(tasks):
@@ -69,7 +69,7 @@ def test_small_files_are_hashed_at_the_same_time(serve: Serve) -> None:
 
 def test_only_what_failed_comes_again(serve: Serve) -> None:
     origin = serve(lambda request: [head("200 OK", "Content-Length: 2"), b"ok", KEEP])
-    ports = wired(Origin(SETTINGS, Guard(SETTINGS)))
+    ports = wired(HttpSource(SETTINGS, Guard(SETTINGS)))
     good = [submitted(ports, origin.url(f"/{number}")) for number in range(3)]
     unknown = new_task()
     bodies = [

@@ -10,41 +10,49 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete, TimedOut, TooLarge
-from urlsum.origin.http11.stream import BLOCK_BYTES, Block, Cut, Silent
+from urlsum.origin.http11.stream import BLOCK_BYTES, Block, ConnectionClosed, ReadTimeout
 from urlsum.text.format import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from urlsum.origin.http11.connection import Connection
-    from urlsum.origin.http11.response import Extent
+    from urlsum.origin.http11.response import ByteRange
 
 
 class OnlyPart(Incomplete):
     """The response ended where it said that it would, before the end of the file: the rest can be asked for at once."""
 
 
-class Answer:
+class ResponseBody:
     """What one connection brings of a file, from ``position`` on.
 
     ``size`` is the total length of the file once it is proven: at once with a length, at the end with chunks. The
     bytes are as sent: a Content-Encoding that was not asked for is not undone.
     """
 
-    def __init__(self, connection: Connection, extent: Extent, *, size: int | None, max_bytes: int, pace: Pace) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        byte_range: ByteRange,
+        *,
+        size: int | None,
+        max_bytes: int,
+        low_speed_limit: LowSpeedLimit,
+    ) -> None:
         self.connection = connection
-        self.position = extent.first
+        self.position = byte_range.first
         self.size = size
         self._where = connection.target
-        self._extent = extent
+        self._byte_range = byte_range
         self._max_bytes = max_bytes
-        self._pace = pace
+        self._low_speed_limit = low_speed_limit
         self._ended = False
-        self.borrowed = extent.borrowed
+        self.end_assumed = byte_range.end_assumed
         """Whether only an earlier response told where it ends."""
-        self.partial = extent.end is not None and size is not None and extent.end < size
+        self.partial = byte_range.end is not None and size is not None and byte_range.end < size
         """Whether the response ends before the file does, by its own word."""
-        self.length = None if extent.end is None else extent.end - extent.first
+        self.length = byte_range.length
         """How many bytes the response has, if it says so."""
         if size is not None and size > max_bytes:
             raise self._too_large(size)
@@ -56,12 +64,12 @@ class Answer:
         """
         if self._ended:
             return 0
-        before = self.connection.wire.clock()
+        before = self.connection.stream.clock()
         with self._explained():
             count = self.connection.read_into(view)
         if count:
             self._came(count)
-            self._keep_pace(count, before)
+            self._check_speed(count, before)
         else:
             self._finish()
         return count
@@ -76,17 +84,17 @@ class Answer:
             count = self.read_into(block.view[block.filled :])
             block.filled += count
             return count > 0
-        before, start = self.connection.wire.clock(), block.filled
+        before, start = self.connection.stream.clock(), block.filled
         with self._explained():
             try:
-                goes_on = self.connection.fill(block)
+                has_more = self.connection.fill(block)
             finally:
                 # A body of known length cannot be longer than the file, whose size was compared when it was opened.
                 self.position += block.filled - start
-        if not goes_on:
+        if not has_more:
             self._finish()
             return False
-        self._keep_pace(block.filled - start, before)
+        self._check_speed(block.filled - start, before)
         return True
 
     def skip_to(self, position: int, heartbeat: Callable[[], None]) -> None:
@@ -116,7 +124,7 @@ class Answer:
         """The error of a file that ends before a place where it once went on."""
         return Changed(f"{self._where}: the file is shorter than it was; it ends at {self.position} bytes")
 
-    def torn(self, at: int) -> Changed:
+    def mixed_versions(self, at: int) -> Changed:
         """The error of a file whose parts do not fit together, whatever their ETags say."""
         return Changed(f"{self._where}: parts of different versions at {human_bytes(at)}")
 
@@ -128,23 +136,25 @@ class Answer:
             raise self._longer()
         self.position = position
 
-    def _keep_pace(self, count: int, before: float) -> None:
+    def _check_speed(self, count: int, before: float) -> None:
         # The end of the body is no byte, and it may be waited for: only what goes on can be too slow.
-        if self._pace.too_slow(count, self.connection.wire.clock() - before):
-            raise TimedOut(f"{self._where}: less than {self._pace.min_rate} bytes per second came, {self._progress()}")
+        if self._low_speed_limit.too_slow(count, self.connection.stream.clock() - before):
+            raise TimedOut(
+                f"{self._where}: less than {self._low_speed_limit.min_rate} bytes per second came, {self._progress()}"
+            )
 
     def _finish(self) -> None:
         """Accept the end that the framing proves, if it is the end of the file."""
         if self.size is None:
             self.size = self.position
         if self.position < self.size:
-            if self._extent.end == self.position:
+            if self._byte_range.end == self.position:
                 raise OnlyPart(f"{self._where}: the origin sent only a part, {self._progress()}")
             raise Incomplete(f"{self._where}: the body ended {self._progress()}")
-        if self._extent.borrowed:
+        if self._byte_range.end_assumed:
             with self._explained():
-                goes_on = self.connection.goes_on()
-            if goes_on:
+                has_more = self.connection.has_more()
+            if has_more:
                 raise self._longer()
         self._ended = True
 
@@ -153,10 +163,10 @@ class Answer:
         """Say in terms of the file what the wire says of itself."""
         try:
             yield
-        except Silent as exc:
-            seconds = self.connection.wire.read_timeout
+        except ReadTimeout as exc:
+            seconds = self.connection.stream.read_timeout
             raise TimedOut(f"{self._where}: nothing came for {seconds:g} s, {self._progress()}") from exc
-        except Cut as exc:
+        except ConnectionClosed as exc:
             raise Incomplete(f"{self._where}: the connection was cut {self._progress()}") from exc
 
     def _longer(self) -> Changed:
@@ -174,7 +184,7 @@ class Answer:
         )
 
 
-class Pace:
+class LowSpeedLimit:
     """Adds up what came and how long it was waited for, window by window.
 
     Only time spent waiting for the origin counts, so that a slow consumer is not held against it.

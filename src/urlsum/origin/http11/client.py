@@ -10,7 +10,7 @@ from urlsum import __version__
 from urlsum.errors import BadRedirect, Blocked, DeadlineReached, InvalidUrl, OriginError, TimedOut
 from urlsum.origin.http11.connection import connect
 from urlsum.origin.http11.phrases import BROWSER_SESSION, INVALID_LOCATION, NO_LOCATION, REDIRECT_LOOP
-from urlsum.origin.http11.pool import Crowd, ask
+from urlsum.origin.http11.pool import OriginLimit, retry_on_stale_connection
 from urlsum.text.format import shown_url
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from urlsum.origin.guard.url import Target
     from urlsum.origin.http11.connection import Connection
     from urlsum.origin.http11.cookies import Cookies
-    from urlsum.origin.http11.pool import Idle
-    from urlsum.origin.http11.response import Head
+    from urlsum.origin.http11.pool import ConnectionPool
+    from urlsum.origin.http11.response import ResponseHead
     from urlsum.settings import Settings
 
 Field = tuple[str, str | bytes]
@@ -32,16 +32,16 @@ Fields = tuple[Field, ...]
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-class Asking:
-    """Sends GETs for one process; ``idle`` keeps its connections between them. Safe for many threads.
+class Client:
+    """Sends GETs for one process; ``pool`` keeps its connections between them. Safe for many threads.
 
     No proxies, no .netrc, no credentials, and no cookies but those that a chain of redirects sets for itself.
     """
 
-    def __init__(self, settings: Settings, guard: Guard, idle: Idle, *, clock: Callable[[], float]) -> None:
-        self.idle = idle
+    def __init__(self, settings: Settings, guard: Guard, pool: ConnectionPool, *, clock: Callable[[], float]) -> None:
+        self.pool = pool
         self.clock = clock
-        self.crowd = Crowd(settings.connections_per_origin)
+        self.origin_limit = OriginLimit(settings.connections_per_origin)
         self._settings = settings
         self._guard = guard
         self._fields: Fields = (
@@ -51,7 +51,7 @@ class Asking:
             ("Accept-Encoding", "identity"),
         )
 
-    def follow(self, url: str, fields: Fields, deadline: float, cookies: Cookies) -> tuple[Connection, Head]:
+    def get(self, url: str, fields: Fields, deadline: float, cookies: Cookies) -> tuple[Connection, ResponseHead]:
         """The first response that is no redirect; ``cookies`` are sent along, and get what responses set.
 
         All redirects together take at most CONNECT_TIMEOUT + READ_TIMEOUT: no chain of slow origins may hold a
@@ -64,11 +64,11 @@ class Asking:
         seen = {(target.url, cookie)}
         try:
             while True:
-                connection, head = self.ask(target, (*fields, *cookie), min(deadline, limit))
+                connection, head = self.send(target, (*fields, *cookie), min(deadline, limit))
                 try:
                     cookies.take(head)
                     if head.status not in REDIRECTS:
-                        connection.wire.deadline = deadline
+                        connection.stream.deadline = deadline
                         return connection, head
                     target = self._redirected(head, target)
                 except BaseException:
@@ -92,32 +92,32 @@ class Asking:
             seconds = settings.connect_timeout + settings.read_timeout
             raise TimedOut(f"{target}: no response within {seconds:g} s") from exc
 
-    def ask(self, target: Target, fields: Fields, deadline: float) -> tuple[Connection, Head]:
+    def send(self, target: Target, fields: Fields, deadline: float) -> tuple[Connection, ResponseHead]:
         """The response to one GET of a judged ``target``, whatever its status."""
         # The clock of a worker that is being stopped stands at infinity, and so does a deadline that is set by it:
         # between the two no time can be reckoned.
         if self.clock() >= deadline:
             raise DeadlineReached
 
-        def over(connection: Connection) -> tuple[Connection, Head]:
-            return connection, self.ask_on(connection, target, fields, deadline)
+        def over(connection: Connection) -> tuple[Connection, ResponseHead]:
+            return connection, self.send_on(connection, target, fields, deadline)
 
-        return ask(self.idle.take(target), lambda: self.connect(target, deadline), over)
+        return retry_on_stale_connection(self.pool.acquire(target), lambda: self.connect(target, deadline), over)
 
     def connect(self, target: Target, deadline: float) -> Connection:
         """A new connection to a judged address of ``target``."""
         return connect(target, self._guard, self._settings, deadline=deadline, clock=self.clock)
 
-    def ask_on(self, connection: Connection, target: Target, fields: Fields, deadline: float) -> Head:
+    def send_on(self, connection: Connection, target: Target, fields: Fields, deadline: float) -> ResponseHead:
         """The response to one GET on ``connection``, which is closed if there is none."""
-        connection.wire.deadline = deadline
+        connection.stream.deadline = deadline
         try:
             return connection.get((*self._fields, *fields), target)
         except BaseException:
             connection.close()
             raise
 
-    def _redirected(self, head: Head, target: Target) -> Target:
+    def _redirected(self, head: ResponseHead, target: Target) -> Target:
         location = head.get_bytes("location")
         if not location:
             raise BadRedirect(f"{target}: status {head.status} {NO_LOCATION}")

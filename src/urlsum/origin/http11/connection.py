@@ -16,14 +16,14 @@ import h11
 from urlsum.errors import DeadlineReached, Incomplete, ProtocolViolated, TimedOut
 from urlsum.origin.http11 import lines, tls, tls_failures, trailers
 from urlsum.origin.http11.response import END_OF_HEAD, MAX_HEAD_BYTES, MAX_INTERIM, check_start, parse
-from urlsum.origin.http11.stream import Cut, Silent, Wire
+from urlsum.origin.http11.stream import ConnectionClosed, NetworkStream, ReadTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.guard.url import Target
-    from urlsum.origin.http11.response import Head
+    from urlsum.origin.http11.response import ResponseHead
     from urlsum.origin.http11.stream import Block
     from urlsum.settings import Settings
 
@@ -58,21 +58,21 @@ def connect(
             if left <= settings.connect_timeout:
                 raise DeadlineReached from exc
             raise
-    return Connection(target, Wire(sock, read_timeout=settings.read_timeout, deadline=deadline, clock=clock))
+    return Connection(target, NetworkStream(sock, read_timeout=settings.read_timeout, deadline=deadline, clock=clock))
 
 
 class Connection:
     """One socket and one exchange at a time on it. Bytes that were received with the head wait in ``_pending``."""
 
-    def __init__(self, target: Target, wire: Wire) -> None:
+    def __init__(self, target: Target, stream: NetworkStream) -> None:
         self.target = target
-        self.wire = wire
+        self.stream = stream
         self._http = _parser()
         self._pending = memoryview(b"")
         self._remaining: int | None = None
         self._chunked = False
         self._ended = False
-        self._head: Head  # set by get(), before there is a body to read
+        self._head: ResponseHead  # set by get(), before there is a body to read
         self._received = 0  # bytes of a body in chunks
         self._well_formed = True
         self._follows = False  # whether the next bytes may be the rest of an earlier response
@@ -80,10 +80,10 @@ class Connection:
         self._keeps_alive = False
         self.latency = 0.0
         """Seconds from the last request to the head of its answer."""
-        self.heard = False
+        self.response_began = False
         """Whether any byte came in answer to the last request. The rest of an earlier response is no answer."""
 
-    def get(self, fields: Iterable[tuple[str, str | bytes]], target: Target | None = None) -> Head:
+    def get(self, fields: Iterable[tuple[str, str | bytes]], target: Target | None = None) -> ResponseHead:
         """Ask for ``target``, or the one connected to; return the head of the final answer, whatever its status.
 
         The whole head, with all interim answers before it, takes at most READ_TIMEOUT seconds: a time-out per
@@ -93,36 +93,36 @@ class Connection:
         if target is not None:
             self.target = target
         # A new parser for each exchange, for what one answer said must not colour the next.
-        self._http, self._ended, self._keeps_alive, self.heard = _parser(), False, False, False
+        self._http, self._ended, self._keeps_alive, self.response_began = _parser(), False, False, False
         self._received, self._well_formed = 0, True
         all_fields = [_encoded(field) for field in (("Host", self.target.authority), *fields)]
         request = h11.Request(method="GET", target=self.target.path, headers=all_fields)
         sent = (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
-        asked = self.wire.clock()
+        asked = self.stream.clock()
         try:
             # A server may answer and close before it has taken the whole request; the answer still counts.
-            with suppress(Cut):
-                self.wire.send(sent)
-            answer = self._answer()
-        except Silent as exc:
-            raise TimedOut(f"{self.target}: no complete response within {self.wire.read_timeout:g} s") from exc
-        except Cut as exc:
+            with suppress(ConnectionClosed):
+                self.stream.send(sent)
+            head = self._receive_head()
+        except ReadTimeout as exc:
+            raise TimedOut(f"{self.target}: no complete response within {self.stream.read_timeout:g} s") from exc
+        except ConnectionClosed as exc:
             if isinstance(exc.__cause__, ssl.SSLError):
                 raise tls_failures.refusal(self.target, exc.__cause__) from exc
             raise Incomplete(
                 f"{self.target}: the connection was closed before the head of the response was complete"
             ) from exc
-        trailers.check_head(answer)
-        self.latency = self.wire.clock() - asked
-        self._head = answer
+        trailers.check_head(head)
+        self.latency = self.stream.clock() - asked
+        self._head = head
         self._follows = True
-        self._remaining = answer.length
-        self._chunked = answer.chunked
+        self._remaining = head.length
+        self._chunked = head.chunked
         # h11 has read Connection and the version (RFC 9112, 9.3); what has no framing ends with the connection. A
         # dropped line may have been Connection, and a server that mixes two outputs in one head may mix the next, too.
-        framed = answer.chunked or answer.length is not None
+        framed = head.chunked or head.length is not None
         self._keeps_alive = framed and self._well_formed and self._http.our_state is not h11.MUST_CLOSE
-        return answer
+        return head
 
     @property
     def reusable(self) -> bool:
@@ -174,24 +174,24 @@ class Connection:
         before = block.filled
         try:
             most = min(len(block.view), before + self._remaining)
-            self.wire.fill(block, most, behind=before + self._remaining - most)
+            self.stream.fill(block, most, behind=before + self._remaining - most)
         finally:
             self._remaining -= block.filled - before
         return True
 
-    def goes_on(self) -> bool:
+    def has_more(self) -> bool:
         """Whether more bytes come after the expected length. Raises Silent, DeadlineReached."""
         try:
             return self._receive(memoryview(bytearray(1))) > 0
-        except Cut:
+        except ConnectionClosed:
             return False
 
     def close(self) -> None:
         """Close the socket; a second time does nothing."""
-        self.wire.close()
+        self.stream.close()
 
-    def _answer(self) -> Head:
-        limit = self.wire.clock() + self.wire.read_timeout
+    def _receive_head(self) -> ResponseHead:
+        limit = self.stream.clock() + self.stream.read_timeout
         raw = bytearray()
         for _ in range(MAX_INTERIM + 1):
             received = self._head_text(raw, limit)
@@ -220,7 +220,7 @@ class Connection:
                     raise
                 # The rest of an earlier response, often an empty line. Chromium skips up to four such bytes, curl 7.88
                 # refuses them. They answer no request, so the same GET on a new connection is safe.
-                self.heard = False
+                self.response_began = False
                 raise Incomplete(f"{self.target}: bytes of an earlier response came before the head") from exc
             found = END_OF_HEAD.search(raw, max(searched - 2, 0))
             if (found.end() if found else len(raw)) > MAX_HEAD_BYTES:
@@ -230,12 +230,12 @@ class Connection:
                 del raw[: found.end()]
                 return text
             searched = len(raw)
-            raw += piece[: self.wire.recv_into(piece, within=limit - self.wire.clock())]
-            self.heard = True
+            raw += piece[: self.stream.recv_into(piece, within=limit - self.stream.clock())]
+            self.response_began = True
 
     def _receive(self, view: memoryview, *, within: float | None = None) -> int:
         if not self._pending:
-            return self.wire.recv_into(view, within=within)
+            return self.stream.recv_into(view, within=within)
         count = min(len(view), len(self._pending))
         view[:count] = self._pending[:count]
         self._pending = self._pending[count:]
@@ -249,7 +249,7 @@ class Connection:
             return 0
         filled = 0
         # READ_TIMEOUT without a byte of the file: extensions and trailers that trickle do not count as one.
-        limit = self.wire.clock() + self.wire.read_timeout
+        limit = self.stream.clock() + self.stream.read_timeout
         while True:
             try:
                 event = self._http.next_event()
@@ -268,7 +268,7 @@ class Connection:
             elif filled:
                 return filled
             else:
-                count = self._receive(self._scratch[: len(view)], within=limit - self.wire.clock())
+                count = self._receive(self._scratch[: len(view)], within=limit - self.stream.clock())
                 self._http.receive_data(bytes(self._scratch[:count]))
 
 

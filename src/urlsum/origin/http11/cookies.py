@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from http.cookiejar import CookieJar
 
     from urlsum.origin.guard.url import Target
-    from urlsum.origin.http11.response import Head
+    from urlsum.origin.http11.response import ResponseHead
 
 
 # RFC 9110, 5.5: what a field may hold. A cookie with anything else is ignored, and costs the others nothing.
@@ -29,7 +29,7 @@ class Cookies:
     def __init__(self) -> None:
         self._jar: CookieJar | None = None
 
-    def take(self, head: Head) -> None:
+    def take(self, head: ResponseHead) -> None:
         """Keep what the response sets."""
         texts = [
             value.decode(*_AS_BYTES)

@@ -30,7 +30,7 @@ IDLE_SECONDS = 15.0
 MOST = 16
 
 
-class Idle:
+class ConnectionPool:
     """At most MOST idle connections, the longest waiting given up first. Safe for many threads."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -39,7 +39,7 @@ class Idle:
         self._waiting: list[tuple[Key, float, Connection]] = []
         self._closed = False
 
-    def take(self, target: Target) -> Connection | None:
+    def acquire(self, target: Target) -> Connection | None:
         """The freshest connection to the scheme, host and port of ``target``, None without one."""
         key = _key(target)
         while True:
@@ -48,11 +48,11 @@ class Idle:
                 if at is None:
                     return None
                 _, since, connection = self._waiting.pop(at)
-            if self._clock() - since <= IDLE_SECONDS and connection.wire.quiet:
+            if self._clock() - since <= IDLE_SECONDS and connection.stream.silent:
                 return connection
             connection.close()
 
-    def give(self, connection: Connection) -> None:
+    def release(self, connection: Connection) -> None:
         """Keep ``connection`` for the next file if it can carry one, else close it."""
         with self._lock:
             if connection.reusable and not self._closed:
@@ -73,7 +73,7 @@ class Idle:
             connection.close()
 
 
-def ask(
+def retry_on_stale_connection(
     waiting: Connection | None, connect: Callable[[], Connection], over: Callable[[Connection], Answered]
 ) -> Answered:
     """What ``over`` returns for ``waiting``, or else for a new connection.
@@ -85,7 +85,7 @@ def ask(
         try:
             return over(waiting)
         except (Incomplete, TlsFailed):
-            if waiting.heard:
+            if waiting.response_began:
                 raise
     return over(connect())
 
@@ -94,7 +94,7 @@ def _key(target: Target) -> Key:
     return target.scheme, target.host, target.port
 
 
-class Crowd:
+class OriginLimit:
     """At most ``most`` to each scheme, host and port, except that every file may have one. Safe for many threads."""
 
     def __init__(self, most: int) -> None:
@@ -102,7 +102,7 @@ class Crowd:
         self._lock = threading.Lock()
         self._inside: Counter[tuple[str, str, int]] = Counter()
 
-    def enter(self, target: Target, *, first: bool) -> bool:
+    def try_acquire(self, target: Target, *, first: bool) -> bool:
         """Count one more, unless there are enough; the ``first`` of a file is always let in."""
         key = target.scheme, target.host, target.port
         with self._lock:
@@ -111,7 +111,7 @@ class Crowd:
             self._inside[key] += 1
             return True
 
-    def leave(self, target: Target) -> None:
+    def release(self, target: Target) -> None:
         """Count one less."""
         key = target.scheme, target.host, target.port
         with self._lock:
@@ -119,7 +119,7 @@ class Crowd:
             if not self._inside[key]:
                 del self._inside[key]
 
-    def too_many(self, target: Target) -> bool:
+    def exceeded(self, target: Target) -> bool:
         """Whether further files have come since there was room: a helper should leave."""
         with self._lock:
             return self._inside[target.scheme, target.host, target.port] > self._most

@@ -33,7 +33,7 @@ _CONTENT_LENGTH = re.compile(rb"^content-length[ \t]*:(.*)$", re.IGNORECASE | re
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ResponseHead:
     """Status and fields of a final response, and how its body is framed (RFC 9112, 6.3).
 
     ``length`` is Content-Length, in bytes; without it and without ``chunked`` only the end of the connection ends
@@ -71,7 +71,7 @@ def check_start(raw: bytearray, target: Target) -> None:
         raise ProtocolViolated(f"{target}: the server does not speak HTTP/1.1")
 
 
-def parse(event: h11.Response, raw: bytes, target: Target) -> Head:
+def parse(event: h11.Response, raw: bytes, target: Target) -> ResponseHead:
     """Judge a parsed head; ``raw`` is its text. Raises ProtocolViolated.
 
     ``lines`` has judged malformed lines; h11 has refused two different lengths and every transfer coding but chunked.
@@ -89,7 +89,7 @@ def parse(event: h11.Response, raw: bytes, target: Target) -> Head:
     if chunked and event.http_version == b"1.0":
         # RFC 9112, 6.1: the framing of such a message is faulty; some relay passed on what it did not understand.
         raise ProtocolViolated(f"{target}: the response is HTTP/1.0 with Transfer-Encoding")
-    return Head(target, event.status_code, _length(raw, target), chunked, fields)
+    return ResponseHead(target, event.status_code, _length(raw, target), chunked, fields)
 
 
 def _length(raw: bytes, target: Target) -> int | None:
@@ -115,12 +115,30 @@ _DELAY_SECONDS = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
-class ContentRange:
-    """The positions of a 206 answer: from ``first`` up to, but not including, ``end``; ``total`` when it is told."""
+class ByteRange:
+    """Positions in the file, in bytes: from ``first`` up to, but not including, ``end`` (RFC 9110, 14).
+
+    ``end`` is None for a chunked body, which tells it by its last chunk. ``total`` is the length of the whole file
+    where this response gives it. ``end_assumed`` is True where only an earlier response of this version gave ``end``.
+    """
 
     first: int
-    end: int
+    end: int | None
     total: int | None
+    end_assumed: bool = False
+
+    @property
+    def length(self) -> int | None:
+        """How many bytes, None while nothing tells."""
+        return None if self.end is None else self.end - self.first
+
+    def contains(self, position: int) -> bool:
+        """Whether the byte at ``position`` is among them."""
+        return self.first <= position and (self.end is None or position < self.end)
+
+    def __str__(self) -> str:
+        """The first and the last position, as Content-Range gives them."""
+        return f"{self.first}-{'' if self.end is None else self.end - 1}"
 
 
 def decoded(value: bytes) -> str:
@@ -131,11 +149,11 @@ def decoded(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def content_range(text: str | None) -> ContentRange | None:
+def content_range(text: str | None) -> ByteRange | None:
     """RFC 9110, 14.4; None when it is missing or makes no sense.
 
     >>> content_range("bytes 100-199/1000")
-    ContentRange(first=100, end=200, total=1000)
+    ByteRange(first=100, end=200, total=1000)
     """
     found = _CONTENT_RANGE.fullmatch(text or "")
     if found is None:
@@ -144,7 +162,7 @@ def content_range(text: str | None) -> ContentRange | None:
     total = None if found[3] == "*" else int(found[3])
     if last < first or (total is not None and last >= total):
         return None
-    return ContentRange(first, last + 1, total)
+    return ByteRange(first, last + 1, total)
 
 
 def unsatisfied_total(text: str | None) -> int | None:
@@ -189,50 +207,34 @@ def retry_after(text: str | None, *, date: str | None, now: float) -> float | No
     return min(max(at - (now if answered is None else answered), 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Positions in the file, in bytes: from ``first`` up to, but not including, ``end``.
-
-    ``end`` is None for chunks, which tell it themselves. ``size`` is the total length where this response gives it.
-    ``borrowed`` is True where ``end`` is only what an earlier response about the same version said.
-    """
-
-    first: int
-    end: int | None
-    size: int | None
-    borrowed: bool = False
-
-
-def whole(head: Head, known_size: int | None) -> Extent:
-    """The extent of a 200 response. ``known_size`` is what an earlier response about this version proved.
+def range_of_whole(head: ResponseHead, known_size: int | None) -> ByteRange:
+    """The range that a 200 response carries. ``known_size`` is what an earlier response of this version proved.
 
     Raises Unverifiable.
     """
     if head.length is not None or head.chunked:
-        return Extent(0, head.length, head.length)
+        return ByteRange(0, head.length, head.length)
     if known_size is None:
         raise Unverifiable(
             f"{head.target}: the response has neither a length nor chunks, so a cut could not be told from its end"
         )
-    return Extent(0, known_size, None, borrowed=True)
+    return ByteRange(0, known_size, None, end_assumed=True)
 
 
-def part(head: Head, first: int, known_size: int | None) -> Extent:
-    """The extent of a 206 response to ``Range: bytes=<first>-``.
+def range_of_part(head: ResponseHead, first: int, known_size: int | None) -> ByteRange:
+    """The range that a 206 response to ``Range: bytes=<first>-`` carries.
 
     It may end before the end of the file (RFC 9110, 15.3.7), and begin before ``first``: some servers cut at blocks of
     their own, and some send all. Raises ProtocolViolated, Unverifiable.
     """
-    told = content_range(head.get("content-range"))
-    if told is None:
-        # multipart/byteranges ends here too: no answer to the one range that was asked for.
+    sent = content_range(head.get("content-range"))
+    if sent is None:
+        # multipart/byteranges ends here too: it does not answer a request for one range.
         raise ProtocolViolated(f"{head.target}: partial content (206) without a usable Content-Range")
-    if not told.first <= first < told.end:
-        raise ProtocolViolated(
-            f"{head.target}: the range sent, {told.first}-{told.end - 1}, does not contain byte {first}"
-        )
-    if head.length is not None and head.length != told.end - told.first:
+    if not sent.contains(first):
+        raise ProtocolViolated(f"{head.target}: the range sent, {sent}, does not contain byte {first}")
+    if head.length is not None and head.length != sent.length:
         raise ProtocolViolated(f"{head.target}: Content-Length and Content-Range do not agree")
-    if told.total is None and known_size is None:
+    if sent.total is None and known_size is None:
         raise Unverifiable(f"{head.target}: the response does not give the total length, so its end proves nothing")
-    return Extent(told.first, told.end, told.total)
+    return sent

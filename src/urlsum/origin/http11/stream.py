@@ -42,15 +42,15 @@ class Block:
     taken: int = 0
 
 
-class Silent(Exception):
+class ReadTimeout(Exception):
     """The peer neither sent nor took anything for the time that was given."""
 
 
-class Cut(Exception):
+class ConnectionClosed(Exception):
     """The peer sends no more: it closed or reset the connection, or broke TLS. The cause is chained."""
 
 
-class Wire:
+class NetworkStream:
     """Moves bytes; says Silent or Cut where the socket does not, and knows nothing of HTTP.
 
     ``deadline`` (seconds, on ``clock``) may be moved while the wire is in use.
@@ -77,7 +77,7 @@ class Wire:
         except TimeoutError as exc:
             raise self._too_late(by_deadline) from exc
         except OSError as exc:
-            raise Cut from exc
+            raise ConnectionClosed from exc
 
     def recv_into(self, view: memoryview, *, within: float | None = None) -> int:
         """Receive at least one byte into ``view``; return how many.
@@ -91,9 +91,9 @@ class Wire:
         except TimeoutError as exc:
             raise self._too_late(by_deadline) from exc
         except OSError as exc:
-            raise Cut from exc
+            raise ConnectionClosed from exc
         if count == 0:
-            raise Cut
+            raise ConnectionClosed
         return count
 
     def fill(self, block: Block, most: int, *, behind: int) -> None:
@@ -113,7 +113,7 @@ class Wire:
             while filled < most:
                 count = receive(view[filled:most])
                 if count == 0:
-                    raise Cut
+                    raise ConnectionClosed
                 filled += count
                 block.filled = filled
                 if (now := clock()) >= until:
@@ -124,11 +124,11 @@ class Wire:
             # It is fast no longer; the next call takes what there is.
             now = math.inf
         except OSError as exc:
-            raise Cut from exc
+            raise ConnectionClosed from exc
         self._fast = filled - at_first >= (now - began) * FAST_BYTES_PER_SECOND
 
     @property
-    def quiet(self) -> bool:
+    def silent(self) -> bool:
         """Whether nothing has come that nobody asked for, the end of the connection included."""
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return False
@@ -162,10 +162,10 @@ class Wire:
         if left <= 0:
             raise DeadlineReached
         if seconds <= 0:
-            raise Silent
+            raise ReadTimeout
         self._sock.settimeout(min(seconds, left))
         return left <= seconds
 
     @staticmethod
     def _too_late(by_deadline: bool) -> Exception:
-        return DeadlineReached() if by_deadline else Silent()
+        return DeadlineReached() if by_deadline else ReadTimeout()

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete
 from urlsum.origin.http11.failure_words import reports_failure, reports_nothing
-from urlsum.origin.http11.response import ContentRange, content_range, decoded, http_date
+from urlsum.origin.http11.response import ByteRange, content_range, decoded, http_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from urlsum.origin.http11.response import Head
+    from urlsum.origin.http11.response import ResponseHead
 
 # Names that a message may show. An origin chooses other names freely, so they have no place in a public text.
 _SHOWN = {
@@ -52,7 +52,7 @@ _OTHER_COUNT = re.compile(
 _NOT_SENT = frozenset({"remaining", "left", "missing", "lost", "dropped", "unsent", "short", "truncated"})
 
 
-def check(fields: Iterable[tuple[bytes, bytes]], head: Head, received: int) -> None:
+def check(fields: Iterable[tuple[bytes, bytes]], head: ResponseHead, received: int) -> None:
     """Judge the trailer ``fields`` of a body of ``received`` bytes, declared by ``Trailer`` or not.
 
     The last chunk proves that the origin ended the response, but not that it had the whole file: a server that fails
@@ -67,7 +67,7 @@ def check(fields: Iterable[tuple[bytes, bytes]], head: Head, received: int) -> N
     _check_version(texts, head)
 
 
-def check_head(head: Head) -> None:
+def check_head(head: ResponseHead) -> None:
     """Refuse a response whose head already reports that its body failed. Raises Incomplete."""
     if head.status not in _CARRIES_FILE or _REPORTS_IN_HEAD.isdisjoint(name for name, _ in head.fields):
         return
@@ -77,7 +77,7 @@ def check_head(head: Head) -> None:
             raise Incomplete(f"{head.target}: the origin reports an error in the head: {name.decode('ascii')}")
 
 
-def _check_errors(fields: list[tuple[str, str]], head: Head) -> None:
+def _check_errors(fields: list[tuple[str, str]], head: ResponseHead) -> None:
     target = head.target
     grpc = [value for name, value in fields if name.endswith("grpc-status")]
     for value in grpc:
@@ -93,17 +93,17 @@ def _check_errors(fields: list[tuple[str, str]], head: Head) -> None:
             raise Incomplete(f"{target}: the origin reports an error after the last chunk: {shown}")
 
 
-def _check_framing(fields: list[tuple[str, str]], head: Head, received: int) -> None:
+def _check_framing(fields: list[tuple[str, str]], head: ResponseHead, received: int) -> None:
     for name, value in fields:
         _check_count(name, value, head, received)
         if name == "content-range" and (sent := content_range(value)):
-            declared = content_range(head.get("content-range")) or ContentRange(0, received, received)
+            declared = content_range(head.get("content-range")) or ByteRange(0, received, received)
             same_total = sent.total is None or declared.total in (None, sent.total)
             if (sent.first, sent.end) != (declared.first, declared.end) or not same_total:
                 raise Incomplete(f"{head.target}: the Content-Range of the trailer contradicts the response")
 
 
-def _check_count(name: str, value: str, head: Head, received: int) -> None:
+def _check_count(name: str, value: str, head: ResponseHead, received: int) -> None:
     words = set(name.split("-"))
     match = _COUNT.fullmatch(value)
     if match is None or any(map(_OTHER_COUNT.fullmatch, words)):
@@ -125,7 +125,7 @@ def _check_count(name: str, value: str, head: Head, received: int) -> None:
         raise Incomplete(f"{head.target}: {received} bytes came, but the trailer says {said}")
 
 
-def _check_version(fields: list[tuple[str, str]], head: Head) -> None:
+def _check_version(fields: list[tuple[str, str]], head: ResponseHead) -> None:
     for name, value in fields:
         if name == "etag" and (tag := head.get("etag")) and value.removeprefix("W/") != tag.removeprefix("W/"):
             raise Changed(f"{head.target}: its ETag changed while it was read")

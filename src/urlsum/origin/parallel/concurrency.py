@@ -68,7 +68,7 @@ class _Phase(Enum):
     DOWN = "down"
 
 
-class Ramp:
+class ConcurrencyController:
     """``target`` is how many connections are wanted now, from 1 to ``most``.
 
     ``latency`` is what an answer was waited for, in seconds.
@@ -199,7 +199,7 @@ def cpus() -> int:
     return os.cpu_count() or 1
 
 
-class Overlap:
+class ReadAheadPolicy:
     """Watches the one thread that receives and hashes in turns; for each file its own.
 
     ``busy`` is the CPU time of the calling thread, and both clocks are in seconds.
@@ -217,7 +217,7 @@ class Overlap:
         self._busy = busy
         self._at, self._busy_at = clock(), busy()
 
-    def pays(self) -> bool:
+    def should_read_ahead(self) -> bool:
         """Whether to begin with a second thread now.
 
         Threads that share one CPU cost some 5 % for handing over, and each byte leaves the cache between them. That is

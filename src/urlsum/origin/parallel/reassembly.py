@@ -20,7 +20,7 @@ from urlsum.origin.parallel.buffers import BLOCKS_PER_CONNECTION
 
 if TYPE_CHECKING:
     from urlsum.origin.parallel.buffers import Buffers
-    from urlsum.origin.version.version import Tail
+    from urlsum.origin.version.version import Overlap
 
 # How far a connection reads before it asks again. At the rates where several connections are worth it this takes half
 # a second, beside which the wait for an answer is small; and TLS with 1 MiB parts was measurably slower.
@@ -36,7 +36,7 @@ LAST_PART_BYTES = BLOCK_BYTES
 MAX_TRIES = 3
 
 
-class Window:
+class ReassemblyBuffer:
     """One reader, any number of fetchers.
 
     ``changed`` is the lock and the bell; it is rung when there may be something to read, to fetch, or room for it.
@@ -46,7 +46,7 @@ class Window:
         self.changed = threading.Condition()
         self.size = size
         self.closed = False
-        self.lead: Tail | None = None
+        self.overlap: Overlap | None = None
         """What must lie before the bytes that were read last; None where they go on with the answer before them."""
         self._buffers = buffers
         self._connections = 1
@@ -77,17 +77,17 @@ class Window:
                 share = self._share_bytes(part.end - part.at)
                 if part.end - part.at > 2 * share:
                     self._cut(part, part.at + share)
-            part.source, part.granted, part.reach, part.proven, part.lead = source, part.at, part.end, False, None
+            part.source, part.granted, part.reach, part.proven, part.overlap = source, part.at, part.end, False, None
             part.tries += 1
             return part
 
-    def prove(self, part: Part, lead: Tail | None = None) -> None:
+    def prove(self, part: Part, overlap: Overlap | None = None) -> None:
         """Say that an answer for ``part`` is open and checked: who comes from before may stop at its beginning.
 
-        ``lead`` is what the answer has before the part, for the reader to compare.
+        ``overlap`` is what the answer has before the part, for the reader to compare.
         """
         with self.changed:
-            part.proven, part.lead = True, lead
+            part.proven, part.overlap = True, overlap
             self.changed.notify_all()
 
     def block(self, part: Part) -> Block | None:
@@ -156,7 +156,7 @@ class Window:
         """
         with self.changed:
             self._give_back()
-            self.lead = None
+            self.overlap = None
             view = self._next(partly=partly)
             if view is None and not self.closed:
                 self.changed.wait(within)
@@ -199,7 +199,7 @@ class Window:
             return None
         view = block.view[block.taken : filled]
         if view and block.taken == 0:
-            self.lead = block.lead
+            self.overlap = block.overlap
         block.taken = filled
         if closed:
             self._give_back()
@@ -214,8 +214,8 @@ class Window:
             return None
         room = len(view) if part.end is None else min(len(view), part.end - part.granted)
         part.granted += room
-        part.blocks.append(PartBlock(view[:room], lead=part.lead))
-        part.lead = None
+        part.blocks.append(PartBlock(view[:room], overlap=part.overlap))
+        part.overlap = None
         return part.blocks[-1]
 
     def _given_up(self) -> Part | None:
@@ -283,9 +283,9 @@ class Window:
 
 @dataclass(slots=True, eq=False)
 class PartBlock(Block):
-    """A block of a part. ``lead`` is what the response that fills it has before the part."""
+    """A block of a part. ``overlap`` is what the response that fills it has before the part."""
 
-    lead: Tail | None = None
+    overlap: Overlap | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -293,7 +293,7 @@ class Part:
     """The bytes of the file from ``first`` to ``end`` (None: to wherever it ends); ``at`` is the next to come.
 
     ``source`` names who fetches it, None when nobody does, and ``reach`` how far that answer goes, which may be beyond
-    ``end`` once a part was cut off; ``proven`` says that the answer was checked, and ``lead`` what it has before the
+    ``end`` once a part was cut off; ``proven`` says that the answer was checked, and ``overlap`` what it has before the
     part. ``granted`` is up to where blocks were lent.
     """
 
@@ -301,7 +301,7 @@ class Part:
     end: int | None
     at: int
     proven: bool = False
-    lead: Tail | None = None
+    overlap: Overlap | None = None
     source: object | None = None
     reach: int | None = None
     granted: int = 0

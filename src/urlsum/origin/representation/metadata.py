@@ -15,7 +15,7 @@ from urlsum.text.redact import one_line
 from urlsum.text.remarks import CONTENT_ENCODING, TRANSFORMED, WEB_PAGE
 
 if TYPE_CHECKING:
-    from urlsum.origin.http11.response import Head
+    from urlsum.origin.http11.response import ResponseHead
 
 # The longest registered type has 73 characters (an OOXML template); RFC 6838, 4.2 advises at most 64 for each half.
 MAX_TYPE_CHARACTERS = 100
@@ -42,7 +42,7 @@ _ELEMENT = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*"?)+')
 _ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*"')
 
 
-def representation(head: Head, submitted_url: str, proof: Proof, opening: bytes = b"") -> Representation:
+def representation(head: ResponseHead, submitted_url: str, proof: Proof, opening: bytes = b"") -> Representation:
     """The facts of the response ``head`` to a request that began at ``submitted_url``.
 
     ``opening`` are the first bytes of the file, which show HTML where no type does.
@@ -72,21 +72,21 @@ def representation(head: Head, submitted_url: str, proof: Proof, opening: bytes 
     )
 
 
-def _one(head: Head, name: str) -> str | None:
+def _one(head: ResponseHead, name: str) -> str | None:
     try:
         return head.get(name)
     except ProtocolViolated:
         return None
 
 
-def _all(head: Head, name: str) -> list[str]:
+def _all(head: ResponseHead, name: str) -> list[str]:
     """The elements of a list field, in lower case (RFC 9110, 5.6.1)."""
     wanted = name.encode("ascii")
     lines = [value.decode("latin-1") for field, value in head.fields if field == wanted]
     return [element.strip(" \t").lower() for line in lines for element in line.split(",")]
 
 
-def _type(head: Head) -> str | None:
+def _type(head: ResponseHead) -> str | None:
     """The media type without its parameters, None where there is none or where there are two.
 
     Of several values those that are no type, or a range of types, do not count
@@ -104,7 +104,7 @@ def _etag(value: str | None) -> str | None:
     return one_line(value, MAX_ETAG_CHARACTERS) if value and _ETAG.fullmatch(value) else None
 
 
-def _transformed(head: Head) -> bool:
+def _transformed(head: ResponseHead) -> bool:
     """Whether the bytes are, by the response's own words, not those that are stored.
 
     Google Cloud Storage unpacks what is stored as gzip and says so in two ways.
@@ -123,6 +123,6 @@ def _transformed(head: Head) -> bool:
     )
 
 
-def _codings(head: Head) -> list[str]:
+def _codings(head: ResponseHead) -> list[str]:
     """The content codings of the body, which the request asked to leave away."""
     return [coding for coding in _all(head, "content-encoding") if coding not in NO_CODING]

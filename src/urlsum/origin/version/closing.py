@@ -12,29 +12,31 @@ import logging
 from typing import TYPE_CHECKING
 
 from urlsum.errors import AnotherKind, BadRedirect, Changed, HttpFailed, Unsteady
-from urlsum.origin.http11.response import part, unsatisfied_total, whole
+from urlsum.origin.http11.response import unsatisfied_total
 from urlsum.origin.http11.stream import BLOCK_BYTES, Block
-from urlsum.origin.version.edges import ours
-from urlsum.origin.version.requests import OK, PARTIAL
-from urlsum.origin.version.resume import (
+from urlsum.origin.version.edges import same_edge
+from urlsum.origin.version.file_client import OK, PARTIAL
+from urlsum.origin.version.responses import (
+    Differs,
     OtherBytes,
     Refused,
-    across_parts,
-    check_same,
     closed_on_error,
     may_pass,
+    open_range,
+    open_whole,
     refusals,
 )
-from urlsum.origin.version.version import PROOFS, Version, digest
+from urlsum.origin.version.resume import across_parts
+from urlsum.origin.version.version import PROOFS, Version
 from urlsum.text.format import human_bytes, shown_url
 
 if TYPE_CHECKING:
-    from urlsum.origin.http11.body import Answer
+    from urlsum.origin.http11.body import ResponseBody
     from urlsum.origin.http11.client import Field
     from urlsum.origin.http11.connection import Connection
-    from urlsum.origin.http11.response import Head
-    from urlsum.origin.version.requests import Access
-    from urlsum.origin.version.version import Tail
+    from urlsum.origin.http11.response import ResponseHead
+    from urlsum.origin.version.file_client import FileClient
+    from urlsum.origin.version.version import Overlap
     from urlsum.task import Proof
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ MOMENT_BYTES = 1024
 MOMENT_SECONDS = 0.05
 BAD_REQUEST = 400
 RANGE_NOT_SATISFIABLE = 416
+WHILE = " while it was being read"
 # How often a plain GET must be refused until that is believed: a file must not pass for confirmed, nor fail, by a slip.
 REFUSAL_TRIES = 3
 # A response without ranges is read again up to here for the sake of the tail: as much as is under way before a
@@ -64,7 +67,7 @@ def came_at_once(size: int, seconds: float) -> bool:
     return size <= MOMENT_BYTES and seconds <= MOMENT_SECONDS
 
 
-def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof | None, int]:
+def confirm(file: FileClient, version: Version, tail: Overlap) -> tuple[Proof | None, int]:
     """Compare what the origin says and sends now with ``version``, whose last bytes are ``tail``.
 
     Returns what the proof rests on, and how many bytes were read again. The proof is None where the origin refuses to
@@ -75,31 +78,31 @@ def confirm(access: Access, version: Version, tail: Tail) -> tuple[Proof | None,
         # First, because a range of the beginning cannot be of another place.
         samples.insert(0, version.opening)
     whole_file = doubted = False
-    if tail.length and not access.ranges_lie:
+    if tail.length and not file.ranges_lie:
         try:
-            return _by_ranges(access, version, samples)
+            return _by_ranges(file, version, samples)
         except Refused as refused:
             # Of a tail with other bytes, the place that they were said to come from is looked at.
             whole_file, doubted = refused.other_bytes, refused.other_length
     for _ in range(REFUSAL_TRIES):
         try:
-            connection, head, version = ours(access.get, version)
+            connection, head, version = same_edge(file.get, version)
         except BadRedirect as exc:
             refusal = str(exc)
             continue
         with closed_on_error(connection):
             if not _refuses(head, version):
-                _check_whole(access, head, tail)
-                return _by_whole(access, connection, head, version, samples, up_to_tail=whole_file)
+                _check_whole(file, head, tail)
+                return _by_whole(file, connection, head, version, samples, up_to_tail=whole_file)
         connection.close()
         refusal = f"status {head.status}"
     if whole_file or doubted:
-        raise Changed(f"{shown_url(access.url)}: its bytes or its length changed, and the server sends it no more")
-    log.warning("%s: not confirmed after the last byte: %s", shown_url(access.url), refusal)
+        raise Changed(f"{shown_url(file.url)}: its bytes or its length changed, and the server sends it no more")
+    log.warning("%s: not confirmed after the last byte: %s", shown_url(file.url), refusal)
     return None, 0
 
 
-def _refuses(head: Head, version: Version) -> bool:
+def _refuses(head: ResponseHead, version: Version) -> bool:
     """Whether the origin does not hand out the file any more, by its status or by a page in place of the file."""
     if head.status == OK:
         # Of the same length it may be the file, overwritten.
@@ -107,16 +110,16 @@ def _refuses(head: Head, version: Version) -> bool:
     return head.status >= BAD_REQUEST and not may_pass(head.status)
 
 
-def _check_whole(access: Access, head: Head, tail: Tail) -> None:
+def _check_whole(file: FileClient, head: ResponseHead, tail: Overlap) -> None:
     try:
-        access.check_whole(head)
+        file.check_whole(head)
     except HttpFailed as exc:
         read = f"all {human_bytes(tail.end)} were read, but the server did not confirm them"
         message = f"{head.target}: {read}: status {exc.status}"
         raise HttpFailed(exc.status, message, retry_after=exc.retry_after) from exc
 
 
-def _by_ranges(access: Access, version: Version, samples: list[Tail]) -> tuple[Proof, int]:
+def _by_ranges(file: FileClient, version: Version, samples: list[Overlap]) -> tuple[Proof, int]:
     """Raises Refused when ranges prove nothing, and Changed when they prove the contrary.
 
     A well-formed response of another version is evidence, whatever a plain GET says: it may come from a cache.
@@ -126,16 +129,16 @@ def _by_ranges(access: Access, version: Version, samples: list[Tail]) -> tuple[P
         with refusals(but=Contradicted):
             # Without If-Range: responses say what they are of, and one of another version need not bring all of it.
             wanted = ("Range", f"bytes={sample.start}-{sample.end - 1}")
-            connection, head, version = _of_ours(access, version, wanted)
+            connection, head, version = _of_ours(file, version, wanted)
             with closed_on_error(connection):
                 if head.status == PARTIAL:
-                    proofs.append(_by_range(access, connection, head, version, sample))
+                    proofs.append(_by_range(file, connection, head, version, sample))
                 elif head.status == OK and not _refuses(head, version):
-                    access.check_whole(head)
-                    return _by_whole(access, connection, head, version, samples, up_to_tail=False)
+                    file.check_whole(head)
+                    return _by_whole(file, connection, head, version, samples, up_to_tail=False)
                 else:
                     _check_total(head, version)
-                    raise access.failed(head)
+                    raise file.failed(head)
         count += sample.length
     proof = min(proofs, key=PROOFS.index)
     if PROOFS.index(proof) < PROOFS.index(version.proof(version)):
@@ -144,85 +147,87 @@ def _by_ranges(access: Access, version: Version, samples: list[Tail]) -> tuple[P
     return proof, count
 
 
-def _of_ours(access: Access, version: Version, wanted: Field) -> tuple[Connection, Head, Version]:
+def _of_ours(file: FileClient, version: Version, wanted: Field) -> tuple[Connection, ResponseHead, Version]:
     try:
-        return ours(access.get_there, version, wanted)
+        return same_edge(file.get_at_target, version, wanted)
     except Changed as exc:
         raise _contradicted(exc) from exc
 
 
-def _check_total(head: Head, version: Version) -> None:
+def _check_total(head: ResponseHead, version: Version) -> None:
     """Doubt the length where a 416 tells another (RFC 9110, 15.5.17). Raises Refused."""
     total = unsatisfied_total(head.get("content-range")) if head.status == RANGE_NOT_SATISFIABLE else None
     if None not in (total, version.size) and total != version.size:
         raise Refused(f"{head.target}: the length is {total} bytes, says a 416", other_length=True)
 
 
-def _by_range(access: Access, connection: Connection, head: Head, version: Version, sample: Tail) -> Proof:
-    extent = part(head, sample.start, version.size)
-    now = Version.of(head, extent.size)
-    if difference := version.difference(now):
-        if version.is_dated_by_response(now):
-            raise Refused(f"{head.target}: {difference}")  # a plain GET says the same, for the file to be read twice
-        raise _changed(head, difference)
-    answer = access.answer(connection, head, extent, size=version.size)
-    behind = _behind(access, answer, version, sample)
+def _by_range(file: FileClient, connection: Connection, head: ResponseHead, version: Version, sample: Overlap) -> Proof:
+    try:
+        part = open_range(file, connection, head, sample.start, version)
+    except Differs as exc:
+        if version.is_dated_by_response(exc.now):
+            raise Refused(exc) from exc  # a plain GET says the same, for the file to be read twice
+        raise Contradicted(f"{exc}{WHILE}") from exc
+    behind = _behind(file, part.body, version, sample)
     if behind is None:
         if sample.start == 0:
             raise _changed(head, "its bytes changed")
         raise OtherBytes(f"{head.target}: the range has different bytes than before")
-    access.asking.idle.give(behind.connection)
-    return version.proof(now)
+    file.client.pool.release(behind.connection)
+    return version.proof(part.version)
 
 
 def _by_whole(
-    access: Access, connection: Connection, head: Head, version: Version, samples: list[Tail], *, up_to_tail: bool
+    file: FileClient,
+    connection: Connection,
+    head: ResponseHead,
+    version: Version,
+    samples: list[Overlap],
+    *,
+    up_to_tail: bool,
 ) -> tuple[Proof, int]:
-    extent = whole(head, version.size)
-    now = Version.of(head, extent.size)
     try:
-        check_same(head, version, now, " while it was being read")
+        whole = open_whole(file, connection, head, version, done=WHILE)
     except AnotherKind:
         raise
     except Changed as exc:
         raise _contradicted(exc) from exc
-    answer = access.answer(connection, head, extent, size=version.size)
-    if not _same(access, answer, version, samples, up_to_tail=up_to_tail):
+    if not _same(file, whole.body, version, samples, up_to_tail=up_to_tail):
         raise _changed(head, "its bytes changed")
     connection.close()
-    return version.proof(now), answer.position
+    return version.proof(whole.version), whole.body.position
 
 
-def _same(access: Access, answer: Answer, version: Version, samples: list[Tail], *, up_to_tail: bool) -> bool:
-    """Whether the whole file that ``answer`` begins to bring has the same bytes, as far as it is read."""
+def _same(file: FileClient, body: ResponseBody, version: Version, samples: list[Overlap], *, up_to_tail: bool) -> bool:
+    """Whether the whole file that ``body`` begins to bring has the same bytes, as far as it is read."""
     end = max(sample.end for sample in samples)
     if end > REREAD_BYTES:
         first_to_last = sorted(samples, key=lambda sample: sample.end)
         compared = [sample for sample in first_to_last if up_to_tail or sample.start == 0]
-        if not all(_behind(access, answer, version, sample) for sample in compared):
+        if not all(_behind(file, body, version, sample) for sample in compared):
             return False
         if up_to_tail:
-            answer.fill(Block(memoryview(bytearray(1))))  # of a body in chunks only its end shows the length
+            body.fill(Block(memoryview(bytearray(1))))  # of a body in chunks only its end shows the length
         return True
     # In one piece, because the samples of a short file overlap.
     everything = memoryview(bytearray(end))
-    answer.read_up_to(end, everything, access.heartbeat)
+    body.read_up_to(end, everything, file.heartbeat)
     # Of a body in chunks only its end shows the length.
-    answer.fill(Block(memoryview(bytearray(1))))
-    return all(digest(everything[sample.start : sample.end]) == sample.digest for sample in samples)
+    body.fill(Block(memoryview(bytearray(1))))
+    return all(sample.matches(everything[sample.start : sample.end]) for sample in samples)
 
 
-def _behind(access: Access, answer: Answer, version: Version, sample: Tail) -> Answer | None:
+def _behind(file: FileClient, body: ResponseBody, version: Version, sample: Overlap) -> ResponseBody | None:
     """Read up to the end of ``sample``; the response that stands there, None when the bytes are others."""
-    answer, now = across_parts(access, answer, version, sample.start, sample.end)
-    if digest(now) == sample.digest:
-        return answer
-    answer.connection.close()
+    body, now = across_parts(file, body, version, sample.start, sample.end)
+    if sample.matches(now):
+        return body
+    body.connection.close()
     return None
 
 
-def _changed(head: Head, difference: str) -> Contradicted:
-    return Contradicted(f"{head.target}: {difference} while it was being read")
+def _changed(head: ResponseHead, difference: str) -> Contradicted:
+    return Contradicted(f"{head.target}: {difference}{WHILE}")
 
 
 def _contradicted(error: Changed) -> Changed:

@@ -6,14 +6,14 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Unsteady
-from urlsum.origin.version.requests import OK, PARTIAL
+from urlsum.origin.version.file_client import OK, PARTIAL
 from urlsum.origin.version.version import Version
 
 if TYPE_CHECKING:
     from urlsum.origin.http11.client import Field
     from urlsum.origin.http11.connection import Connection
-    from urlsum.origin.http11.response import Head
-    from urlsum.origin.version.requests import Get
+    from urlsum.origin.http11.response import ResponseHead
+    from urlsum.origin.version.file_client import Get
 
 # How often a name is asked for the edge that is ours, and how many of the responses may say the same other thing. Two
 # edges that take turns show ours at once, two at random miss it once in sixteen times; and a file that was replaced
@@ -25,7 +25,7 @@ SAME_TRIES = 4
 DIFFERENT = 3
 
 
-def ours(get: Get, version: Version, *fields: Field) -> tuple[Connection, Head, Version]:
+def same_edge(get: Get, version: Version, *fields: Field) -> tuple[Connection, ResponseHead, Version]:
     """The first response to ``get`` that is not of another edge, whatever else it is, and the version to hold it to.
 
     Raises what ``get`` does, and Changed when there is none: then the file was replaced.

@@ -17,17 +17,17 @@ from urlsum.origin.http11.response import http_date
 from urlsum.task import Proof
 
 if TYPE_CHECKING:
-    from urlsum.origin.http11.response import Head
+    from urlsum.origin.http11.response import ResponseHead
 
 FORMAT = 1
 # What is re-read before the offset of a resumed download. 64 KiB cost nothing beside a new connection, and no two
 # versions of a compressed file agree in that many bytes by accident.
-TAIL_BYTES = 65_536
+RESUME_OVERLAP_BYTES = 65_536
 # The block of MD5, on which checkpoints lie (urlsum.task.Checkpoint): a tail ends where a checkpoint can.
-BLOCK_BYTES = 64
+MD5_BLOCK_BYTES = 64
 MAX_DUMP_CHARACTERS = 600
 # What is known of the beginning of a file, to be read again when all of it has come: as much as a tail.
-OPENING_BYTES = TAIL_BYTES
+OPENING_BYTES = RESUME_OVERLAP_BYTES
 # A longer ETag, or one that JSON would blow up, is kept as its digest: it can be compared, but not sent back.
 MAX_ETAG_CHARACTERS = 96
 
@@ -47,17 +47,30 @@ _ETAG = re.compile(r'(?P<weak>W/)?(?P<tag>"[\x21\x23-\x7e\x80-\U0010ffff]*")')
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
-    """The digest of the ``length`` bytes before position ``end`` of the file."""
+class Overlap:
+    """What proves that two responses are of one version: the ``length`` bytes before ``end``, as their digest.
+
+    A resume reads them again before its offset (there they are called the tail), a part before its beginning, and the
+    closing proof at both ends of the file.
+    """
 
     end: int
     length: int
     digest: str
 
+    @classmethod
+    def of(cls, data: memoryview | bytes, end: int) -> Overlap:
+        """Of all the bytes in ``data``, which end at position ``end``."""
+        return cls(end, len(data), _digest(data))
+
     @property
     def start(self) -> int:
-        """Where the tail begins."""
+        """Where the bytes begin."""
         return self.end - self.length
+
+    def matches(self, data: memoryview | bytes) -> bool:
+        """Whether ``data`` are the very bytes."""
+        return _digest(data) == self.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +88,15 @@ class Version:
     weak: bool = False
     modified: int | None = None
     size: int | None = None
-    tail: Tail | None = None
-    opening: Tail | None = None
+    tail: Overlap | None = None
+    opening: Overlap | None = None
     kind: str | None = None
     weakest: Proof | None = None
     settled: bool = False
     current: bool = False
 
     @classmethod
-    def of(cls, head: Head, size: int | None) -> Version:
+    def of(cls, head: ResponseHead, size: int | None) -> Version:
         """What the response says of itself."""
         date, modified = http_date(head.get("date")), http_date(head.get("last-modified"))
         found = _ETAG.fullmatch(head.get("etag") or "")
@@ -106,7 +119,7 @@ class Version:
                 raise ValueError(text)  # noqa: TRY301 - one way out for everything that is not a dump
             values["tail"]
             known = {name: values[name] for name in values.keys() & cls.__dataclass_fields__.keys()}
-            samples = {name: known.get(name) and Tail(**known[name]) for name in ("tail", "opening")}
+            samples = {name: known.get(name) and Overlap(**known[name]) for name in ("tail", "opening")}
             weakest = known.get("weakest")
             version = cls(**{**known, **samples, "weakest": weakest and Proof(weakest)})
             if any(sample and not 0 <= sample.start < sample.end for sample in (version.tail, version.opening)):
@@ -206,7 +219,7 @@ class Version:
             proof = Proof.LAST_MODIFIED
         return self._weaker(proof)
 
-    def taken_up(self, now: Version) -> Version:
+    def joined_by(self, now: Version) -> Version:
         """The version once bytes of a response that said ``now`` are taken for it.
 
         A validator that only the later response has says nothing of the bytes before it.
@@ -222,12 +235,12 @@ class Version:
         return self.etag is not None and not self.weak
 
 
-def digest(data: memoryview | bytes) -> str:
-    """The digest of a tail: 128 bits, which nobody can aim at without knowing the file."""
+def _digest(data: memoryview | bytes) -> str:
+    """128 bits, which nobody can aim at without knowing the file."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _kind(head: Head) -> str | None:
+def _kind(head: ResponseHead) -> str | None:
     kinds = {found[1] for name, value in head.fields if name == b"content-type" and (found := _MEDIA_TYPE.match(value))}
     return kinds.pop()[:MAX_TYPE_CHARACTERS].decode("ascii").lower() if len(kinds) == 1 else None
 
@@ -235,20 +248,20 @@ def _kind(head: Head) -> str | None:
 def _short(tag: str) -> str:
     if len(tag) <= MAX_ETAG_CHARACTERS and tag.isascii():
         return tag
-    return digest(tag.encode())
+    return _digest(tag.encode())
 
 
 # The tail, and what lies between its end, on a block boundary, and the position.
-KEPT_BYTES = TAIL_BYTES + BLOCK_BYTES
+KEPT_BYTES = RESUME_OVERLAP_BYTES + MD5_BLOCK_BYTES
 
 
-class Trail:
+class TailRecorder:
     """Follows a stream of views, in order, and keeps the end of it."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def follow(self, view: memoryview) -> None:
+    def record(self, view: memoryview) -> None:
         """Keep what ``view`` adds."""
         if len(view) >= KEPT_BYTES:
             self._buffer[:] = view[-KEPT_BYTES:]
@@ -258,23 +271,23 @@ class Trail:
             del self._buffer[:excess]
         self._buffer += view
 
-    def tail(self, position: int) -> Tail | None:
+    def tail(self, position: int) -> Overlap | None:
         """The tail of what was followed up to ``position``; None when that is less than one block."""
-        end = position - position % BLOCK_BYTES
+        end = position - position % MD5_BLOCK_BYTES
         stop = len(self._buffer) - (position - end)
-        length = min(TAIL_BYTES, stop)
+        length = min(RESUME_OVERLAP_BYTES, stop)
         if length <= 0:
             return None
         with memoryview(self._buffer) as kept, kept[stop - length : stop] as part:
-            return Tail(end, length, digest(part))
+            return Overlap.of(part, end)
 
-    def last(self, position: int, length: int) -> Tail:
+    def last(self, position: int, length: int) -> Overlap:
         """The last ``length`` bytes that were followed, which end at ``position``; fewer where there are fewer."""
         length = min(length, len(self._buffer))
         with memoryview(self._buffer) as kept, kept[len(kept) - length :] as part:
-            return Tail(position, length, digest(part))
+            return Overlap.of(part, position)
 
-    def ends_with(self, tail: Tail) -> bool:
-        """Whether the last bytes that were followed are those that ``tail`` was made from."""
-        with memoryview(self._buffer) as kept, kept[len(kept) - tail.length :] as part:
-            return digest(part) == tail.digest
+    def ends_with(self, overlap: Overlap) -> bool:
+        """Whether the last bytes that were followed are those of ``overlap``."""
+        with memoryview(self._buffer) as kept, kept[len(kept) - overlap.length :] as part:
+            return overlap.matches(part)

@@ -6,39 +6,39 @@ import math
 
 import pytest
 
-from urlsum.origin.http11.body import Pace
+from urlsum.origin.http11.body import LowSpeedLimit
 
 
 def test_a_trickle_is_too_slow_only_once_a_whole_window_has_passed() -> None:
-    pace = Pace(1024, 60.0)
+    pace = LowSpeedLimit(1024, 60.0)
     assert [pace.too_slow(1, 25.0) for _ in range(3)] == [False, False, True]
 
 
 def test_the_minimum_rate_itself_is_fast_enough() -> None:
-    pace = Pace(1024, 60.0)
+    pace = LowSpeedLimit(1024, 60.0)
     assert not any(pace.too_slow(1024 * 30, 30.0) for _ in range(100))
 
 
 def test_a_burst_does_not_excuse_a_later_window() -> None:
-    pace = Pace(1024, 60.0)
+    pace = LowSpeedLimit(1024, 60.0)
     assert not pace.too_slow(2**30, 60.0)
     assert pace.too_slow(1, 60.0)
 
 
 def test_a_pause_inside_a_window_is_forgiven_when_the_rest_is_fast() -> None:
-    pace = Pace(1024, 60.0)
+    pace = LowSpeedLimit(1024, 60.0)
     assert not pace.too_slow(1, 29.0)
     assert not pace.too_slow(2**20, 40.0)
 
 
 def test_no_minimum_means_none() -> None:
-    pace = Pace(0, 60.0)
+    pace = LowSpeedLimit(0, 60.0)
     assert not any(pace.too_slow(1, 1e9) for _ in range(3))
 
 
 @pytest.mark.parametrize("seconds", [math.inf, math.nan])
 def test_a_stopped_clock_is_not_held_against_the_origin(seconds: float) -> None:
-    pace = Pace(1024, 60.0)
+    pace = LowSpeedLimit(1024, 60.0)
     assert not pace.too_slow(1, seconds)
     assert not pace.too_slow(59 * 1024, 59.0)
     assert pace.too_slow(0, 1.0)  # 59 KiB and a byte in 60 s

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from urlsum.origin.http11.response import MAX_RETRY_AFTER_SECONDS, ContentRange, content_range, http_date, retry_after
+from urlsum.origin.http11.response import MAX_RETRY_AFTER_SECONDS, ByteRange, content_range, http_date, retry_after
 
 NOON = "Sun, 06 Nov 1994 12:00:00 GMT"
 
@@ -14,9 +14,9 @@ NOON = "Sun, 06 Nov 1994 12:00:00 GMT"
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("bytes 0-0/1", ContentRange(0, 1, 1)),
-        ("bytes 64-127/128", ContentRange(64, 128, 128)),
-        ("BYTES 64-127/*", ContentRange(64, 128, None)),
+        ("bytes 0-0/1", ByteRange(0, 1, 1)),
+        ("bytes 64-127/128", ByteRange(64, 128, 128)),
+        ("BYTES 64-127/*", ByteRange(64, 128, None)),
         (None, None),
         ("", None),
         ("bytes */128", None),
@@ -31,7 +31,7 @@ NOON = "Sun, 06 Nov 1994 12:00:00 GMT"
         ("bytes \uff10-9/10", None),
     ],
 )
-def test_content_range(text: str | None, expected: ContentRange | None) -> None:
+def test_content_range(text: str | None, expected: ByteRange | None) -> None:
     assert content_range(text) == expected
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from urlsum.errors import Changed, Incomplete, OriginError
 from urlsum.origin.guard.url import parse
-from urlsum.origin.http11.response import Head
+from urlsum.origin.http11.response import ResponseHead
 from urlsum.origin.http11.trailers import check, check_head
 
 TARGET = parse("http://example.org/file")
@@ -19,7 +19,7 @@ RECEIVED = 1000
 def judge(*trailers: tuple[str, str], **fields: str) -> None:
     declared = tuple((name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in fields.items())
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in trailers]
-    check(raw, Head(TARGET, 200, None, True, declared), RECEIVED)
+    check(raw, ResponseHead(TARGET, 200, None, True, declared), RECEIVED)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_other_trailers_are_no_error(name: str, value: str) -> None:
     ],
 )
 def test_the_status_of_the_response_itself_is_no_error(status: int, trailer: str, fails: bool) -> None:
-    response = Head(TARGET, status, None, True, ())
+    response = ResponseHead(TARGET, status, None, True, ())
     if fails:
         with pytest.raises(Incomplete):
             check([(b"status", trailer.encode())], response, RECEIVED)
@@ -304,7 +304,7 @@ def test_the_status_of_the_response_itself_is_no_error(status: int, trailer: str
     ],
 )
 def test_a_head_that_reports_the_end_of_the_body_is_judged(status: int, name: str, value: str, fails: bool) -> None:
-    response = Head(TARGET, status, 0, False, ((name.encode(), value.encode()),))
+    response = ResponseHead(TARGET, status, 0, False, ((name.encode(), value.encode()),))
     if fails:
         with pytest.raises(Incomplete, match=f"the origin reports an error in the head: {name}$"):
             check_head(response)

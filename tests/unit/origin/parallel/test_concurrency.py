@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from urlsum.origin.parallel.concurrency import FIRST_PAUSE_SECONDS, Ramp
+from urlsum.origin.parallel.concurrency import FIRST_PAUSE_SECONDS, ConcurrencyController
 
 TICK = 0.05
 Line = Callable[[int, float], float]
@@ -30,7 +30,7 @@ class Drive:
         self.now = 100.0
         self.count = 0.0
         self.waited = 0.0
-        self.ramp = Ramp(most, latency=latency, now=self.now)
+        self.ramp = ConcurrencyController(most, latency=latency, now=self.now)
         self.history = [(0.0, 1)]
 
     def run(self, seconds: float) -> int:
@@ -59,7 +59,7 @@ def shared(total: float) -> Line:
 
 
 def test_it_starts_with_one() -> None:
-    assert Ramp(8, latency=0.1, now=0.0).target == 1
+    assert ConcurrencyController(8, latency=0.1, now=0.0).target == 1
 
 
 def test_an_origin_that_throttles_each_connection_is_read_with_all_within_a_second() -> None:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from urlsum.origin.parallel.concurrency import IDLE_SHARE, MEASURE_SECONDS, Overlap, cpus
+from urlsum.origin.parallel.concurrency import IDLE_SHARE, MEASURE_SECONDS, ReadAheadPolicy, cpus
 
 
 class Clocks:
@@ -17,12 +17,12 @@ class Clocks:
         self.now += seconds
         self.busy += seconds * share
 
-    def overlap(self, available: int) -> Overlap:
-        return Overlap(available, clock=lambda: self.now, busy=lambda: self.busy)
+    def overlap(self, available: int) -> ReadAheadPolicy:
+        return ReadAheadPolicy(available, clock=lambda: self.now, busy=lambda: self.busy)
 
 
 def test_with_several_cpus_it_always_pays() -> None:
-    assert Clocks().overlap(2).pays()
+    assert Clocks().overlap(2).should_read_ahead()
 
 
 def test_a_single_busy_cpu_gains_nothing() -> None:
@@ -30,25 +30,25 @@ def test_a_single_busy_cpu_gains_nothing() -> None:
     overlap = clocks.overlap(1)
     for _ in range(50):
         clocks.pass_by(MEASURE_SECONDS / 3, 1 - IDLE_SHARE / 2)
-        assert not overlap.pays()
+        assert not overlap.should_read_ahead()
 
 
 def test_a_single_cpu_that_waits_for_the_line_gains_once_that_is_seen() -> None:
     clocks = Clocks()
     overlap = clocks.overlap(1)
     clocks.pass_by(MEASURE_SECONDS * 0.9, 0.5)
-    assert not overlap.pays()
+    assert not overlap.should_read_ahead()
     clocks.pass_by(MEASURE_SECONDS * 0.2, 0.5)
-    assert overlap.pays()
+    assert overlap.should_read_ahead()
 
 
 def test_a_line_that_slows_down_later_is_seen_then() -> None:
     clocks = Clocks()
     overlap = clocks.overlap(1)
     clocks.pass_by(10.0, 1.0)
-    assert not overlap.pays()
+    assert not overlap.should_read_ahead()
     clocks.pass_by(MEASURE_SECONDS, 0.2)
-    assert overlap.pays()
+    assert overlap.should_read_ahead()
 
 
 def test_the_cpus_are_those_of_this_process_not_of_the_machine() -> None:

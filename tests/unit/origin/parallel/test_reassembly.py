@@ -10,8 +10,8 @@ import pytest
 from urlsum.errors import Incomplete
 from urlsum.origin.http11.stream import BLOCK_BYTES
 from urlsum.origin.parallel.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
-from urlsum.origin.parallel.reassembly import MAX_TRIES, PART_BYTES, SLOW_PART_BYTES, Window
-from urlsum.origin.version.version import Tail
+from urlsum.origin.parallel.reassembly import MAX_TRIES, PART_BYTES, SLOW_PART_BYTES, ReassemblyBuffer
+from urlsum.origin.version.version import Overlap
 
 if TYPE_CHECKING:
     from urlsum.origin.parallel.reassembly import Part
@@ -20,13 +20,13 @@ SIZE = 10 * PART_BYTES + 12_345
 FETCHERS = ["a", "b", "c", "d"]
 
 
-def window(size: int | None = SIZE, *, first: int = 0, blocks: int = 64, connections: int = 8) -> Window:
-    made = Window(first, size, Buffers(Budget(blocks)))
+def window(size: int | None = SIZE, *, first: int = 0, blocks: int = 64, connections: int = 8) -> ReassemblyBuffer:
+    made = ReassemblyBuffer(first, size, Buffers(Budget(blocks)))
     made.widen(connections, None)
     return made
 
 
-def fetch(of: Window, part: Part, most: int = 2**62) -> int:
+def fetch(of: ReassemblyBuffer, part: Part, most: int = 2**62) -> int:
     """Bring up to ``most`` bytes of ``part``, by position; return how many there was room for."""
     brought = 0
     while brought < most:
@@ -49,7 +49,7 @@ def pattern(start: int, count: int) -> bytes:
     return repeated[start % 251 : start % 251 + count]
 
 
-def drain(of: Window, at: int) -> int:
+def drain(of: ReassemblyBuffer, at: int) -> int:
     """Read all that is there, from position ``at`` on; return where it ended."""
     while view := of.read(partly=True, within=0):
         assert view == pattern(at, len(view))
@@ -205,17 +205,17 @@ def test_what_an_answer_has_before_a_part_comes_with_its_first_bytes_only() -> N
     fetch(of, first, 1)
     second = of.claim("b", alone=False)
     assert second is not None
-    lead = Tail(second.first, 4, "beef")
-    of.prove(second, lead)
+    overlap = Overlap(second.first, 4, "beef")
+    of.prove(second, overlap)
     fetch(of, second, 10)
     fetch(of, first)
     leads = []
     while of.read(partly=True, within=0):
-        leads.append(of.lead)
-    assert leads == [*[None] * (len(leads) - 1), lead]
+        leads.append(of.overlap)
+    assert leads == [*[None] * (len(leads) - 1), overlap]
     fetch(of, second, 10)
     assert of.read(partly=True, within=0)
-    assert of.lead is None
+    assert of.overlap is None
 
 
 def test_a_part_that_failed_is_gone_on_with_where_it_was() -> None:
@@ -290,7 +290,7 @@ def test_one_block_is_always_left_for_the_first_part() -> None:
 
 def test_files_share_a_budget_and_none_starves() -> None:
     budget = Budget(4)
-    windows = [Window(0, SIZE, Buffers(budget)) for _ in range(3)]
+    windows = [ReassemblyBuffer(0, SIZE, Buffers(budget)) for _ in range(3)]
     parts = [of.begin("a") for of in windows]
     brought = [fetch(of, part) for of, part in zip(windows, parts, strict=True)]
     assert sum(brought) == (3 * RESERVE_BLOCKS + 4) * BLOCK_BYTES

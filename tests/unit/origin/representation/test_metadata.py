@@ -5,7 +5,7 @@ import time
 import pytest
 
 from urlsum.origin.guard.url import parse
-from urlsum.origin.http11.response import Head
+from urlsum.origin.http11.response import ResponseHead
 from urlsum.origin.representation.metadata import representation
 from urlsum.origin.version.version import Version
 from urlsum.task import Proof, Representation
@@ -13,9 +13,9 @@ from urlsum.task import Proof, Representation
 URL = "https://host.example/data/reads.bam?sig=secret"
 
 
-def head(*fields: str, url: str = URL, status: int = 200) -> Head:
+def head(*fields: str, url: str = URL, status: int = 200) -> ResponseHead:
     pairs = (field.encode("latin-1").split(b": ", 1) for field in fields)
-    return Head(parse(url), status, 100, False, tuple((name.lower(), value) for name, value in pairs))
+    return ResponseHead(parse(url), status, 100, False, tuple((name.lower(), value) for name, value in pairs))
 
 
 def described(

@@ -8,8 +8,8 @@ import pytest
 
 from urlsum.errors import Changed
 from urlsum.origin.guard.url import parse
-from urlsum.origin.http11.response import Head
-from urlsum.origin.version.version import MAX_DUMP_CHARACTERS, Tail, Version
+from urlsum.origin.http11.response import ResponseHead
+from urlsum.origin.version.version import MAX_DUMP_CHARACTERS, Overlap, Version
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 LATER = "Sun, 06 Nov 1994 08:49:38 GMT"
@@ -18,7 +18,7 @@ LATER = "Sun, 06 Nov 1994 08:49:38 GMT"
 def version(etag: str | None = None, modified: str | None = None, size: int | None = None) -> Version:
     fields = [(b"etag", etag.encode())] if etag else []
     fields += [(b"last-modified", modified.encode())] if modified else []
-    return Version.of(Head(parse("http://example.org/"), 200, size, False, tuple(fields)), size)
+    return Version.of(ResponseHead(parse("http://example.org/"), 200, size, False, tuple(fields)), size)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def test_only_a_strong_etag_that_was_kept_whole_is_sent_back(etag: str, sent: st
 
 
 def test_a_version_survives_its_dump() -> None:
-    whole = Version('"a\\b"', weak=False, modified=784111777, size=5 * 2**40, tail=Tail(128, 64, "ab"))
-    whole = replace(whole, opening=Tail(64, 64, "cd"), kind="text/html")
+    whole = Version('"a\\b"', weak=False, modified=784111777, size=5 * 2**40, tail=Overlap(128, 64, "ab"))
+    whole = replace(whole, opening=Overlap(64, 64, "cd"), kind="text/html")
     assert Version.load(whole.dump()) == whole
 
 
@@ -85,7 +85,7 @@ def test_a_dump_of_another_release_is_read_as_far_as_it_is_understood() -> None:
 
 
 def test_the_longest_dump_fits_a_checkpoint() -> None:
-    sample = Tail(2**63, 65536, "f" * 32)
+    sample = Overlap(2**63, 65536, "f" * 32)
     longest = Version(
         '"' + "\\" * 94 + '"', weak=False, modified=2**40, size=2**63, tail=sample, opening=sample, kind="x" * 60
     )
@@ -95,10 +95,10 @@ def test_the_longest_dump_fits_a_checkpoint() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        Version(tail=Tail(64, 65, "ab")).dump(),
-        Version(tail=Tail(64, 0, "ab")).dump(),
-        Version(tail=Tail(64, 64, "ab"), opening=Tail(64, 65, "ab")).dump(),
-        Version(tail=Tail(64, 64, "ab")).dump().replace(":64", ':"64"'),
+        Version(tail=Overlap(64, 65, "ab")).dump(),
+        Version(tail=Overlap(64, 0, "ab")).dump(),
+        Version(tail=Overlap(64, 64, "ab"), opening=Overlap(64, 65, "ab")).dump(),
+        Version(tail=Overlap(64, 64, "ab")).dump().replace(":64", ':"64"'),
         "",
         "null",
         "[]",
@@ -115,5 +115,5 @@ def test_what_is_no_dump_proves_nothing(text: str) -> None:
 
 
 def test_what_the_newer_answer_leaves_out_is_still_known() -> None:
-    known = version('"a"', DATE, 10).taken_up(version(None, DATE, None))
+    known = version('"a"', DATE, 10).joined_by(version(None, DATE, None))
     assert (known.if_range, known.size, known.modified) == ('"a"', 10, 784111777)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import HttpFailed, ProtocolViolated
-from urlsum.origin.http11.body import Answer, Pace
+from urlsum.origin.http11.body import LowSpeedLimit, ResponseBody
 from urlsum.origin.http11.client import REDIRECTS
 from urlsum.origin.http11.cookies import Cookies
 from urlsum.origin.http11.phrases import PREPARING
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.origin.guard.url import Target
-    from urlsum.origin.http11.client import Asking, Field, Fields
+    from urlsum.origin.http11.client import Client, Field, Fields
     from urlsum.origin.http11.connection import Connection
-    from urlsum.origin.http11.response import Extent, Head
+    from urlsum.origin.http11.response import ByteRange, ResponseHead
     from urlsum.settings import Settings
 
-    Get = Callable[..., tuple[Connection, Head]]
+    Get = Callable[..., tuple[Connection, ResponseHead]]
 
 OK = 200
 ACCEPTED = 202
@@ -32,7 +32,7 @@ MOST_REMEMBERED = 100
 EXPIRED = frozenset({401, 403, 404, 410})
 
 
-class Memory:
+class RangeMemory:
     """What ranges of a URL turned out to be worth, for the next try in this process. Thread-safe.
 
     A try in another process learns it again.
@@ -66,7 +66,7 @@ def _bound(urls: dict[str, Any]) -> None:
         urls.pop(next(iter(urls)), None)
 
 
-class Access:
+class FileClient:
     """Sends GETs for the file at ``url``; ``target`` is where redirects led to the last time. Safe for many threads.
 
     ``heartbeat`` is called in the reader's thread, before requests and while bytes are dropped: the holder of a lease
@@ -77,15 +77,15 @@ class Access:
         self,
         url: str,
         *,
-        asking: Asking,
+        client: Client,
         settings: Settings,
         deadline: float,
         wall_clock: Callable[[], float],
         heartbeat: Callable[[], None],
-        memory: Memory,
+        memory: RangeMemory,
     ) -> None:
         self.url = url
-        self.asking = asking
+        self.client = client
         self.settings = settings
         self.deadline = deadline
         self.heartbeat = heartbeat
@@ -96,40 +96,44 @@ class Access:
         self._wall_clock = wall_clock
         self._cookies = Cookies()
 
-    def get(self, *fields: Field) -> tuple[Connection, Head]:
-        """The response to a GET of the submitted URL. Raises what ``Asking.follow`` does."""
+    def get(self, *fields: Field) -> tuple[Connection, ResponseHead]:
+        """The response to a GET of the submitted URL. Raises what ``Client.get`` does."""
         self.heartbeat()
         return self._followed(fields)
 
-    def get_there(self, *fields: Field) -> tuple[Connection, Head]:
+    def get_at_target(self, *fields: Field) -> tuple[Connection, ResponseHead]:
         """The response to a GET of where the file was found, over a connection of the pool if there is one.
 
-        The submitted URL is followed when no response has been seen yet. Raises what ``Asking.follow`` does.
+        The submitted URL is followed when no response has been seen yet. Raises what ``Client.get`` does.
         """
         if self.target is None:
             return self.get(*fields)
         self.heartbeat()
-        connection, head = self.asking.ask(self.target, self.fields(self.target, fields), self.deadline)
+        connection, head = self.client.send(self.target, self.fields(self.target, fields), self.deadline)
         return self._still_there(connection, head, fields)
 
-    def get_on(self, connection: Connection, target: Target, *fields: Field) -> tuple[Connection, Head]:
+    def get_on(self, connection: Connection, target: Target, *fields: Field) -> tuple[Connection, ResponseHead]:
         """The response to a GET of ``target`` on ``connection``, which is closed if another one had to be used."""
-        head = self.asking.ask_on(connection, target, self.fields(target, fields), self.deadline)
+        head = self.client.send_on(connection, target, self.fields(target, fields), self.deadline)
         return self._still_there(connection, head, fields)
 
     def fields(self, target: Target, fields: Fields) -> Fields:
         """``fields`` and the cookies that ``target`` set earlier."""
         return (*fields, *self._cookies.fields(target))
 
-    def answer(self, connection: Connection, head: Head, extent: Extent, *, size: int | None) -> Answer:
-        """The body of a response that has the bytes of ``extent``, of a file of ``size`` bytes. Raises TooLarge."""
+    def body(
+        self, connection: Connection, head: ResponseHead, byte_range: ByteRange, *, size: int | None
+    ) -> ResponseBody:
+        """The body of a response that has the bytes of ``byte_range``, of a file of ``size`` bytes. Raises TooLarge."""
         settings = self.settings
-        if head.length is None and extent.end is not None:
-            connection.expect(extent.end - extent.first)
-        pace = Pace(settings.min_bytes_per_second, settings.min_rate_seconds)
-        return Answer(connection, extent, size=size, max_bytes=settings.max_bytes, pace=pace)
+        if head.length is None and byte_range.length is not None:
+            connection.expect(byte_range.length)
+        low_speed_limit = LowSpeedLimit(settings.min_bytes_per_second, settings.min_rate_seconds)
+        return ResponseBody(
+            connection, byte_range, size=size, max_bytes=settings.max_bytes, low_speed_limit=low_speed_limit
+        )
 
-    def failed(self, head: Head) -> HttpFailed:
+    def failed(self, head: ResponseHead) -> HttpFailed:
         """The error of a final status that brings no file, with the wait that the origin asks for."""
         wait = retry_after(head.get("retry-after"), date=head.get("date"), now=self._wall_clock())
         if head.status == ACCEPTED:
@@ -138,12 +142,12 @@ class Access:
             message = f"{head.target}: the origin answered with status {head.status}"
         return HttpFailed(head.status, message, retry_after=wait)
 
-    def check_whole(self, head: Head) -> None:
+    def check_whole(self, head: ResponseHead) -> None:
         """Refuse a response to a plain GET that is not the whole file. Raises HttpFailed, ProtocolViolated."""
         sent = content_range(head.get("content-range"))
         if head.status in (OK, PARTIAL) and sent is not None and (sent.first, sent.end) != (0, sent.total):
             # Some cache holds a slice and sends it as the whole: its own word, whatever RFC 9110, 14.4 makes of it.
-            raise ProtocolViolated(f"{head.target}: bytes {sent.first}-{sent.end - 1} were sent as the whole file")
+            raise ProtocolViolated(f"{head.target}: bytes {sent} were sent as the whole file")
         if head.status == OK or (head.status == PARTIAL and sent is not None and sent.total == head.length):
             return
         if head.status == PARTIAL:
@@ -156,14 +160,16 @@ class Access:
         # sometime else, and 600 and above is to be taken for a server error (RFC 9110, 15).
         raise self.failed(head)
 
-    def _still_there(self, connection: Connection, head: Head, fields: Fields) -> tuple[Connection, Head]:
+    def _still_there(
+        self, connection: Connection, head: ResponseHead, fields: Fields
+    ) -> tuple[Connection, ResponseHead]:
         # Where the file was found may have been a signed URL of short life: the submitted one leads to a new one.
         if head.status not in EXPIRED and head.status not in REDIRECTS:
             return connection, head
         connection.close()
         return self._followed(fields)
 
-    def _followed(self, fields: Fields) -> tuple[Connection, Head]:
-        connection, head = self.asking.follow(self.url, fields, self.deadline, self._cookies)
+    def _followed(self, fields: Fields) -> tuple[Connection, ResponseHead]:
+        connection, head = self.client.get(self.url, fields, self.deadline, self._cookies)
         self.target = head.target
         return connection, head
