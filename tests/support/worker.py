@@ -12,7 +12,9 @@ from tests.support.memory import MemoryTaskTable
 from urlsum.errors import NothingToDo
 from urlsum.hashing.job import Bench, run_slice
 from urlsum.origin.guard.guard import Guard
+from urlsum.origin.parallel.concurrency import ConcurrencyController
 from urlsum.origin.source import HttpSource
+from urlsum.origin.tuning import DEFAULTS, Tuning
 from urlsum.settings import Settings, parse
 from urlsum.task import Task
 
@@ -61,6 +63,8 @@ class Worker:
     settings: Settings = field(default_factory=patient)
     resolve: Resolver = lambda host: ["127.0.0.1"]
     dial: Dial | None = None
+    tuning: Tuning = DEFAULTS
+    controller: Callable[..., ConcurrencyController] = ConcurrencyController
     slice_seconds: float = 20.0
     between: Callable[[Task], None] = lambda task: None
     delays: list[float] = field(default_factory=list)
@@ -68,7 +72,11 @@ class Worker:
     def __post_init__(self) -> None:
         self.table = Recorder()
         self.origin = HttpSource(
-            self.settings, Guard(self.settings, resolve=self.resolve, dial=self.dial), wall_clock=self.now
+            self.settings,
+            Guard(self.settings, resolve=self.resolve, dial=self.dial),
+            wall_clock=self.now,
+            tuning=self.tuning,
+            controller=self.controller,
         )
         self._skipped = 0.0
 

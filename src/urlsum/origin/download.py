@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from urlsum.errors import DeadlineReached, HttpFailed, Incomplete, OriginError, ProtocolViolated, RangesFailed
 from urlsum.origin.http11.body import OnlyPart
-from urlsum.origin.http11.stream import BLOCK_BYTES, Block
+from urlsum.origin.http11.stream import Block
 from urlsum.origin.parallel.concurrency import ReadAheadPolicy, cpus
 from urlsum.origin.parallel.ranges import PART_OVERLAP_BYTES
 from urlsum.origin.representation.metadata import representation
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from urlsum.origin.version.version import Version
     from urlsum.task import Representation
 
-# Up to here the bytes are received by whoever reads them: the first megabyte is there before a thread would have
-# started, and most files end within it.
-INLINE_BYTES = BLOCK_BYTES
 # A limit of one request a second lets the two or three of a closing proof through with as many waits; a longer wait is
 # the retry policy's.
 SHORT_WAIT_SECONDS = 3.0
@@ -108,7 +105,7 @@ class Download:
 
         Raises every OriginError and DeadlineReached.
         """
-        view = self._read(BLOCK_BYTES)
+        view = self._read(self._file.client.tuning.block_bytes)
         if not view and not self._confirmed:
             self._confirm()
         return view
@@ -116,7 +113,7 @@ class Download:
     def skip_to(self, position: int) -> None:
         """Read and drop everything before ``position``. Raises Changed when the file ends before it."""
         while self._position < position:
-            if not self._read(min(position - self._position, BLOCK_BYTES)):
+            if not self._read(min(position - self._position, self._file.client.tuning.block_bytes)):
                 raise self._body.shorter()
         self.offset = self._position
 
@@ -191,9 +188,9 @@ class Download:
     def _reads_ahead(self) -> bool:
         body = self._body
         # A borrowed end is proven by what comes after it, which only a plain reader looks at.
-        if body.partial or body.end_assumed or self._position - self._began < INLINE_BYTES:
+        if body.partial or body.end_assumed or self._position - self._began < self._file.client.tuning.inline_bytes:
             return False
-        if body.size is not None and body.size - self._position <= INLINE_BYTES:
+        if body.size is not None and body.size - self._position <= self._file.client.tuning.inline_bytes:
             return False
         if self._read_ahead is None:
             self._read_ahead = ReadAheadPolicy(cpus())
@@ -214,7 +211,7 @@ class Download:
     def _received(self, most: int) -> memoryview:
         left = None if self._body.size is None else self._body.size - self._position
         # One byte more, so that an origin which sends too much is found out; and never none, which would be the end.
-        wanted = min(most, BLOCK_BYTES if left is None else left + 1)
+        wanted = min(most, self._file.client.tuning.block_bytes if left is None else left + 1)
         if len(self._buffer) < wanted:
             self._buffer = memoryview(bytearray(wanted))
         block = Block(self._buffer[:wanted])
@@ -244,7 +241,7 @@ class Download:
 
     def _confirm(self) -> None:
         seconds = self._file.client.clock() - self._opened_at
-        if self.offset == 0 and came_at_once(self._position, seconds):
+        if self.offset == 0 and came_at_once(self._position, seconds, self._file.client.tuning.moment_seconds):
             self._proof = self._version.proof(self._version)
         else:
             if self._prefetch is not None:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from urlsum.origin.download import Download
 from urlsum.origin.http11.client import Client
-from urlsum.origin.http11.pool import ConnectionPool
 from urlsum.origin.parallel.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
 from urlsum.origin.parallel.concurrency import ConcurrencyController
 from urlsum.origin.parallel.prefetch import Prefetch
 from urlsum.origin.parallel.ranges import Ranges
 from urlsum.origin.parallel.reassembly import ReassemblyBuffer
+from urlsum.origin.tuning import DEFAULTS
 from urlsum.origin.version.file_client import FileClient, RangeMemory
 from urlsum.origin.version.resume import Resume, begin
 from urlsum.origin.version.resume import resume as resume_at
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.origin.guard.guard import Guard
+    from urlsum.origin.tuning import Tuning
     from urlsum.origin.version.resume import Opened
     from urlsum.settings import Settings
     from urlsum.task import Checkpoint
@@ -50,16 +51,19 @@ class HttpSource:
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        tuning: Tuning = DEFAULTS,
+        controller: Callable[..., ConcurrencyController] = ConcurrencyController,
     ) -> None:
         self._settings = settings
         self._wall_clock = wall_clock
-        pool = ConnectionPool(clock)
-        self._client = Client(settings, guard, pool, clock=clock)
+        self._tuning = tuning
+        self._controller = controller
+        self._client = Client(settings, guard, tuning, clock=clock)
         # One file may have it all; several share it, and each can go on with its reserve alone.
         self._budget = Budget(settings.connections_per_origin * BLOCKS_PER_CONNECTION - RESERVE_BLOCKS)
         self._memory = RangeMemory()
         # Nobody closes an origin: what waits idle goes with it.
-        weakref.finalize(self, pool.close)
+        weakref.finalize(self, self._client.pool.close)
 
     def open(
         self,
@@ -103,9 +107,9 @@ class HttpSource:
         parallel = proven and ranged and settings.connections_per_origin > 1
         return Prefetch(
             body,
-            ReassemblyBuffer(body.position, size, Buffers(self._budget)),
+            ReassemblyBuffer(body.position, size, Buffers(self._budget, self._tuning.block_bytes), self._tuning),
             Ranges(file, opened.head.target, version) if parallel else None,
-            ConcurrencyController(settings.connections_per_origin, latency=body.connection.latency, now=clock()),
+            self._controller(settings.connections_per_origin, latency=body.connection.latency, now=clock()),
             deadline=file.deadline,
             silence=settings.connect_timeout + settings.read_timeout,
             client=self._client,

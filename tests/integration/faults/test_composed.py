@@ -6,7 +6,7 @@ import hashlib
 import random
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, event, given, seed, settings
@@ -16,7 +16,7 @@ from tests.support.faults import FAULTS, Fault, fields, healthy
 from tests.support.origin_server import RESET, File, OriginServer, Request, Steps, head
 from tests.support.worker import Worker, patient
 from urlsum.errors import FailureCode
-from urlsum.origin.version import closing
+from urlsum.origin.tuning import Tuning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -214,9 +214,9 @@ class Origin:
         return changed
 
 
-def no_wrong_digest(origin: Origin, *, often: bool) -> None:
+def no_wrong_digest(origin: Origin, *, often: bool, **options: Any) -> None:
     # A checkpoint at every read, or only where a try ends.
-    worker = Worker(patient(read_timeout=0.15, checkpoint_seconds=0.0001 if often else 10.0))
+    worker = Worker(patient(read_timeout=0.15, checkpoint_seconds=0.0001 if often else 10.0), **options)
     with OriginServer(origin) as server:
         task = worker.run(server.url())
     right = {(hashlib.md5(version).hexdigest(), len(version)) for version in origin.versions}
@@ -259,23 +259,19 @@ def test_thousands_of_faults_give_no_wrong_digest(
     no_wrong_digest(Origin(form, sizes, moves), often=often)
 
 
-@pytest.fixture
-def no_file_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What comes at once needs no closing proof because nothing can divide it; here everything is divided."""
-    monkeypatch.setattr(closing, "MOMENT_SECONDS", -1.0)
+# What comes at once needs no closing proof because nothing can divide it; here everything is divided.
+NO_FILE_IS_SHORT = Tuning(moment_seconds=-1.0)
 
 
-@pytest.mark.usefixtures("no_file_is_short")
 @seed(7)
 @examples(300)
 @given(form=FILES, size=st.sampled_from(SIZES), other=st.sampled_from(SIZES), moves=MOST_RESUMES, often=st.booleans())
 def test_resumes_and_overwriting_give_no_wrong_digest(
     form: File, size: int, other: int, moves: list[Move], *, often: bool
 ) -> None:
-    no_wrong_digest(Origin(form, [size, size, size, other], moves), often=often)
+    no_wrong_digest(Origin(form, [size, size, size, other], moves), often=often, tuning=NO_FILE_IS_SHORT)
 
 
-@pytest.mark.usefixtures("no_file_is_short")
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @seed(8)
@@ -284,7 +280,7 @@ def test_resumes_and_overwriting_give_no_wrong_digest(
 def test_thousands_of_resumes_and_overwritings_give_no_wrong_digest(
     form: File, size: int, other: int, moves: list[Move], *, often: bool
 ) -> None:
-    no_wrong_digest(Origin(form, [size, size, size, other], moves), often=often)
+    no_wrong_digest(Origin(form, [size, size, size, other], moves), often=often, tuning=NO_FILE_IS_SHORT)
 
 
 @seed(6)

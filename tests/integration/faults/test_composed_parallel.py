@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.integration.faults.test_composed import MOVES, Move, Origin, no_wrong_digest
-from tests.integration.faults.test_parallel import RATE, small_parts
+from tests.integration.faults.test_parallel import RATE, SMALL_PARTS, Eager, no_thread_is_left
 from tests.support.origin_server import File, Request, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["small_parts"]
+__all__ = ["no_thread_is_left"]
 
 SIZE = 400_000
 # Mostly answers that are well, or the first few end what was to be tried.
@@ -56,7 +56,7 @@ def examples(count: int) -> settings:
 def test_faults_among_many_connections_give_no_wrong_digest(
     form: File, plan: list[Move | None], *, often: bool
 ) -> None:
-    no_wrong_digest(Among(form, [SIZE] * 4, plan), often=often)
+    no_wrong_digest(Among(form, [SIZE] * 4, plan), often=often, tuning=SMALL_PARTS, controller=Eager)
 
 
 @pytest.mark.long
@@ -67,4 +67,4 @@ def test_faults_among_many_connections_give_no_wrong_digest(
 def test_thousands_of_faults_among_many_connections_give_no_wrong_digest(
     form: File, plan: list[Move | None], *, often: bool
 ) -> None:
-    no_wrong_digest(Among(form, [SIZE] * 4, plan), often=often)
+    no_wrong_digest(Among(form, [SIZE] * 4, plan), often=often, tuning=SMALL_PARTS, controller=Eager)

@@ -9,21 +9,21 @@ import socket
 import threading
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.faults import FAULTS, Fault, healthy
 from tests.support.origin_server import File, Request, Steps, head
 from tests.support.worker import Worker, patient
-from urlsum.origin import download, source
-from urlsum.origin.parallel import buffers, prefetch, reassembly
 from urlsum.origin.parallel.concurrency import ConcurrencyController
+from urlsum.origin.tuning import Tuning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.integration.origin.conftest import Serve
+    from urlsum.settings import Settings
     from urlsum.task import Task
 
 CONTENT = random.Random(4).randbytes(1_000_000)
@@ -36,7 +36,7 @@ CONNECTIONS = 4
 
 
 class Eager(ConcurrencyController):
-    """A ramp that wants all at once, whatever they bring, until it is refused."""
+    """Wants all at once, whatever they bring, until it is refused."""
 
     def observe(self, now: float, count: int, waited: float) -> int:
         if self._refused_at == -math.inf:
@@ -44,15 +44,20 @@ class Eager(ConcurrencyController):
         return self.target
 
 
+# Parts that a file which is quickly served has many of.
+SMALL_PARTS = Tuning(
+    block_bytes=PART // 4, inline_bytes=PART // 4, part_bytes=PART, slow_part_bytes=PART, observe_seconds=0.002
+)
+
+
+def eager(settings: Settings | None = None, **options: Any) -> Worker:
+    """A worker that reads with all connections at once, in small parts."""
+    settings = settings or patient(connections_per_origin=CONNECTIONS)
+    return Worker(settings, tuning=SMALL_PARTS, controller=Eager, **options)
+
+
 @pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(reassembly, "PART_BYTES", PART)
-    monkeypatch.setattr(buffers, "BLOCK_BYTES", PART // 4)
-    monkeypatch.setattr(reassembly, "BLOCK_BYTES", PART // 4)
-    monkeypatch.setattr(download, "BLOCK_BYTES", PART // 4)
-    monkeypatch.setattr(download, "INLINE_BYTES", PART // 4)
-    monkeypatch.setattr(prefetch, "OBSERVE_SECONDS", 0.002)
-    monkeypatch.setattr(source, "ConcurrencyController", Eager)
+def no_thread_is_left() -> Iterator[None]:
     yield
     left = [thread for thread in threading.enumerate() if thread.name == "fetch"]
     for thread in left:
@@ -94,7 +99,7 @@ def outcome(task: Task) -> str:
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_one_bad_answer_among_many_costs_a_try(serve: Serve, fault: Fault) -> None:
     script = Faulty(fault, always=False)
-    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    task = eager().run(serve(script).url())
     assert script.spoiled == 1
     assert outcome(task) == "done"
 
@@ -102,7 +107,7 @@ def test_one_bad_answer_among_many_costs_a_try(serve: Serve, fault: Fault) -> No
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
 def test_bad_answers_to_all_further_requests_end_as_they_do_alone(serve: Serve, fault: Fault) -> None:
     script = Faulty(fault, always=True)
-    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    task = eager().run(serve(script).url())
     assert script.spoiled >= 1
     # What the first answer still brings may be all that is left: then nobody notices.
     assert outcome(task) in {fault.parallel or fault.expected(always=True, resumed=True), "done"}
@@ -116,7 +121,7 @@ def test_who_sends_the_whole_file_for_a_part_of_it_is_asked_once_and_for_the_clo
         return whole if "range" in request.fields else [whole[0], CONTENT[: PART // 8]]
 
     origin = serve(script)
-    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(origin.url())
+    task = eager().run(origin.url())
     assert outcome(task) == "done"
     assert ["range" in request.fields for request in origin.requests] == [False, True, True]
 
@@ -136,7 +141,7 @@ def test_two_back_ends_are_never_mixed(serve: Serve, etag: str, share: int) -> N
             ranged.append(request)
         return (second if ranged and len(ranged) % share == 0 else first)(request)
 
-    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    task = eager().run(serve(script).url())
     assert ranged
     if task.error is None:
         assert task.md5 in {MD5, hashlib.md5(OTHER).hexdigest()}
@@ -146,7 +151,7 @@ def test_two_back_ends_are_never_mixed(serve: Serve, etag: str, share: int) -> N
 
 def test_one_part_of_another_version_under_the_same_etag_is_found(serve: Serve) -> None:
     script = Faulty(Fault("lie", lambda request, file: replace(file, content=OTHER)(request), "changed"), always=False)
-    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    task = eager().run(serve(script).url())
     assert outcome(task) == "done"
     assert task.slices == 2
 
@@ -160,7 +165,7 @@ def test_a_checkpoint_in_the_middle_of_many_is_gone_on_from(serve: Serve, at: in
         ranged[0] += "range" in request.fields
         return [] if at <= ranged[0] < at + 4 else file(request)
 
-    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    task = eager().run(serve(script).url())
     assert outcome(task) == "done"
     assert task.restarts == 0
 
@@ -173,14 +178,14 @@ def test_a_changed_file_that_is_read_from_its_start_leaves_nobody_reading_on(ser
         answer, right = healthy(request, before)
         return after(request) if request.connection else [answer, right[: len(right) // 2]]
 
-    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    task = eager().run(serve(script).url())
     assert (task.md5, task.restarts) == (hashlib.md5(OTHER).hexdigest(), 1)
 
 
 @pytest.mark.parametrize("seconds", [0.6, 0.8])
 def test_deadlines_in_the_middle_of_many_hand_over(serve: Serve, seconds: float) -> None:
     origin = serve(File(CONTENT, rate=400_000))
-    worker = Worker(patient(connections_per_origin=CONNECTIONS, read_timeout=20.0), slice_seconds=seconds)
+    worker = eager(patient(connections_per_origin=CONNECTIONS, read_timeout=20.0), slice_seconds=seconds)
     task = worker.run(origin.url())
     assert outcome(task) == "done"
     assert task.slices > 1
@@ -199,7 +204,7 @@ def test_a_signed_url_that_expires_in_the_middle_of_many_is_asked_for_anew(serve
             uses[request.path] += 1
             return file(request) if uses[request.path] <= 5 else [head("403 Expired", "Content-Length: 0")]
 
-    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(serve(script).url())
+    task = eager().run(serve(script).url())
     assert outcome(task) == "done"
     assert (task.restarts, task.slices) == (0, 1)
     assert len(uses) >= 2
@@ -210,7 +215,7 @@ def test_an_origin_that_wants_to_be_left_alone_is_not_asked_on_and_on(serve: Ser
     file = File(CONTENT, rate=RATE)
     busy = [head(status, "Retry-After: 100", "Content-Length: 0")]
     origin = serve(lambda request: busy if "range" in request.fields else file(request))
-    task = Worker(patient(connections_per_origin=CONNECTIONS)).run(origin.url())
+    task = eager().run(origin.url())
     assert outcome(task) == "done"
     # Those that were opened together before one of them had its answer.
     assert sum("range" in request.fields for request in origin.requests) <= CONNECTIONS
@@ -229,7 +234,7 @@ def test_there_are_never_more_connections_than_allowed(serve: Serve, tasks: int)
             most[0] = max(most[0], sum(connection.fileno() >= 0 for connection in opened))
             return opened[-1]
 
-    workers = [Worker(patient(connections_per_origin=CONNECTIONS), dial=dial) for _ in range(tasks)]
+    workers = [eager(dial=dial) for _ in range(tasks)]
     source = workers[0].origin
     threads = [
         threading.Thread(target=worker.run, args=(origin.url(),), kwargs={"origin": source}) for worker in workers

@@ -16,7 +16,7 @@ from tests.support.origin_server import OriginServer, Script
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http11 import tls
 from urlsum.origin.source import Download, HttpSource
-from urlsum.origin.version import closing
+from urlsum.origin.tuning import Tuning
 from urlsum.settings import Settings, parse
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from urlsum.task import Checkpoint
 
 Serve = Callable[..., OriginServer]
+# A busy machine must not make a small file one that took its time, which costs further requests.
+UNHURRIED = Tuning(moment_seconds=5.0)
 
 
 @dataclass
@@ -33,10 +35,12 @@ class Client:
 
     settings: Settings
     address: str = "127.0.0.1"
+    tuning: Tuning = UNHURRIED
 
     def open(self, url: str, *, resume: Checkpoint | None = None, seconds: float = 20.0) -> Download:
         guard = Guard(self.settings, resolve=lambda host: [self.address])
-        return HttpSource(self.settings, guard).open(url, deadline=time.monotonic() + seconds, resume=resume)
+        source = HttpSource(self.settings, guard, tuning=self.tuning)
+        return source.open(url, deadline=time.monotonic() + seconds, resume=resume)
 
     def fetch(self, url: str, *, resume: Checkpoint | None = None, seconds: float = 20.0) -> bytes:
         with self.open(url, resume=resume, seconds=seconds) as body:
@@ -50,14 +54,14 @@ def read_all(body: Download) -> bytes:
     return b"".join(pieces)
 
 
-def client(**settings: object) -> Client:
+def client(*, tuning: Tuning = UNHURRIED, **settings: object) -> Client:
     given: dict[str, object] = {
         "allowed_networks": "127.0.0.0/8,::1/128",
         "connect_timeout": 2.0,
         "read_timeout": 2.0,
         **settings,
     }
-    return Client(parse(given))
+    return Client(parse(given), tuning=tuning)
 
 
 @pytest.fixture
@@ -69,12 +73,6 @@ def serve() -> Iterator[Serve]:
             return stack.enter_context(OriginServer(script, **options))  # type: ignore[arg-type]
 
         yield start
-
-
-@pytest.fixture(autouse=True)
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine must not make a small file one that took its time, which costs further requests."""
-    monkeypatch.setattr(closing, "MOMENT_SECONDS", 5.0)
 
 
 @pytest.fixture(scope="session")

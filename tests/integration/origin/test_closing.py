@@ -13,7 +13,7 @@ from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import KEEP, File, OriginServer, Pause, Request, Script, Step, Steps, head
 from tests.support.worker import Worker, patient
 from urlsum.errors import Changed, HttpFailed, OriginError
-from urlsum.origin.version import closing
+from urlsum.origin.tuning import Tuning
 from urlsum.origin.version.version import OPENING_BYTES, RESUME_OVERLAP_BYTES
 from urlsum.task import Checkpoint, Proof
 
@@ -243,11 +243,8 @@ def test_a_server_that_is_busy_after_the_last_byte_is_asked_again(serve: Serve, 
     ],
 )
 @pytest.mark.parametrize("moment", [0.0, 60.0], ids=["asked again", "at once where that may be"])
-def test_the_proof_is_named(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, file: File, proof: Proof, moment: float
-) -> None:
-    monkeypatch.setattr(closing, "MOMENT_SECONDS", moment)
-    with client().open(serve(file).url()) as body:
+def test_the_proof_is_named(serve: Serve, file: File, proof: Proof, moment: float) -> None:
+    with client(tuning=Tuning(moment_seconds=moment)).open(serve(file).url()) as body:
         assert read_all(body) == file.content
         assert body.proof is proof
 
@@ -293,8 +290,7 @@ def test_a_file_that_came_whole_at_once_needs_none(serve: Serve, size: int, requ
 
 
 @pytest.mark.parametrize("size", [2, 1024])
-def test_a_small_file_that_took_its_time_needs_one(serve: Serve, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    monkeypatch.setattr(closing, "MOMENT_SECONDS", 0.05)
+def test_a_small_file_that_took_its_time_needs_one(serve: Serve, size: int) -> None:
     whole, half = OLD[:size], size // 2
 
     def script(request: Request) -> Steps:
@@ -304,13 +300,12 @@ def test_a_small_file_that_took_its_time_needs_one(serve: Serve, monkeypatch: py
         return [*steps, whole[:half], Pause(0.2), NEW[half:size]]
 
     with pytest.raises(Changed):
-        client().fetch(serve(script).url())
+        client(tuning=Tuning(moment_seconds=0.05)).fetch(serve(script).url())
 
 
-def test_a_slow_file_without_bytes_is_asked_for_once_more(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(closing, "MOMENT_SECONDS", 0.0)
+def test_a_slow_file_without_bytes_is_asked_for_once_more(serve: Serve) -> None:
     origin = serve(File(b"", chunked=True))
-    assert client().fetch(origin.url()) == b""
+    assert client(tuning=Tuning(moment_seconds=0.0)).fetch(origin.url()) == b""
     assert ranges(origin) == [None, None]
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.integration.origin.conftest import Serve, client, read_all
+from tests.integration.origin.conftest import UNHURRIED, Serve, client, read_all
 from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Steps, Trickle, answers, chunk, head
 from urlsum import __version__
 from urlsum.errors import (
@@ -224,7 +224,7 @@ def test_a_connection_with_malformed_lines_carries_no_second_response(
 ) -> None:
     origin = serve(lambda request: [head("200 OK", "Content-Length: 2", line), b"ok", KEEP])
     used = client()
-    source = HttpSource(used.settings, Guard(used.settings, resolve=lambda host: [used.address]))
+    source = HttpSource(used.settings, Guard(used.settings, resolve=lambda host: [used.address]), tuning=UNHURRIED)
     for _ in range(2):
         with source.open(origin.url(), deadline=time.monotonic() + 20.0) as body:
             assert read_all(body) == b"ok"

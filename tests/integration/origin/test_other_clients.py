@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import ada_url
 import pytest
 
+from tests.integration.origin.conftest import UNHURRIED
 from tests.support.origin_server import KEEP, OriginServer, Request, Steps, head
 from urlsum.errors import BadRedirect
 from urlsum.origin.guard.guard import Guard
@@ -170,7 +171,7 @@ def by_urlsum(given: list[Pair]) -> tuple[list[Sent], list[Meaning]]:
         def dial(address: object, port: int, seconds: float) -> socket.socket:
             return socket.create_connection(("127.0.0.1", origin.port), timeout=seconds)
 
-        source = HttpSource(settings, Guard(settings, resolve=lambda host: ["127.0.0.1"], dial=dial))
+        source = HttpSource(settings, Guard(settings, resolve=lambda host: ["127.0.0.1"], dial=dial), tuning=UNHURRIED)
         for number, pair in enumerate(given):
             redirector.current = number
             try:

@@ -8,7 +8,7 @@ import threading
 import time
 import tracemalloc
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -44,7 +44,7 @@ def _no_thread_is_left() -> Iterator[None]:
     assert [thread for thread in left if thread.is_alive()] == []
 
 
-def digest(origin: OriginServer, path: str = "/file", **settings: object) -> str:
+def digest(origin: OriginServer, path: str = "/file", **settings: Any) -> str:
     md5 = hashlib.md5()
     with client(**settings).open(origin.url(path), seconds=60) as body:
         while piece := body.read():

@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 
-from tests.integration.origin.conftest import Serve, client, read_all
+from tests.integration.origin.conftest import UNHURRIED, Serve, client, read_all
 from tests.support.origin_server import (
     HANG,
     KEEP,
@@ -496,7 +496,7 @@ def test_a_range_that_brought_nothing_new_is_not_asked_for_twice(serve: Serve) -
     origin = serve(lambda request: [rest, REST[:RESUME_OVERLAP_BYTES]] if odd_range(request) else File(DATA)(request))
     at = checkpoint(origin.url(), 2_000_000)
     guard = Guard(client().settings, resolve=lambda host: ["127.0.0.1"])
-    source = HttpSource(client().settings, guard)
+    source = HttpSource(client().settings, guard, tuning=UNHURRIED)
     with source.open(origin.url(), deadline=time.monotonic() + 20, resume=at) as body, pytest.raises(Incomplete):
         read_all(body)
     with source.open(origin.url(), deadline=time.monotonic() + 20, resume=at) as body:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import resource
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.origin.conftest import Serve, read_all, server_context
+from tests.integration.origin.conftest import UNHURRIED, Serve, read_all, server_context
 from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Request, Steps, chunk, head
 from urlsum.errors import Blocked, Incomplete, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
-from urlsum.origin.http11 import pool
 from urlsum.origin.source import HttpSource
 from urlsum.settings import Networks, parse
 
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
     import trustme
 
+    from urlsum.origin.tuning import Tuning
+
 OK: Steps = [head("200 OK", "Content-Length: 2"), b"ok", KEEP]
 
 
-def opened(**settings: object) -> HttpSource:
+def opened(*, tuning: Tuning = UNHURRIED, **settings: object) -> HttpSource:
     given: dict[str, object] = {"allowed_networks": "127.0.0.0/8", "read_timeout": 2.0, **settings}
     made = parse(given)
-    return HttpSource(made, Guard(made, resolve=lambda host: ["127.0.0.1"]))
+    return HttpSource(made, Guard(made, resolve=lambda host: ["127.0.0.1"]), tuning=tuning)
 
 
 def fetch(origin: HttpSource, url: str) -> bytes:
@@ -183,18 +185,17 @@ def test_a_body_that_was_not_read_to_its_end_ends_the_connection(serve: Serve) -
     assert server.connections == 2
 
 
-def test_what_waited_too_long_is_not_used(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "IDLE_SECONDS", 0.05)
-    server, origin = serve(lambda request: OK), opened()
+def test_what_waited_too_long_is_not_used(serve: Serve) -> None:
+    server, origin = serve(lambda request: OK), opened(tuning=replace(UNHURRIED, idle_seconds=0.05))
     fetch(origin, server.url())
     time.sleep(0.1)
     fetch(origin, server.url())
     assert server.connections == 2
 
 
-def test_only_so_many_wait(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "MOST", 2)
-    servers, origin = [serve(lambda request: OK) for _ in range(3)], opened()
+def test_only_so_many_wait(serve: Serve) -> None:
+    servers = [serve(lambda request: OK) for _ in range(3)]
+    origin = opened(tuning=replace(UNHURRIED, idle_connections=2))
     for server in (*servers, *reversed(servers)):
         fetch(origin, server.url())
     assert [server.connections for server in servers] == [2, 1, 1]
@@ -204,7 +205,7 @@ def test_the_guard_judges_every_url_although_a_connection_waits(serve: Serve) ->
     server = serve(lambda request: OK)
     made = parse({"allowed_networks": "127.0.0.0/8"})
     guard = Guard(made)
-    origin = HttpSource(made, guard)
+    origin = HttpSource(made, guard, tuning=UNHURRIED)
     fetch(origin, server.url())
     guard._allowed_networks = Networks()
     with pytest.raises(Blocked):

@@ -12,7 +12,6 @@ import pytest
 
 from urlsum.errors import DeadlineReached
 from urlsum.origin.http11.stream import (
-    BLOCK_BYTES,
     FILL_SECONDS,
     GATHER_BYTES,
     Block,
@@ -20,6 +19,7 @@ from urlsum.origin.http11.stream import (
     NetworkStream,
     ReadTimeout,
 )
+from urlsum.origin.tuning import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

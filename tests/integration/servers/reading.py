@@ -14,7 +14,9 @@ from tests.integration.servers.replacement import SIZE, Way, overwrite, rename, 
 from tests.support.worker import patient
 from urlsum.errors import FailureCode, OriginError
 from urlsum.origin.guard.guard import Guard
+from urlsum.origin.parallel.concurrency import ConcurrencyController
 from urlsum.origin.source import Download, HttpSource
+from urlsum.origin.tuning import DEFAULTS, Tuning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,8 +45,10 @@ SECONDS = 60.0
 class Paced(HttpSource):
     """Reads at ``rate``, in bytes per second. Calls ``act`` once, after the byte at ``at``; -1 is after the head."""
 
-    def __init__(self, settings: Settings, guard: Guard, *, rate: float, at: int, act: Callable[[], None]) -> None:
-        super().__init__(settings, guard)
+    def __init__(
+        self, settings: Settings, guard: Guard, *, rate: float, at: int, act: Callable[[], None], **options: Any
+    ) -> None:
+        super().__init__(settings, guard, **options)
         self._rate = rate
         self._at = at
         self._act = act
@@ -84,6 +88,8 @@ class Client:
     rate: float = RATE
     new_socket: Callable[[], socket.socket] = socket.socket
     opened: list[int] = field(default_factory=list)
+    tuning: Tuning = DEFAULTS
+    controller: Callable[..., ConcurrencyController] = ConcurrencyController
 
     @property
     def settings(self) -> Settings:
@@ -94,7 +100,8 @@ class Client:
 
     def origin(self, at: int, act: Callable[[], None]) -> Paced:
         guard = Guard(self.settings, resolve=lambda host: ["127.0.0.1"], dial=self.dial)
-        return Paced(self.settings, guard, rate=self.rate, at=at, act=act)
+        options = {"tuning": self.tuning, "controller": self.controller}
+        return Paced(self.settings, guard, rate=self.rate, at=at, act=act, **options)
 
     def dial(self, address: Address, port: int, within: float) -> socket.socket:
         connection = self.new_socket()

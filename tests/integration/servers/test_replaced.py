@@ -16,11 +16,12 @@ import math
 import os
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.faults.test_parallel import small_parts
+from tests.integration.faults.test_parallel import SMALL_PARTS, Eager, no_thread_is_left
 from tests.integration.servers.reading import HONEST, NUMBERS, SECONDS, Client, digest, dishonest, outcome, side_by_side
 from tests.integration.servers.replacement import (
     NEW,
@@ -35,13 +36,12 @@ from tests.integration.servers.replacement import (
     rename,
 )
 from tests.support.worker import Worker
-from urlsum.origin import download
 
 if TYPE_CHECKING:
     from tests.integration.servers.replacement import Way
     from tests.support.servers import WebServer
 
-__all__ = ["small_parts"]
+__all__ = ["no_thread_is_left"]
 
 EVERYWHERE = [SIZE * twentieth // 20 for twentieth in range(20)]
 # When the first block was read, a third, two thirds, and when the last byte was read but not the end.
@@ -52,11 +52,10 @@ CACHE_SECONDS = {"lighttpd": 1.1}
 
 
 @pytest.fixture(params=["one", "eight", "inline"])
-def client(request: pytest.FixtureRequest, small_parts: None, monkeypatch: pytest.MonkeyPatch) -> Client:
+def client(request: pytest.FixtureRequest) -> Client:
     """A reader of one of the three kinds: one connection ahead of it, eight, or none, as for a short file."""
-    if request.param == "inline":
-        monkeypatch.setattr(download, "INLINE_BYTES", SIZE)
-    return Client(8 if request.param == "eight" else 1)
+    tuning = replace(SMALL_PARTS, inline_bytes=SIZE) if request.param == "inline" else SMALL_PARTS
+    return Client(8 if request.param == "eight" else 1, tuning=tuning, controller=Eager)
 
 
 @pytest.mark.parametrize("age", [0, 3600], ids=["new", "an hour old"])

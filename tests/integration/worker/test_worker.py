@@ -5,32 +5,26 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from selfhost.worker import SLOTS, Worker
-from tests.integration.origin.conftest import Serve
+from tests.integration.origin.conftest import UNHURRIED, Serve
 from tests.integration.origin.conftest import serve as _serve
 from tests.support.origin_server import KEEP, Request, Steps, head
 from tests.support.tables import new_task, sqlite_uri
-from urlsum.origin.version import closing
+from urlsum.origin.source import HttpSource
 from urlsum.settings import Networks, Settings
 from urlsum.task import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
 serve = _serve
 FILES = 300
 
 
-def test_many_small_files_go_through_quickly_over_few_connections(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A busy machine may take longer for one of them, which then costs a second request.
-    monkeypatch.setattr(closing, "MOMENT_SECONDS", 5.0)
-
+def test_many_small_files_go_through_quickly_over_few_connections(serve: Serve, tmp_path: Path) -> None:
     def script(request: Request) -> Steps:
         return [head("200 OK", f"Content-Length: {len(request.path)}"), request.path.encode(), KEEP]
 
@@ -41,6 +35,7 @@ def test_many_small_files_go_through_quickly_over_few_connections(
         allowed_networks=Networks.read("127.0.0.0/8"),
     )
     worker = Worker(settings)
+    worker.ports = replace(worker.ports, origin=HttpSource(settings, worker.ports.guard, tuning=UNHURRIED))
     table, now = worker.ports.table, time.time()
     tasks = [
         new_task(url=origin.url(f"/{number}"), created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 1000)

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete, TimedOut, TooLarge
-from urlsum.origin.http11.stream import BLOCK_BYTES, Block, ConnectionClosed, ReadTimeout
+from urlsum.origin.http11.stream import Block, ConnectionClosed, ReadTimeout
+from urlsum.origin.tuning import BLOCK_BYTES
 from urlsum.text.format import human_bytes
 
 if TYPE_CHECKING:

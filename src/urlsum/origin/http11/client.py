@@ -10,7 +10,7 @@ from urlsum import __version__
 from urlsum.errors import BadRedirect, Blocked, DeadlineReached, InvalidUrl, OriginError, TimedOut
 from urlsum.origin.http11.connection import connect
 from urlsum.origin.http11.phrases import BROWSER_SESSION, INVALID_LOCATION, NO_LOCATION, REDIRECT_LOOP
-from urlsum.origin.http11.pool import OriginLimit, retry_on_stale_connection
+from urlsum.origin.http11.pool import ConnectionPool, OriginLimit, retry_on_stale_connection
 from urlsum.text.format import shown_url
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from urlsum.origin.guard.url import Target
     from urlsum.origin.http11.connection import Connection
     from urlsum.origin.http11.cookies import Cookies
-    from urlsum.origin.http11.pool import ConnectionPool
     from urlsum.origin.http11.response import ResponseHead
+    from urlsum.origin.tuning import Tuning
     from urlsum.settings import Settings
 
 Field = tuple[str, str | bytes]
@@ -38,8 +38,9 @@ class Client:
     No proxies, no .netrc, no credentials, and no cookies but those that a chain of redirects sets for itself.
     """
 
-    def __init__(self, settings: Settings, guard: Guard, pool: ConnectionPool, *, clock: Callable[[], float]) -> None:
-        self.pool = pool
+    def __init__(self, settings: Settings, guard: Guard, tuning: Tuning, *, clock: Callable[[], float]) -> None:
+        self.pool = ConnectionPool(clock, tuning)
+        self.tuning = tuning
         self.clock = clock
         self.origin_limit = OriginLimit(settings.connections_per_origin)
         self._settings = settings

@@ -19,22 +19,18 @@ if TYPE_CHECKING:
 
     from urlsum.origin.guard.url import Target
     from urlsum.origin.http11.connection import Connection
+    from urlsum.origin.tuning import Tuning
 
     Key = tuple[str, str, int]
     Answered = TypeVar("Answered")
 
-# Servers close idle connections themselves: Apache after 5 s, nginx after 75, S3 after some 20. One that was closed
-# meanwhile is noticed and costs nothing but the try.
-IDLE_SECONDS = 15.0
-# As many as files are read at once by one process, and some of another origin.
-MOST = 16
-
 
 class ConnectionPool:
-    """At most MOST idle connections, the longest waiting given up first. Safe for many threads."""
+    """Idle connections, the longest waiting dropped first. Safe for many threads."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], tuning: Tuning) -> None:
         self._clock = clock
+        self._tuning = tuning
         self._lock = threading.Lock()
         self._waiting: list[tuple[Key, float, Connection]] = []
         self._closed = False
@@ -48,17 +44,18 @@ class ConnectionPool:
                 if at is None:
                     return None
                 _, since, connection = self._waiting.pop(at)
-            if self._clock() - since <= IDLE_SECONDS and connection.stream.silent:
+            if self._clock() - since <= self._tuning.idle_seconds and connection.stream.silent:
                 return connection
             connection.close()
 
     def release(self, connection: Connection) -> None:
         """Keep ``connection`` for the next file if it can carry one, else close it."""
+        most = self._tuning.idle_connections
         with self._lock:
             if connection.reusable and not self._closed:
                 self._waiting.append((_key(connection.target), self._clock(), connection))
-                surplus = [waiting for _, _, waiting in self._waiting[:-MOST]]
-                del self._waiting[:-MOST]
+                surplus = [waiting for _, _, waiting in self._waiting[:-most]]
+                del self._waiting[:-most]
             else:
                 surplus = [connection]
         for dropped in surplus:

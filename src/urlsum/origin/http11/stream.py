@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# The most that is received or hashed at once. Beside the 1.4 ms that MD5 takes for it the calls around it vanish;
-# smaller ones made more hand-overs between threads and up to a third more CPU, larger ones only more memory.
-BLOCK_BYTES = 1_048_576
 # How long one fill() goes on: often enough to look at deadlines and rates, seldom enough that this costs nothing.
 FILL_SECONDS = 0.25
 # From a fast origin this much is awaited before the thread is woken (SO_RCVLOWAT, socket(7)): being woken for whatever

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 
-from urlsum.origin.http11.stream import BLOCK_BYTES
-
 # What every file may have whatever others hold, so that none waits for another: one block that is hashed, one that
 # fills, and one between them.
 RESERVE_BLOCKS = 3
@@ -39,7 +37,8 @@ class Budget:
 class Buffers:
     """The blocks of one file. Not for several threads at once: the window's lock is around it."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, block_bytes: int) -> None:
+        self.block_bytes = block_bytes
         self.most = BLOCKS_PER_CONNECTION
         self._budget = budget
         self._free: list[memoryview] = []
@@ -54,7 +53,7 @@ class Buffers:
         if spare > keep and self._free:
             return self._free.pop()
         self._made += 1
-        return memoryview(bytearray(BLOCK_BYTES))
+        return memoryview(bytearray(self.block_bytes))
 
     def give(self, view: memoryview) -> None:
         """Take back the block that ``view`` is the beginning of."""

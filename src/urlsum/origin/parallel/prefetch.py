@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 # How long the reader waits for a whole block before it takes what there is; also how soon it sees that time is up.
 LOOK_SECONDS = 0.1
-# How often the ramp is told what has come; also the pause before a connection that broke is replaced.
-OBSERVE_SECONDS = 0.05
 # For threads to see that it is over: they are woken, so this is only met by one that is just connecting, which then
 # ends by itself within CONNECT_TIMEOUT.
 JOIN_SECONDS = 0.5
@@ -71,6 +69,7 @@ class Prefetch:
         self._where = body.connection.target
         self._deadline = deadline
         self._silence = silence
+        self._observe_seconds = client.tuning.observe_seconds
         self._clock = client.clock
         self._waited = 0.0
         self._observed_at = self._clock()
@@ -160,7 +159,7 @@ class Prefetch:
         self.reassembly.give_up(part, error, final=final)
 
     def _steer(self, now: float) -> None:
-        if now - self._observed_at < OBSERVE_SECONDS:
+        if now - self._observed_at < self._observe_seconds:
             return
         self._observed_at = now
         for thread in [thread for thread in self._threads if not thread.is_alive()]:

@@ -15,23 +15,16 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from urlsum.origin.http11.stream import BLOCK_BYTES, Block
+from urlsum.origin.http11.stream import Block
 from urlsum.origin.parallel.buffers import BLOCKS_PER_CONNECTION
 
 if TYPE_CHECKING:
     from urlsum.origin.parallel.buffers import Buffers
+    from urlsum.origin.tuning import Tuning
     from urlsum.origin.version.version import Overlap
 
-# How far a connection reads before it asks again. At the rates where several connections are worth it this takes half
-# a second, beside which the wait for an answer is small; and TLS with 1 MiB parts was measurably slower.
-PART_BYTES = 8 * 2**20
-# A slow connection takes less at a time: what comes behind its part waits in the window, and when that is full, so do
-# all others, and TCP forgets what it knew of the line. Eight connections over 80 ms and 1 Gbit/s, 2 GiB: 34 s with
-# parts of 8 MiB, which fill the window, 26 s with 4 MiB, 22 s with 2 MiB.
+# A part takes a slow connection this long: see ``Tuning.slow_part_bytes``.
 PART_SECONDS = 0.2
-SLOW_PART_BYTES = 2 * 2**20
-# Towards the end of a file parts get smaller still, so that all connections end together.
-LAST_PART_BYTES = BLOCK_BYTES
 # How often one part is tried without getting further before its error is the stream's.
 MAX_TRIES = 3
 
@@ -42,7 +35,7 @@ class ReassemblyBuffer:
     ``changed`` is the lock and the bell; it is rung when there may be something to read, to fetch, or room for it.
     """
 
-    def __init__(self, first: int, size: int | None, buffers: Buffers) -> None:
+    def __init__(self, first: int, size: int | None, buffers: Buffers, tuning: Tuning) -> None:
         self.changed = threading.Condition()
         self.size = size
         self.closed = False
@@ -50,7 +43,8 @@ class ReassemblyBuffer:
         """What must lie before the bytes that were read last; None where they go on with the answer before them."""
         self._buffers = buffers
         self._connections = 1
-        self._part_bytes = PART_BYTES
+        self._tuning = tuning
+        self._part_bytes = tuning.part_bytes
         # Everything up to the end of the file is one part, until somebody comes to share it.
         self._parts = deque([Part(first, size, first, granted=first)])
         self._read: PartBlock | None = None
@@ -125,7 +119,7 @@ class ReassemblyBuffer:
         """Let another try go on where this one failed; ``final`` when none may, or when there were too many."""
         with self.changed:
             part.source = None
-            if part.at - part.first >= BLOCK_BYTES:
+            if part.at - part.first >= self._tuning.block_bytes:
                 # Far enough to call it progress: an origin may cut every connection and still be read to the end.
                 part.first, part.tries = part.at, 0
             if not self._taken_back(part) and (final or part.tries >= MAX_TRIES):
@@ -137,8 +131,8 @@ class ReassemblyBuffer:
         self._buffers.most = BLOCKS_PER_CONNECTION * connections
         self._connections = connections
         if each is not None:
-            blocks = int(each * PART_SECONDS) // BLOCK_BYTES
-            self._part_bytes = min(max(blocks * BLOCK_BYTES, SLOW_PART_BYTES), PART_BYTES)
+            wanted = self._whole_blocks(int(each * PART_SECONDS))
+            self._part_bytes = min(max(wanted, self._tuning.slow_part_bytes), self._tuning.part_bytes)
 
     def close(self) -> None:
         """Wake everybody; nothing is lent or read any more."""
@@ -224,7 +218,7 @@ class ReassemblyBuffer:
         )
 
     def _shareable(self, last: Part) -> bool:
-        return last.end is not None and last.end - last.granted > 2 * PART_BYTES and last.error is None
+        return last.end is not None and last.end - last.granted > 2 * self._tuning.part_bytes and last.error is None
 
     def _share(self) -> Part | None:
         """Cut the last part, which somebody is reading to the end of the file, so that there is one behind it."""
@@ -236,8 +230,12 @@ class ReassemblyBuffer:
 
     def _share_bytes(self, left: int) -> int:
         """How much of ``left`` bytes a connection takes at a time: whole blocks, and half of a fair share at most."""
-        fair = left // (2 * self._connections) // BLOCK_BYTES * BLOCK_BYTES
-        return min(self._part_bytes, max(fair, LAST_PART_BYTES))
+        fair = self._whole_blocks(left // (2 * self._connections))
+        # At least a block: towards the end of a file parts get smaller, so that all connections end together.
+        return min(self._part_bytes, max(fair, self._tuning.block_bytes))
+
+    def _whole_blocks(self, count: int) -> int:
+        return count // self._tuning.block_bytes * self._tuning.block_bytes
 
     def _cut(self, part: Part, end: int) -> None:
         part.following = Part(end, part.end, end, granted=end)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import AnotherKind, BadRedirect, Changed, HttpFailed, Unsteady
 from urlsum.origin.http11.response import unsatisfied_total
-from urlsum.origin.http11.stream import BLOCK_BYTES, Block
+from urlsum.origin.http11.stream import Block
+from urlsum.origin.tuning import BLOCK_BYTES
 from urlsum.origin.version.edges import same_edge
 from urlsum.origin.version.file_client import OK, PARTIAL
 from urlsum.origin.version.responses import (
@@ -51,7 +52,6 @@ class Contradicted(Changed):
 # request each. Nothing larger: of files of 4 KiB that were overwritten within 3 ms of the request, up to a fifth came
 # mixed from real servers, because sendfile() queues pages that a writer may still change.
 MOMENT_BYTES = 1024
-MOMENT_SECONDS = 0.05
 BAD_REQUEST = 400
 RANGE_NOT_SATISFIABLE = 416
 WHILE = " while it was being read"
@@ -62,9 +62,9 @@ REFUSAL_TRIES = 3
 REREAD_BYTES = BLOCK_BYTES
 
 
-def came_at_once(size: int, seconds: float) -> bool:
+def came_at_once(size: int, seconds: float, moment: float) -> bool:
     """Whether a file of ``size`` bytes that took ``seconds`` from its head to its end needs no closing proof."""
-    return size <= MOMENT_BYTES and seconds <= MOMENT_SECONDS
+    return size <= MOMENT_BYTES and seconds <= moment
 
 
 def confirm(file: FileClient, version: Version, tail: Overlap) -> tuple[Proof | None, int]:

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from urlsum.errors import Incomplete
-from urlsum.origin.http11.stream import BLOCK_BYTES
 from urlsum.origin.parallel.buffers import BLOCKS_PER_CONNECTION, RESERVE_BLOCKS, Budget, Buffers
-from urlsum.origin.parallel.reassembly import MAX_TRIES, PART_BYTES, SLOW_PART_BYTES, ReassemblyBuffer
+from urlsum.origin.parallel.reassembly import MAX_TRIES, ReassemblyBuffer
+from urlsum.origin.tuning import Tuning
 from urlsum.origin.version.version import Overlap
 
 if TYPE_CHECKING:
     from urlsum.origin.parallel.reassembly import Part
 
+TUNING = Tuning()
+BLOCK_BYTES, PART_BYTES = TUNING.block_bytes, TUNING.part_bytes
 SIZE = 10 * PART_BYTES + 12_345
 FETCHERS = ["a", "b", "c", "d"]
 
 
 def window(size: int | None = SIZE, *, first: int = 0, blocks: int = 64, connections: int = 8) -> ReassemblyBuffer:
-    made = ReassemblyBuffer(first, size, Buffers(Budget(blocks)))
+    made = ReassemblyBuffer(first, size, Buffers(Budget(blocks), BLOCK_BYTES), TUNING)
     made.widen(connections, None)
     return made
 
@@ -132,7 +134,9 @@ def test_parts_get_smaller_towards_the_end_so_that_all_connections_end_together(
     assert sizes[-1] <= 3 * BLOCK_BYTES
 
 
-@pytest.mark.parametrize(("each", "expected"), [(2e6, SLOW_PART_BYTES), (20e6, 3 * BLOCK_BYTES), (1e9, PART_BYTES)])
+@pytest.mark.parametrize(
+    ("each", "expected"), [(2e6, TUNING.slow_part_bytes), (20e6, 3 * BLOCK_BYTES), (1e9, PART_BYTES)]
+)
 def test_a_slow_connection_takes_less_at_a_time(each: float, expected: int) -> None:
     of = window(64 * PART_BYTES)
     of.begin("a")
@@ -290,7 +294,7 @@ def test_one_block_is_always_left_for_the_first_part() -> None:
 
 def test_files_share_a_budget_and_none_starves() -> None:
     budget = Budget(4)
-    windows = [ReassemblyBuffer(0, SIZE, Buffers(budget)) for _ in range(3)]
+    windows = [ReassemblyBuffer(0, SIZE, Buffers(budget, BLOCK_BYTES), TUNING) for _ in range(3)]
     parts = [of.begin("a") for of in windows]
     brought = [fetch(of, part) for of, part in zip(windows, parts, strict=True)]
     assert sum(brought) == (3 * RESERVE_BLOCKS + 4) * BLOCK_BYTES
