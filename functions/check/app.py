@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from urlsum import service
-from urlsum.web import answers
+from urlsum.web import responses
 from urlsum.web.application import application
-from urlsum.web.gateway import LambdaHandler
+from urlsum.web.lambda_handler import LambdaHandler
 from urlsum.wiring import Ports, ports
 
 router = APIRouter()
@@ -16,19 +16,19 @@ router = APIRouter()
 @router.head("/check", include_in_schema=False)
 @router.get("/check", operation_id="check", summary="Check a task")
 def check(
-    request: Request, asked: Annotated[str, Depends(answers.asked_id)], use: Annotated[Ports, Depends(ports)]
+    request: Request, asked: Annotated[str, Depends(responses.asked_id)], use: Annotated[Ports, Depends(ports)]
 ) -> Response:
     """Tell how far the task is and, at the end, the MD5 of the file or why there is none.
 
     Whoever knows the id may ask. Neither the e-mail address nor any internal state is shown.
     """
     now = use.clock()
-    return answers.respond(service.check(asked, table=use.table, now=now), now, request, use.settings)
+    return responses.respond(service.check(asked, table=use.table, now=now), now, request, use.settings)
 
 
 @router.delete("/check", operation_id="cancel", summary="Cancel a task")
 def cancel(
-    request: Request, asked: Annotated[str, Depends(answers.asked_id)], use: Annotated[Ports, Depends(ports)]
+    request: Request, asked: Annotated[str, Depends(responses.asked_id)], use: Annotated[Ports, Depends(ports)]
 ) -> Response:
     """End the task if it has not ended: there will be no digest and no mail.
 
@@ -36,7 +36,7 @@ def cancel(
     next checkpoint.
     """
     task = service.cancel(asked, table=use.table, now=use.clock())
-    return answers.cancelled(task, request, use.settings)
+    return responses.cancelled(task, request, use.settings)
 
 
 app = application(router)

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from urlsum import service
 from urlsum.service import Submission
-from urlsum.web import answers
+from urlsum.web import responses
 from urlsum.web.application import application
-from urlsum.web.body import submission
-from urlsum.web.gateway import LambdaHandler
+from urlsum.web.lambda_handler import LambdaHandler
+from urlsum.web.submission import submission
 from urlsum.wiring import Ports, ports
 
 router = APIRouter()
@@ -20,7 +20,7 @@ router = APIRouter()
 @router.get("/", operation_id="about", summary="What this is")
 def about(request: Request, use: Annotated[Ports, Depends(ports)]) -> Response:
     """Say what the service is and how to use it; a browser gets a form."""
-    return answers.about(request, use.settings)
+    return responses.about(request, use.settings)
 
 
 @router.post("/submit", status_code=HTTPStatus.ACCEPTED, operation_id="submit", summary="Submit a URL")
@@ -39,7 +39,7 @@ def submit(
         now=use.clock(),
         ttl_days=use.settings.task_ttl_days,
     )
-    return answers.accepted(task_id, request, use.settings)
+    return responses.accepted(task_id, request, use.settings)
 
 
 app = application(router)

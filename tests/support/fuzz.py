@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import schemathesis
 
-from urlsum.web.body import IDEMPOTENCY_KEY_LIMIT
+from urlsum.web.submission import IDEMPOTENCY_KEY_LIMIT
 
 if TYPE_CHECKING:
     from schemathesis import Case, HookContext

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 
-from urlsum.web.gateway import LambdaHandler
+from urlsum.web.lambda_handler import LambdaHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

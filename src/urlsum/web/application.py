@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Application(FastAPI):
-    """FastAPI, with the description of the API that ``urlsum.web.contract`` keeps."""
+    """FastAPI, with the description of the API that ``urlsum.web.openapi`` keeps."""
 
     def openapi(self) -> dict[str, Any]:
         """The document behind /openapi.json and docs/openapi.json."""
         if self.openapi_schema is None:
-            from urlsum.web import contract, schemas  # noqa: PLC0415 - only who asks for the description pays for it
+            from urlsum.web.openapi import operations, schemas  # noqa: PLC0415 - only for the description
 
             document = super().openapi()
-            document["info"]["description"] = contract.DESCRIPTION.strip()
+            document["info"]["description"] = operations.DESCRIPTION.strip()
             document["components"] = {"schemas": schemas.components()}
-            for (path, method), operation in contract.OPERATIONS.items():
+            for (path, method), operation in operations.OPERATIONS.items():
                 if path in document["paths"]:
                     document["paths"][path][method] |= operation
         schema: dict[str, Any] = self.openapi_schema  # type: ignore[assignment] # super().openapi() keeps it there

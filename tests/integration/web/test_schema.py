@@ -16,7 +16,8 @@ import pytest
 from scripts import openapi
 from tests.integration.web.conftest import MD5, NOW, SIZE, changed
 from tests.support.web import served
-from urlsum.web import contract, models, problems, schemas
+from urlsum.web import models, problems
+from urlsum.web.openapi import operations, schemas
 
 if TYPE_CHECKING:
     from tests.integration.web.conftest import World
@@ -41,9 +42,9 @@ def test_on_lambda_nothing_describes_itself(world: World, monkeypatch: pytest.Mo
 
 
 def test_every_answer_has_an_example_that_could_be_given() -> None:
-    operations: dict[tuple[str, str], Any] = contract.OPERATIONS
+    described: dict[tuple[str, str], Any] = operations.OPERATIONS
     seen = set()
-    for operation in operations.values():
+    for operation in described.values():
         for status, response in operation["responses"].items():
             for content in response.get("content", {}).values():
                 if "example" in content:

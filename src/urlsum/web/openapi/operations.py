@@ -1,6 +1,6 @@
 """What /openapi.json says about the routes, beyond what FastAPI could know.
 
-The routes read their input themselves (``urlsum.web.body`` says why: strictness) and answer with finished
+The routes read their input themselves (``urlsum.web.submission`` says why: strictness) and answer with finished
 responses, so their descriptions are written here, by hand, and tests hold both together.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from urlsum import __version__
-from urlsum.web import body, plain, problems
+from urlsum.web import plain, problems, submission
 
 DESCRIPTION = """
 The MD5 of a file on the internet, of any size, without downloading it yourself.
@@ -127,15 +127,15 @@ _SUBMIT = {
                 "type": "string",
                 "pattern": "^[!-~]([ -~]*[!-~])?$",
                 "minLength": 1,
-                "maxLength": body.IDEMPOTENCY_KEY_LIMIT,
+                "maxLength": submission.IDEMPOTENCY_KEY_LIMIT,
             },
         }
     ],
     "requestBody": {
         "required": True,
-        "description": f"At most {body.BODY_LIMIT} bytes, in UTF-8. Each field at most once, and no others.",
+        "description": f"At most {submission.BODY_LIMIT} bytes, in UTF-8. Each field at most once, and no others.",
         "content": {
-            body.URLENCODED: {
+            submission.URLENCODED: {
                 "schema": _ref("Submission"),
                 "examples": {
                     "curl": {
@@ -148,8 +148,8 @@ _SUBMIT = {
                     },
                 },
             },
-            body.MULTIPART: {"schema": _ref("Submission"), "example": {"url": _URL, "email": _EMAIL}},
-            body.JSON: {"schema": _ref("Submission"), "example": {"url": _URL, "email": _EMAIL, "md5": _MD5}},
+            submission.MULTIPART: {"schema": _ref("Submission"), "example": {"url": _URL, "email": _EMAIL}},
+            submission.JSON: {"schema": _ref("Submission"), "example": {"url": _URL, "email": _EMAIL, "md5": _MD5}},
         },
     },
     "responses": {
@@ -180,13 +180,13 @@ _SUBMIT = {
         ),
         "413": _problem(
             problems.BODY_TOO_LARGE,
-            f"The body has more than {body.BODY_LIMIT} bytes.",
-            f"The body may have {body.BODY_LIMIT} bytes; shorten the URL to fit into it",
+            f"The body has more than {submission.BODY_LIMIT} bytes.",
+            f"The body may have {submission.BODY_LIMIT} bytes; shorten the URL to fit into it",
         ),
         "415": _problem(
             problems.UNSUPPORTED_MEDIA_TYPE,
             "The body is neither a form nor JSON, is compressed, or is not in UTF-8.",
-            f"Send the fields in UTF-8 as {body.URLENCODED}, as {body.JSON}, or as {body.MULTIPART}",
+            f"Send the fields in UTF-8 as {submission.URLENCODED}, as {submission.JSON}, or as {submission.MULTIPART}",
         ),
         "422": _problem(
             problems.INVALID_REQUEST,

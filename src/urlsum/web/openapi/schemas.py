@@ -50,7 +50,7 @@ _SOMETIMES = {
 
 
 def components() -> dict[str, Any]:
-    """The schemas that urlsum.web.contract refers to, by name."""
+    """The schemas that urlsum.web.openapi.operations refers to, by name."""
     described = (
         models.About,
         models.Accepted,
