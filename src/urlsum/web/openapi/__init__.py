@@ -1,1 +1,1 @@
-"""The description of the API behind /openapi.json: its operations and its schemas."""
+"""The description of the API behind /openapi.json: its operations, their responses, and the schemas of both."""

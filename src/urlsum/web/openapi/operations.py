@@ -6,10 +6,9 @@ responses, so their descriptions are written here, by hand, and tests hold both 
 
 from __future__ import annotations
 
-from typing import Any
-
 from urlsum import __version__
 from urlsum.web import plain, problems, submission
+from urlsum.web.openapi.response_objects import ALWAYS, SECONDS, header, or_plain, problem, ref, response
 
 DESCRIPTION = """
 The MD5 of a file on the internet, of any size, without downloading it yourself.
@@ -33,75 +32,21 @@ _EMAIL = "example@abc.ru"
 _MD5 = "f4af8a0e1d1e8d3b5f4a9f6f2f3cbd9e"
 _CREATED, _FINISHED = "2026-11-05T10:00:00Z", "2026-11-05T10:00:07Z"
 
-
-def _ref(model: str) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{model}"}
-
-
-def _header(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": description, "required": True, "schema": schema}
-
-
-_ALWAYS = {
-    "Cache-Control": _header("Never to be cached.", {"type": "string", "const": "no-store"}),
-    "Vary": _header(
-        "The request's header that chooses between JSON and a page.", {"type": "string", "const": "Accept"}
-    ),
-}
-_PAGE = {"text/html": {"schema": {"type": "string", "description": "The same as a page, for people."}}}
-_PLAIN = {"text/plain": {"schema": {"type": "string", "description": "With format=md5sum: one line, in words."}}}
-_SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
-
-
-def _named(headers: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {name.replace("_", "-"): header for name, header in headers.items()}
-
-
-def _answer(model: str, description: str, example: dict[str, Any], **headers: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "description": description,
-        "headers": _named(headers) | _ALWAYS,
-        "content": {"application/json": {"schema": _ref(model), "example": example}} | _PAGE,
-    }
-
-
-def _or_plain(answer: dict[str, Any]) -> dict[str, Any]:
-    return answer | {"content": answer["content"] | _PLAIN}
-
-
-def _problem(
-    kind: problems.Kind, description: str, detail: str, field: str | None = None, **headers: dict[str, Any]
-) -> dict[str, Any]:
-    example = {"type": kind.type, "title": kind.title, "status": int(kind.status), "detail": detail}
-    blamed = field or kind.field
-    return {
-        "description": description,
-        "headers": _named(headers) | _ALWAYS,
-        "content": {
-            problems.MEDIA_TYPE: {
-                "schema": _ref("Problem"),
-                "example": example | ({"field": blamed} if blamed else {}),
-            }
-        }
-        | _PAGE,
-    }
-
-
-_INTERNAL_ERROR = _problem(
+_INTERNAL_ERROR = problem(
     problems.INTERNAL_ERROR, "A fault of urlsum itself.", "Something unforeseen went wrong; try again later"
 )
-_UNAVAILABLE = _problem(
+_UNAVAILABLE = problem(
     problems.UNAVAILABLE,
     "Storage does not answer; nothing was accepted or changed.",
     "urlsum cannot reach its own storage just now; send the same request again in 5 seconds",
-    Retry_After=_header("Seconds to wait before the next try.", _SECONDS),
+    Retry_After=header("Seconds to wait before the next try.", SECONDS),
 )
 
-_LOCATION = _header("Where to ask for the task.", {"type": "string", "format": "uri-reference"})
+_LOCATION = header("Where to ask for the task.", {"type": "string", "format": "uri-reference"})
 
 _ABOUT = {
     "responses": {
-        "200": _answer(
+        "200": response(
             "About",
             "What urlsum is; for a browser, with a form to submit a URL.",
             {
@@ -136,7 +81,7 @@ _SUBMIT = {
         "description": f"At most {submission.BODY_LIMIT} bytes, in UTF-8. Each field at most once, and no others.",
         "content": {
             submission.URLENCODED: {
-                "schema": _ref("Submission"),
+                "schema": ref("Submission"),
                 "examples": {
                     "curl": {
                         "summary": f'curl -X POST -d "url={_URL}&email={_EMAIL}" http://localhost:5000/submit',
@@ -148,18 +93,18 @@ _SUBMIT = {
                     },
                 },
             },
-            submission.MULTIPART: {"schema": _ref("Submission"), "example": {"url": _URL, "email": _EMAIL}},
-            submission.JSON: {"schema": _ref("Submission"), "example": {"url": _URL, "email": _EMAIL, "md5": _MD5}},
+            submission.MULTIPART: {"schema": ref("Submission"), "example": {"url": _URL, "email": _EMAIL}},
+            submission.JSON: {"schema": ref("Submission"), "example": {"url": _URL, "email": _EMAIL, "md5": _MD5}},
         },
     },
     "responses": {
-        "202": _answer(
+        "202": response(
             "Accepted",
             "Accepted: the task is stored and queued, and will not be lost.",
             {"id": _ID},
             Location=_LOCATION,
         )
-        | {"content": {"application/json": {"schema": _ref("Accepted"), "example": {"id": _ID}}}}
+        | {"content": {"application/json": {"schema": ref("Accepted"), "example": {"id": _ID}}}}
         | {
             "links": {
                 "check": {
@@ -171,24 +116,24 @@ _SUBMIT = {
         },
         "303": {
             "description": "The same for who prefers a page: that of the task.",
-            "headers": {"Location": _LOCATION} | _ALWAYS,
+            "headers": {"Location": _LOCATION} | ALWAYS,
         },
-        "403": _problem(
+        "403": problem(
             problems.CROSS_SITE,
             "Sent by a browser from a page of another site (`Sec-Fetch-Site: cross-site`).",
             "This came from a page of another site; submit the URL here, or by curl",
         ),
-        "413": _problem(
+        "413": problem(
             problems.BODY_TOO_LARGE,
             f"The body has more than {submission.BODY_LIMIT} bytes.",
             f"The body may have {submission.BODY_LIMIT} bytes; shorten the URL to fit into it",
         ),
-        "415": _problem(
+        "415": problem(
             problems.UNSUPPORTED_MEDIA_TYPE,
             "The body is neither a form nor JSON, is compressed, or is not in UTF-8.",
             f"Send the fields in UTF-8 as {submission.URLENCODED}, as {submission.JSON}, or as {submission.MULTIPART}",
         ),
-        "422": _problem(
+        "422": problem(
             problems.INVALID_REQUEST,
             "A field is missing, unknown, sent twice or wrong, or urlsum does not contact this address. Nothing was"
             " stored.",
@@ -230,7 +175,7 @@ _NOTES = {
     "description": "With `format=md5sum`: the codes of `notes` in the JSON answer, if there are any, as a list.",
     "schema": {"type": "string"},
 }
-_NO_TASK = _problem(
+_NO_TASK = problem(
     problems.TASK_NOT_FOUND,
     "No such task: unknown, expired or malformed, all in the same words.",
     "There is no task with this id: it was mistyped, or it has expired; submit again",
@@ -241,8 +186,8 @@ _CANCELLED = {"id": _ID, "status": "cancelled", "complete": True, **_END}
 _CHECK = {
     "parameters": [_WHICH, _FORMAT, _DOWNLOAD],
     "responses": {
-        "200": _or_plain(
-            _answer(
+        "200": or_plain(
+            response(
                 "Done",
                 "Done: the digest of one whole version of the file.",
                 {
@@ -271,8 +216,8 @@ _CHECK = {
                 Urlsum_Notes=_NOTES,
             )
         ),
-        "202": _or_plain(
-            _answer(
+        "202": or_plain(
+            response(
                 "Waiting",
                 "Queued or running: ask again after Retry-After.",
                 {
@@ -292,13 +237,13 @@ _CHECK = {
                     },
                     "created_at": _CREATED,
                 },
-                Retry_After=_header("Seconds after which it is worth to ask again.", _SECONDS),
+                Retry_After=header("Seconds after which it is worth to ask again.", SECONDS),
             )
         ),
         "404": _NO_TASK,
-        "410": _or_plain(_answer("Cancelled", "Cancelled by DELETE /check: there will be no digest.", _CANCELLED)),
-        "424": _or_plain(
-            _answer(
+        "410": or_plain(response("Cancelled", "Cancelled by DELETE /check: there will be no digest.", _CANCELLED)),
+        "424": or_plain(
+            response(
                 "Failed",
                 "Failed: there will be no digest, and `error` says why.",
                 {
@@ -312,7 +257,7 @@ _CHECK = {
                 },
             )
         ),
-        "422": _problem(
+        "422": problem(
             problems.INVALID_REQUEST,
             "A format that there is not.",
             "the only format to ask for is md5sum; leave it out for JSON or a page",
@@ -326,9 +271,9 @@ _CHECK = {
 _CANCEL = {
     "parameters": [_WHICH],
     "responses": {
-        "200": _answer("Cancelled", "Cancelled, by this request or by one before.", _CANCELLED),
+        "200": response("Cancelled", "Cancelled, by this request or by one before.", _CANCELLED),
         "404": _NO_TASK,
-        "409": _problem(
+        "409": problem(
             problems.TASK_FINISHED,
             "The task has a result or has failed, so there is nothing to cancel. Nothing was changed.",
             "The task has ended, so it cannot be cancelled; GET /check tells how",

@@ -1,0 +1,68 @@
+"""Response Objects of the description: what the responses have in common.
+
+https://spec.openapis.org/oas/v3.1.0#response-object
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from urlsum.web import problems
+
+SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
+
+_PAGE = {"text/html": {"schema": {"type": "string", "description": "The same as a page, for people."}}}
+_PLAIN = {"text/plain": {"schema": {"type": "string", "description": "With format=md5sum: one line, in words."}}}
+
+
+def ref(model: str) -> dict[str, str]:
+    """A reference to the schema of ``model`` in ``urlsum.web.openapi.schemas``."""
+    return {"$ref": f"#/components/schemas/{model}"}
+
+
+def header(description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """A header that the response always has."""
+    return {"description": description, "required": True, "schema": schema}
+
+
+ALWAYS = {
+    "Cache-Control": header("Never to be cached.", {"type": "string", "const": "no-store"}),
+    "Vary": header("The request's header that chooses between JSON and a page.", {"type": "string", "const": "Accept"}),
+}
+
+
+def response(model: str, description: str, example: dict[str, Any], **headers: dict[str, Any]) -> dict[str, Any]:
+    """A response as JSON or as a page; ``headers`` by their names with underscores for hyphens."""
+    return {
+        "description": description,
+        "headers": _named(headers) | ALWAYS,
+        "content": {"application/json": {"schema": ref(model), "example": example}} | _PAGE,
+    }
+
+
+def or_plain(described: dict[str, Any]) -> dict[str, Any]:
+    """The response ``described``, also as plain text."""
+    return described | {"content": described["content"] | _PLAIN}
+
+
+def problem(
+    kind: problems.Kind, description: str, detail: str, field: str | None = None, **headers: dict[str, Any]
+) -> dict[str, Any]:
+    """A problem of ``kind`` as JSON or as a page; ``field`` is the one to blame in the example."""
+    example = {"type": kind.type, "title": kind.title, "status": int(kind.status), "detail": detail}
+    blamed = field or kind.field
+    return {
+        "description": description,
+        "headers": _named(headers) | ALWAYS,
+        "content": {
+            problems.MEDIA_TYPE: {
+                "schema": ref("Problem"),
+                "example": example | ({"field": blamed} if blamed else {}),
+            }
+        }
+        | _PAGE,
+    }
+
+
+def _named(headers: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {name.replace("_", "-"): described for name, described in headers.items()}
