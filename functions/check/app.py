@@ -23,7 +23,7 @@ def check(
     Whoever knows the id may ask. Neither the e-mail address nor any internal state is shown.
     """
     now = use.clock()
-    return responses.respond(service.check(asked, table=use.table, now=now), now, request, use.settings)
+    return responses.checked(service.check(asked, table=use.table, now=now), now, request, use.settings)
 
 
 @router.delete("/check", operation_id="cancel", summary="Cancel a task")

@@ -12,7 +12,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
 from urlsum import wiring
 from urlsum.settings import load, on_lambda
-from urlsum.web.problems import MEDIA_TYPE
+from urlsum.web.negotiation import PROBLEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class LambdaHandler:
             lifespan="off",
             # Behind a custom domain the path begins with the domain's mapping, which PUBLIC_URL names.
             api_gateway_base_path=urlsplit(self._public_url() or "").path.rstrip("/"),
-            text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE],
+            text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM],
         )
 
 

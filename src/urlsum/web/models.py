@@ -1,6 +1,8 @@
 """What the answers say, field by field: the JSON that is sent, and the schemas of it."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -195,3 +197,37 @@ class Cancelled(_Answer):
     expected_md5: Expected = None
     created_at: Time
     finished_at: Time
+
+
+TaskModel = Waiting | Done | Failed | Cancelled
+
+
+class Problem(BaseModel):
+    """Why a request was not fulfilled (RFC 9457)."""
+
+    type: Annotated[str, Field(description="A stable name of this kind of problem: compare with this one.")]
+    title: Annotated[str, Field(description="The kind of problem, in words; always the same for a type.")]
+    status: Annotated[int, Field(description="The HTTP status of this answer.")]
+    detail: Annotated[str, Field(description="What is wrong this time, and what to do.")]
+    field: Annotated[
+        str | None,
+        Field(
+            exclude_if=lambda value: value is None,
+            description="The form field, header or parameter to blame; absent when none is.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem; ``field`` is the part of the request that is always to blame for it, if one is."""
+
+    name: str
+    title: str
+    status: HTTPStatus
+    field: str | None = None
+
+    @property
+    def type(self) -> str:
+        """The ``type`` of RFC 9457: a name to compare with, not an address to open."""
+        return f"urn:urlsum:problem:{self.name}"

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-# Every answer that could have been the other one says so, for the caches on its way (RFC 9110, 12.5.5).
-VARY = {"Vary": "Accept"}
-
 HTML = "text/html"
 JSON = "application/json"
 # Who names it is a program that reads JSON, even if that is all that it names.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from urlsum.web.models import Cancelled, Done, Failed, Waiting
+    from urlsum.web.models import Cancelled, Failed, TaskModel, Waiting
 
 FORMAT = "md5sum"
 # File systems take 255 bytes; encoded for the header, each may need three characters, and headers are bounded too.
@@ -34,9 +34,7 @@ def wanted(request: Request) -> bool:
     return bool(asked)
 
 
-def respond(
-    answer: Waiting | Done | Failed | Cancelled, status: int, headers: Mapping[str, str], request: Request
-) -> Response:
+def respond(answer: TaskModel, request: Request, status: int, headers: Mapping[str, str]) -> Response:
     """The answer as one line: md5sum's for a digest, else one that ``md5sum -c`` does not take for any.
 
     The codes of the notes stand in a header, because ``md5sum -c`` warns of every further line.

@@ -6,64 +6,30 @@ The ``type`` is a name to compare with, not an address to open.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from urlsum.errors import InvalidRequest, TaskFinished, TaskNotFound, Unavailable
 from urlsum.text.redact import one_line
-from urlsum.web.negotiation import VARY, stands_still, wants_page
+from urlsum.web import render
+from urlsum.web.models import Kind, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
 
-MEDIA_TYPE = "application/problem+json"
 # Long enough for a table or queue to fail over, short enough for somebody who waits at a terminal.
 UNAVAILABLE_RETRY_SECONDS = 5
 # As long as the names of urlsum's own fields and of the query parameters of signed URLs, with room.
 FIELD_LIMIT = 64
 
 logger = logging.getLogger(__name__)
-
-
-class Problem(BaseModel):
-    """Why a request was not fulfilled (RFC 9457)."""
-
-    type: Annotated[str, Field(description="A stable name of this kind of problem: compare with this one.")]
-    title: Annotated[str, Field(description="The kind of problem, in words; always the same for a type.")]
-    status: Annotated[int, Field(description="The HTTP status of this answer.")]
-    detail: Annotated[str, Field(description="What is wrong this time, and what to do.")]
-    field: Annotated[
-        str | None,
-        Field(
-            exclude_if=lambda value: value is None,
-            description="The form field, header or parameter to blame; absent when none is.",
-        ),
-    ] = None
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of problem; ``field`` is the part of the request that is always to blame for it, if one is."""
-
-    name: str
-    title: str
-    status: HTTPStatus
-    field: str | None = None
-
-    @property
-    def type(self) -> str:
-        """The ``type`` of RFC 9457."""
-        return f"urn:urlsum:problem:{self.name}"
 
 
 INVALID_REQUEST = Kind("invalid-request", "The request is not valid", HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -88,7 +54,7 @@ _OF_STATUS = {
 def respond(
     request: Request, kind: Kind, detail: str, *, field: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The answer for one problem; never cached, because 404, 405 and 501 otherwise may be (RFC 9110, 15.1)."""
+    """The response for one problem."""
     blamed = field or kind.field
     problem = Problem(
         type=kind.type,
@@ -98,21 +64,7 @@ def respond(
         # The name of an unknown field is the caller's; one that cannot be shown at all is the body's fault.
         field=one_line(blamed, FIELD_LIMIT) or "body" if blamed else None,
     )
-    sent = {"Cache-Control": "no-store", **VARY, **(headers or {})}
-    if wants_page(request):
-        from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
-
-        if request.method == "GET" and "Retry-After" in sent:
-            again = f"?{urlencode({'id': request.query_params.get('id', '')})}"
-            return pages.later(problem, sent, home=_up(request), again=again, still=stands_still(request))
-        return pages.problem(problem, sent, home=_up(request), typed=getattr(request.state, "typed", None))
-    return Response(problem.model_dump_json(), int(kind.status), headers=sent, media_type=MEDIA_TYPE)
-
-
-def _up(request: Request) -> str:
-    """The way from this path to ``/``: relative, so that it needs no setting, which may be the very trouble."""
-    path: str = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    return "../" * (path.count("/") - 1) or "./"
+    return render.respond(problem, request, problem.status, headers, home=render.home(request))
 
 
 async def _invalid_request(request: Request, exc: InvalidRequest) -> Response:

@@ -6,8 +6,7 @@ Users see what concerns their file. E-mail address, leases, attempts and resolve
 import math
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Request, Response
 
@@ -16,7 +15,7 @@ from urlsum.errors import TaskNotFound
 from urlsum.task import Status, Task
 from urlsum.text import remarks
 from urlsum.text.redact import public_failure
-from urlsum.web import plain
+from urlsum.web import render
 from urlsum.web.models import (
     About,
     Accepted,
@@ -31,13 +30,11 @@ from urlsum.web.models import (
     Version,
     Waiting,
 )
-from urlsum.web.negotiation import VARY, stands_still, wants_page
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from urlsum.settings import Settings
     from urlsum.task import Representation
+    from urlsum.web.models import TaskModel
 
 # How soon to ask again: a tenth of what was waited already, so that a poller is at most a tenth late and a short
 # task shows at once; at most half a minute, because people watch.
@@ -45,40 +42,24 @@ POLL_SHARE = 10
 POLL_LEAST_SECONDS = 1
 POLL_MOST_SECONDS = 30
 
-HEADERS = {"Cache-Control": "no-store", **VARY}
-
 
 def about(request: Request, settings: "Settings") -> Response:
     """The answer to GET /."""
     base = (settings.public_url or str(request.base_url)).rstrip("/")
-    if wants_page(request):
-        from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
-
-        return pages.form(base, _home(request, settings))
-    answer = About(
+    model = About(
         name="urlsum",
         version=__version__,
         description="The MD5 of a file on the internet, of any size, without downloading it yourself",
         submit=f"curl --data-urlencode url=https://example.org/file.bin {base}/submit",
         check=f"curl '{base}/check?id=…'",
     )
-    return Response(answer.model_dump_json(), headers=HEADERS, media_type="application/json")
+    return render.respond(model, request, home=render.home(request, settings))
 
 
 def accepted(task_id: str, request: Request, settings: "Settings") -> Response:
     """The answer to POST /submit: the id, or, for a browser, the way to the page of the task."""
-    headers = {"Location": f"{_home(request, settings)}check?id={task_id}", **HEADERS}
-    if wants_page(request):
-        return Response(status_code=HTTPStatus.SEE_OTHER, headers=headers)
-    body = Accepted(id=task_id).model_dump_json()
-    return Response(body, HTTPStatus.ACCEPTED, headers=headers, media_type="application/json")
-
-
-def _home(request: Request, settings: "Settings") -> str:
-    """The path of ``/`` as callers know it, with its slash at the end."""
-    # The server may tell the prefix of its paths itself; a proxy that strips it does not, but PUBLIC_URL does.
-    prefix: str = request.scope.get("root_path") or urlsplit(settings.public_url or "").path
-    return prefix.rstrip("/") + "/"
+    location = f"{render.home(request, settings)}check?id={task_id}"
+    return render.respond_or_redirect(Accepted(id=task_id), request, HTTPStatus.ACCEPTED, location)
 
 
 def asked_id(request: Request) -> str:
@@ -92,42 +73,26 @@ def asked_id(request: Request) -> str:
     raise TaskNotFound
 
 
-def respond(task: Task, now: float, request: Request, settings: "Settings") -> Response:
+def checked(task: Task, now: float, request: Request, settings: "Settings") -> Response:
     """The answer to GET /check. Raises InvalidRequest for a format that there is not."""
-    headers = dict(HEADERS)
-    answer: Waiting | Done | Failed | Cancelled
+    headers = {}
+    model: TaskModel
     match task.status:
         case Status.DONE:
-            status, answer = HTTPStatus.OK, _done(task)
+            status, model = HTTPStatus.OK, _done(task)
         case Status.FAILED:
-            status, answer = HTTPStatus.FAILED_DEPENDENCY, _failed(task)
+            status, model = HTTPStatus.FAILED_DEPENDENCY, _failed(task)
         case Status.CANCELLED:
-            status, answer = HTTPStatus.GONE, _cancelled(task)
+            status, model = HTTPStatus.GONE, _cancelled(task)
         case Status.QUEUED | Status.RUNNING:
-            status, answer = HTTPStatus.ACCEPTED, _waiting(task, now)
+            status, model = HTTPStatus.ACCEPTED, _waiting(task, now)
             headers["Retry-After"] = str(poll_after(task, now))
-    if plain.wanted(request):
-        return plain.respond(answer, status, headers, request)
-    return _sent(answer, status, headers, request, settings)
+    return render.respond_or_plain(model, request, status, headers, home=render.home(request, settings))
 
 
 def cancelled(task: Task, request: Request, settings: "Settings") -> Response:
     """The answer to DELETE /check."""
-    return _sent(_cancelled(task), HTTPStatus.OK, HEADERS, request, settings)
-
-
-def _sent(
-    answer: Waiting | Done | Failed | Cancelled,
-    status: HTTPStatus,
-    headers: "Mapping[str, str]",
-    request: Request,
-    settings: "Settings",
-) -> Response:
-    if wants_page(request):
-        from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
-
-        return pages.task(answer, status, headers, home=_home(request, settings), still=stands_still(request))
-    return Response(answer.model_dump_json(), status, headers=headers, media_type="application/json")
+    return render.respond(_cancelled(task), request, home=render.home(request, settings))
 
 
 def poll_after(task: Task, now: float) -> int:
@@ -176,15 +141,12 @@ def _retry(task: Task, now: float) -> Retry | None:
 
 def _waiting(task: Task, now: float) -> Waiting:
     return Waiting(
-        id=task.id,
+        **_common(task),
         status="running" if task.status is Status.RUNNING else "queued",
         complete=False,
-        url=task.url,
-        expected_md5=task.expected_md5,
         activity=activity(task, now),
         retry=_retry(task, now),
         progress=progress(task, now),
-        created_at=_time(task.created_at),
     )
 
 
@@ -193,10 +155,8 @@ def _done(task: Task) -> Done:
         raise ValueError(f"task {task.id} is done without a digest or size")
     known = task.representation
     return Done(
-        id=task.id,
+        **_ended(task),
         status="done",
-        complete=True,
-        url=task.url,
         md5=task.md5,
         size=task.size,
         name=remarks.name(task),
@@ -204,10 +164,7 @@ def _done(task: Task) -> Done:
         content_type=known.content_type if known else None,
         version=_version(known) if known else None,
         notes=[Note(code=note.code, message=note.message) for note in remarks.notes(task)],
-        expected_md5=task.expected_md5,
         match=task.match,
-        created_at=_time(task.created_at),
-        finished_at=_time(task.finished_at),
     )
 
 
@@ -222,28 +179,26 @@ def _failed(task: Task) -> Failed:
     if task.error is None:
         raise ValueError(f"task {task.id} failed without a reason")
     failure = public_failure(task.error, task.url)
-    return Failed(
-        id=task.id,
-        status="failed",
-        complete=True,
-        url=task.url,
-        expected_md5=task.expected_md5,
-        error=Reason(code=failure.code, message=failure.message),
-        created_at=_time(task.created_at),
-        finished_at=_time(task.finished_at),
-    )
+    return Failed(**_ended(task), status="failed", error=Reason(code=failure.code, message=failure.message))
 
 
 def _cancelled(task: Task) -> Cancelled:
-    return Cancelled(
-        id=task.id,
-        status="cancelled",
-        complete=True,
-        url=task.url,
-        expected_md5=task.expected_md5,
-        created_at=_time(task.created_at),
-        finished_at=_time(task.finished_at),
-    )
+    return Cancelled(**_ended(task), status="cancelled")
+
+
+def _ended(task: Task) -> dict[str, Any]:
+    """The fields that a task has in each state that is final."""
+    return {**_common(task), "complete": True, "finished_at": _time(task.finished_at)}
+
+
+def _common(task: Task) -> dict[str, Any]:
+    """The fields that a task has in every state; the models check them."""
+    return {
+        "id": task.id,
+        "url": task.url,
+        "expected_md5": task.expected_md5,
+        "created_at": _time(task.created_at),
+    }
 
 
 def _time(epoch: float | None) -> datetime:

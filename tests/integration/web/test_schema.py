@@ -16,7 +16,7 @@ import pytest
 from scripts import openapi
 from tests.integration.web.conftest import MD5, NOW, SIZE, changed
 from tests.support.web import served
-from urlsum.web import models, problems
+from urlsum.web import models
 from urlsum.web.openapi import operations, schemas
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def test_every_answer_has_an_example_that_could_be_given() -> None:
             for content in response.get("content", {}).values():
                 if "example" in content:
                     model = content["schema"]["$ref"].rpartition("/")[2]
-                    kind = problems.Problem if model == "Problem" else getattr(models, model)
-                    kind.model_validate(content["example"])
+                    getattr(models, model).model_validate(content["example"])
                     assert model != "Problem" or str(content["example"]["status"]) == status
                     seen.add(model)
     assert seen == schemas.components().keys() - {"Submission", "Note", "Progress", "Reason", "Retry", "Version"}
@@ -85,7 +84,11 @@ def fuzzed(world: World, folder: Path, *options: str) -> int:
                 *("--continue-on-failure", *options, f"http://127.0.0.1:{server.port}/openapi.json"),
             ],
             cwd=folder,  # where it would leave its own files
-            env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.support.fuzz", "PYTHONPATH": str(ROOT)},
+            env={
+                **os.environ,
+                "SCHEMATHESIS_HOOKS": "tests.support.fuzz",
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

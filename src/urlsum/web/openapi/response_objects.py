@@ -5,9 +5,12 @@ https://spec.openapis.org/oas/v3.1.0#response-object
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from urlsum.web import problems
+from urlsum.web.negotiation import JSON, PROBLEM
+
+if TYPE_CHECKING:
+    from urlsum.web.models import Kind
 
 SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
 
@@ -36,7 +39,7 @@ def response(model: str, description: str, example: dict[str, Any], **headers: d
     return {
         "description": description,
         "headers": _named(headers) | ALWAYS,
-        "content": {"application/json": {"schema": ref(model), "example": example}} | _PAGE,
+        "content": {JSON: {"schema": ref(model), "example": example}} | _PAGE,
     }
 
 
@@ -46,7 +49,7 @@ def or_plain(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def problem(
-    kind: problems.Kind, description: str, detail: str, field: str | None = None, **headers: dict[str, Any]
+    kind: Kind, description: str, detail: str, field: str | None = None, **headers: dict[str, Any]
 ) -> dict[str, Any]:
     """A problem of ``kind`` as JSON or as a page; ``field`` is the one to blame in the example."""
     example = {"type": kind.type, "title": kind.title, "status": int(kind.status), "detail": detail}
@@ -55,7 +58,7 @@ def problem(
         "description": description,
         "headers": _named(headers) | ALWAYS,
         "content": {
-            problems.MEDIA_TYPE: {
+            PROBLEM: {
                 "schema": ref("Problem"),
                 "example": example | ({"field": blamed} if blamed else {}),
             }

@@ -8,7 +8,7 @@ from typing import Any
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from pydantic.json_schema import models_json_schema
 
-from urlsum.web import models, problems
+from urlsum.web import models
 
 # Names that lead to nobody on the internet (RFC 6761): an address there is refused.
 _UNMAILED = f"[@.]({'|'.join(map(re.escape, SPECIAL_USE_DOMAIN_NAMES))})$"
@@ -58,7 +58,7 @@ def components() -> dict[str, Any]:
         models.Done,
         models.Failed,
         models.Cancelled,
-        problems.Problem,
+        models.Problem,
     )
     _, schema = models_json_schema(
         [(model, "serialization") for model in described], ref_template="#/components/schemas/{model}"

@@ -11,6 +11,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
@@ -19,14 +20,16 @@ from urlsum.text import md5sum
 from urlsum.text.format import human_bytes, shown_url
 from urlsum.text.redact import CAUSES, one_line
 from urlsum.text.remarks import PROOFS
-from urlsum.web.negotiation import VARY
+from urlsum.web.models import About, Problem
+from urlsum.web.negotiation import HTML, stands_still
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from urlsum.web.models import Cancelled, Done, Failed, Waiting
-    from urlsum.web.problems import Problem
+    from starlette.requests import Request
+
+    from urlsum.web.models import TaskModel
 
 FORM_FIELDS = ("url", "md5", "email")
 # What a page can do besides, where scripts run, and what its script needs of the policy.
@@ -35,48 +38,60 @@ SCRIPTS = {"waiting.html": ("live.js", "connect-src 'self'"), "done.html": ("cop
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
-def form(base: str, home: str) -> Response:
-    """The page of ``/``: ``base`` is the URL of the service for a terminal, ``home`` the path of this page."""
-    return _page("form.html", 200, home=home, base=base, typed={}, problem=None)
-
-
-def task(
-    answer: Waiting | Done | Failed | Cancelled, status: int, headers: Mapping[str, str], *, home: str, still: bool
+def respond(
+    model: About | TaskModel | Problem, request: Request, status: int, headers: Mapping[str, str], *, home: str
 ) -> Response:
+    """The page of ``model``: for `About` the form, for a problem with what was typed into the form the form again."""
+    if isinstance(model, About):
+        return _page("form.html", status, headers, home=home, command=model.submit, typed={}, problem=None)
+    if not isinstance(model, Problem):
+        return _task(model, status, headers, home=home, still=stands_still(request))
+    if request.method == "GET" and "Retry-After" in headers:
+        again = f"?{urlencode({'id': request.query_params.get('id', '')})}"
+        return _later(model, headers, home=home, again=again, still=stands_still(request))
+    return _problem(model, headers, home=home, typed=getattr(request.state, "typed", None))
+
+
+def _task(model: TaskModel, status: int, headers: Mapping[str, str], *, home: str, still: bool) -> Response:
     """The page of ``/check``; unless ``still``, that of an unfinished task loads itself again after Retry-After."""
     refresh = headers.get("Retry-After")
-    template = "waiting.html" if refresh else f"{answer.status}.html"
-    return _page(template, status, headers, home=home, task=answer, refresh=refresh, still=still)
+    template = "waiting.html" if refresh else f"{model.status}.html"
+    return _page(template, status, headers, home=home, task=model, refresh=refresh, still=still)
 
 
-def problem(
-    trouble: Problem, headers: Mapping[str, str], *, home: str, typed: Mapping[str, str] | None = None
-) -> Response:
+def _problem(model: Problem, headers: Mapping[str, str], *, home: str, typed: Mapping[str, str] | None) -> Response:
     """A problem as a page; with what was ``typed`` into the form, the form again, so that it can be put right."""
     if typed is None:
-        return _page("problem.html", trouble.status, headers, home=home, problem=trouble, refresh=None)
+        return _page("problem.html", model.status, headers, home=home, problem=model, refresh=None)
     # What was sent may hold what no page can: control characters, halves of surrogate pairs.
     kept = {name: one_line(typed[name], len(typed[name])) for name in FORM_FIELDS if typed.get(name)}
-    return _page("form.html", trouble.status, headers, home=home, base=None, typed=kept, problem=trouble)
+    return _page("form.html", model.status, headers, home=home, command=None, typed=kept, problem=model)
 
 
-def later(trouble: Problem, headers: Mapping[str, str], *, home: str, again: str, still: bool) -> Response:
+def _later(model: Problem, headers: Mapping[str, str], *, home: str, again: str, still: bool) -> Response:
     """A problem that passes, on the way to a task: unless ``still``, the page loads ``again`` after Retry-After.
 
     By a header, with scripts and without: whoever watches a task must not be left behind by one answer that failed.
     https://html.spec.whatwg.org/multipage/speculative-loading.html#the-refresh-header
     """
     refresh = headers["Retry-After"]
-    sent = headers if still else {**headers, "Refresh": f"{refresh}; url={again}"}
+    all_headers = headers if still else {**headers, "Refresh": f"{refresh}; url={again}"}
     return _page(
-        "problem.html", trouble.status, sent, home=home, problem=trouble, refresh=refresh, again=again, still=still
+        "problem.html",
+        model.status,
+        all_headers,
+        home=home,
+        problem=model,
+        refresh=refresh,
+        again=again,
+        still=still,
     )
 
 
-def _page(template: str, status: int, headers: Mapping[str, str] | None = None, **context: object) -> Response:
+def _page(template: str, status: int, headers: Mapping[str, str], **context: object) -> Response:
     script, *needs = SCRIPTS.get(template, (None,))
     text = _environment().get_template(template).render(context, script=script)
-    return Response(text, status, {**(headers or {}), **_policy(script, *needs)}, media_type="text/html")
+    return Response(text, status, {**headers, **_policy(script, *needs)}, media_type=HTML)
 
 
 @cache
@@ -120,8 +135,6 @@ def _policy(script: str | None, *needs: str) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         # Who knows the address of a task's page can read the page.
         "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-store",
-        **VARY,
     }
 
 

@@ -1,0 +1,73 @@
+"""A response model → JSON, a page or plain text, as the caller prefers, with the headers that every response has."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+
+from urlsum.web import plain
+from urlsum.web.models import Problem
+from urlsum.web.negotiation import JSON, PROBLEM, wants_page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from urlsum.settings import Settings
+    from urlsum.web.models import About, Accepted, TaskModel
+
+# A task changes at any time, and a cache may keep 404, 405, 410 and 501 unless it is forbidden (RFC 9110, 15.1).
+# Accept chose between JSON and a page, which the caches on the way must know (RFC 9110, 12.5.5).
+HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
+
+
+def respond(
+    model: About | TaskModel | Problem,
+    request: Request,
+    status: int = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+    *,
+    home: str,
+) -> Response:
+    """``model`` as JSON or, for a browser, as a page, which leads to ``home``."""
+    all_headers = {**HEADERS, **(headers or {})}
+    if wants_page(request):
+        from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
+
+        return pages.respond(model, request, status, all_headers, home=home)
+    media_type = PROBLEM if isinstance(model, Problem) else JSON
+    return Response(model.model_dump_json(), status, all_headers, media_type=media_type)
+
+
+def respond_or_plain(
+    model: TaskModel, request: Request, status: int, headers: Mapping[str, str], *, home: str
+) -> Response:
+    """``model`` in the ``format`` of the query string, else as ``respond`` does. Raises InvalidRequest."""
+    if plain.wanted(request):
+        return plain.respond(model, request, status, {**HEADERS, **headers})
+    return respond(model, request, status, headers, home=home)
+
+
+def respond_or_redirect(model: Accepted, request: Request, status: int, location: str) -> Response:
+    """``model`` as JSON that names ``location``; a browser is redirected there."""
+    headers = {**HEADERS, "Location": location}
+    if wants_page(request):
+        return Response(status_code=HTTPStatus.SEE_OTHER, headers=headers)
+    return Response(model.model_dump_json(), status, headers, media_type=JSON)
+
+
+def home(request: Request, settings: Settings | None = None) -> str:
+    """The path of ``/`` as callers know it, with its slash at the end.
+
+    Without ``settings`` it is relative to the path of the request: a problem may come from the very settings.
+    """
+    prefix: str = request.scope.get("root_path", "")
+    if settings is None:
+        path: str = request.scope["path"].removeprefix(prefix)
+        return "../" * (path.count("/") - 1) or "./"
+    # A proxy that strips the prefix does not pass it on as root_path, but PUBLIC_URL names it.
+    return (prefix or urlsplit(settings.public_url or "").path).rstrip("/") + "/"
