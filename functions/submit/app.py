@@ -10,7 +10,7 @@ from urlsum.service import Submission
 from urlsum.web import responses
 from urlsum.web.application import application
 from urlsum.web.lambda_handler import LambdaHandler
-from urlsum.web.submission import submission
+from urlsum.web.submission import read_submission
 from urlsum.wiring import Ports, ports
 
 router = APIRouter()
@@ -25,14 +25,14 @@ def about(request: Request, use: Annotated[Ports, Depends(ports)]) -> Response:
 
 @router.post("/submit", status_code=HTTPStatus.ACCEPTED, operation_id="submit", summary="Submit a URL")
 def submit(
-    request: Request, asked: Annotated[Submission, Depends(submission)], use: Annotated[Ports, Depends(ports)]
+    request: Request, submission: Annotated[Submission, Depends(read_submission)], use: Annotated[Ports, Depends(ports)]
 ) -> Response:
     """Store and queue a task that hashes the file at `url`.
 
     The file is not looked at before the answer: whether it can be read, `/check` tells.
     """
     task_id = service.submit(
-        asked,
+        submission,
         table=use.table,
         queue=use.queue,
         guard=use.guard,

@@ -45,12 +45,12 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
     def by_id(self, name: str) -> dict[str, str | None]:
-        [found] = [attributes for _, attributes in self.elements if attributes.get("id") == name]
-        return found
+        [element] = [attributes for _, attributes in self.elements if attributes.get("id") == name]
+        return element
 
     def field(self, name: str) -> dict[str, str | None]:
-        [found] = [attributes for attributes in self.all("input") if attributes["name"] == name]
-        return found
+        [element] = [attributes for attributes in self.all("input") if attributes["name"] == name]
+        return element
 
 
 def opened(client: Client, target: str, status: int = 200) -> Page:

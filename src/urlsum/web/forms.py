@@ -39,8 +39,8 @@ def _urlencoded_field(piece: bytes) -> tuple[str, str]:
             raise InvalidRequest(BODY, "this looks like JSON; send it with Content-Type: application/json")
         raise InvalidRequest(name or BODY, "a form is written as name=value&name=value, with one '=' in each field")
     if stray := _STRAY_PERCENT.search(raw_value):
-        at = raw_value[stray.start() : stray.start() + 3].decode("latin-1")
-        raise InvalidRequest(name, f"{at!r} is no percent-encoding; in a form, write % as %25")
+        sequence = raw_value[stray.start() : stray.start() + 3].decode("latin-1")
+        raise InvalidRequest(name, f"{sequence!r} is no percent-encoding; in a form, write % as %25")
     return name, _utf8(unquote_to_bytes(raw_value.replace(b"+", b" ")), name)
 
 
@@ -84,19 +84,19 @@ def _not_json(constant: str) -> NoReturn:
 
 def multipart(body: bytes, boundary: bytes) -> Pairs:
     """The fields of multipart/form-data (RFC 7578); files are refused."""
-    parts = _Parts()
+    fields = _MultipartFields()
     try:
-        parser = MultipartParser(boundary, parts.callbacks())
+        parser = MultipartParser(boundary, fields.callbacks())
         parser.write(body)
     except FormParserError as exc:
         raise InvalidRequest(BODY, f"the multipart body is malformed: {exc}") from exc
     # The parser does not mind a body that is cut anywhere.
-    if not parts.ended:
+    if not fields.ended:
         raise InvalidRequest(BODY, "the multipart body ends before its closing boundary")
-    return parts.pairs
+    return fields.pairs
 
 
-class _Parts:
+class _MultipartFields:
     """Collects what the multipart parser reports."""
 
     def __init__(self) -> None:

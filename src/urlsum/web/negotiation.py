@@ -24,27 +24,27 @@ def wants_page(request: Request) -> bool:
     nothing, and those who accept neither, since an answer of another kind serves them better than a refusal.
     """
     qualities = _qualities(",".join(request.headers.getlist("Accept")))
-    return _of(HTML, qualities) > max(_of(JSON, qualities), qualities.get(PROBLEM, 0))
+    return _quality_of(HTML, qualities) > max(_quality_of(JSON, qualities), qualities.get(PROBLEM, 0))
 
 
-def stands_still(request: Request) -> bool:
-    """Whether the page was asked not to renew itself: one that changes must be stoppable (WCAG 2.2, 2.2.2)."""
-    return request.query_params.get("refresh") == "no"
+def auto_refresh(request: Request) -> bool:
+    """Whether the page may refresh itself: people must be able to stop one that does (WCAG 2.2, 2.2.2)."""
+    return request.query_params.get("refresh") != "no"
 
 
 def _qualities(accept: str) -> dict[str, float]:
     """Each media range with its q-value; of one that is named twice, the last."""
-    found: dict[str, float] = {}
+    qualities: dict[str, float] = {}
     for element in accept.split(","):
         # Parameters of the type itself (charset, profile) select nothing here: each kind exists once.
         media_range, *parameters = (part.strip() for part in element.lower().split(";"))
-        quality = next((value for name, _, value in (p.partition("=") for p in parameters) if name == "q"), "1")
+        quality = next((value for name, _, value in (each.partition("=") for each in parameters) if name == "q"), "1")
         if media_range:
-            found[media_range] = float(quality) if _QUALITY.fullmatch(quality) else 1.0
-    return found
+            qualities[media_range] = float(quality) if _QUALITY.fullmatch(quality) else 1.0
+    return qualities
 
 
-def _of(media_type: str, qualities: dict[str, float]) -> float:
+def _quality_of(media_type: str, qualities: dict[str, float]) -> float:
     """The q-value of a type: the most specific range that covers it counts."""
     for media_range in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
         if media_range in qualities:

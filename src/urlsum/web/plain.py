@@ -28,26 +28,26 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._+=@-]")
 
 def wanted(request: Request) -> bool:
     """Whether the caller asks for plain text. Raises InvalidRequest for a format that there is not."""
-    asked = request.query_params.getlist("format")
-    if asked not in ([], [FORMAT]):
+    formats = request.query_params.getlist("format")
+    if formats not in ([], [FORMAT]):
         raise InvalidRequest("format", f"the only format to ask for is {FORMAT}; leave it out for JSON or a page")
-    return bool(asked)
+    return bool(formats)
 
 
-def respond(answer: TaskModel, request: Request, status: int, headers: Mapping[str, str]) -> Response:
+def respond(model: TaskModel, request: Request, status: int, headers: Mapping[str, str]) -> Response:
     """The answer as one line: md5sum's for a digest, else one that ``md5sum -c`` does not take for any.
 
     The codes of the notes stand in a header, because ``md5sum -c`` warns of every further line.
     """
-    sent = {**headers, "X-Content-Type-Options": "nosniff"}  # a stranger chose the URL in it
-    if answer.status == "done":
-        name = answer.name
-        if answer.notes:
-            sent[NOTES_HEADER] = ", ".join(note.code for note in answer.notes)
+    all_headers = {**headers, "X-Content-Type-Options": "nosniff"}  # a stranger chose the URL in it
+    if model.status == "done":
+        name = model.name
+        if model.notes:
+            all_headers[NOTES_HEADER] = ", ".join(note.code for note in model.notes)
         if request.query_params.get("download") == "yes":
-            sent["Content-Disposition"] = attachment(f"{name[:NAME_CHARACTERS]}.md5")
-        return Response(md5sum.line(answer.md5, name), status, sent, media_type="text/plain")
-    return Response(f"urlsum: {answer.url}: {_words(answer, headers)}\n", status, sent, media_type="text/plain")
+            all_headers["Content-Disposition"] = attachment(f"{name[:NAME_CHARACTERS]}.md5")
+        return Response(md5sum.line(model.md5, name), status, all_headers, media_type="text/plain")
+    return Response(f"urlsum: {model.url}: {_words(model, headers)}\n", status, all_headers, media_type="text/plain")
 
 
 def attachment(name: str) -> str:
@@ -61,10 +61,10 @@ def attachment(name: str) -> str:
     return value if plain == name else f"{value}; filename*=UTF-8''{quote(name, safe='')}"
 
 
-def _words(answer: Waiting | Failed | Cancelled, headers: Mapping[str, str]) -> str:
-    if answer.status == "failed":
-        return f"{answer.error.code}: {answer.error.message}"
-    if answer.status == "cancelled":
+def _words(model: Waiting | Failed | Cancelled, headers: Mapping[str, str]) -> str:
+    if model.status == "failed":
+        return f"{model.error.code}: {model.error.message}"
+    if model.status == "cancelled":
         return "cancelled: there is no MD5"
-    done = "" if answer.progress.percent is None else f", {answer.progress.percent} % are done"
-    return f"{answer.activity}{done}: ask again in {headers['Retry-After']} s"
+    done = "" if model.progress.percent is None else f", {model.progress.percent} % are done"
+    return f"{model.activity}{done}: ask again in {headers['Retry-After']} s"

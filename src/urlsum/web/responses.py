@@ -44,7 +44,7 @@ POLL_MOST_SECONDS = 30
 
 
 def about(request: Request, settings: "Settings") -> Response:
-    """The answer to GET /."""
+    """The response to GET /."""
     base = (settings.public_url or str(request.base_url)).rstrip("/")
     model = About(
         name="urlsum",
@@ -57,24 +57,24 @@ def about(request: Request, settings: "Settings") -> Response:
 
 
 def accepted(task_id: str, request: Request, settings: "Settings") -> Response:
-    """The answer to POST /submit: the id, or, for a browser, the way to the page of the task."""
+    """The response to POST /submit: the id, or, for a browser, the way to the page of the task."""
     location = f"{render.home(request, settings)}check?id={task_id}"
     return render.respond_or_redirect(Accepted(id=task_id), request, HTTPStatus.ACCEPTED, location)
 
 
-def asked_id(request: Request) -> str:
+def task_id(request: Request) -> str:
     """The one ``id`` of the query string. A FastAPI dependency. Raises TaskNotFound.
 
     Other parameters are ignored: the link to /check is mailed, and what follows mailed links adds its own.
     """
     match request.query_params.getlist("id"):
-        case [task_id]:
-            return task_id
+        case [only]:
+            return only
     raise TaskNotFound
 
 
 def checked(task: Task, now: float, request: Request, settings: "Settings") -> Response:
-    """The answer to GET /check. Raises InvalidRequest for a format that there is not."""
+    """The response to GET /check. Raises InvalidRequest for a format that there is not."""
     headers = {}
     model: TaskModel
     match task.status:
@@ -91,7 +91,7 @@ def checked(task: Task, now: float, request: Request, settings: "Settings") -> R
 
 
 def cancelled(task: Task, request: Request, settings: "Settings") -> Response:
-    """The answer to DELETE /check."""
+    """The response to DELETE /check."""
     return render.respond(_cancelled(task), request, home=render.home(request, settings))
 
 

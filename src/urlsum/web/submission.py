@@ -33,7 +33,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _PRINTABLE_ASCII = re.compile(r"[ -~]+")
 
 
-async def submission(request: Request) -> Submission:
+async def read_submission(request: Request) -> Submission:
     """What the request asks for, its fields unjudged. A FastAPI dependency.
 
     Raises InvalidRequest, and HTTPException with 403, 413 or 415.
@@ -54,7 +54,7 @@ async def submission(request: Request) -> Submission:
     key = _idempotency_key(request.headers)
     pairs = _parse(await _read(request), request.headers)
     for name, value in pairs:
-        _judge(name, value, fields)
+        _check_field(name, value, fields)
         fields[name] = value
     if not fields.get("url"):
         raise InvalidRequest(
@@ -111,7 +111,7 @@ def _parse(body: bytes, headers: Headers) -> forms.Pairs:
     )
 
 
-def _judge(name: str, value: str, seen: dict[str, str]) -> None:
+def _check_field(name: str, value: str, seen: dict[str, str]) -> None:
     if name not in FIELDS:
         raise InvalidRequest(
             name or forms.BODY,

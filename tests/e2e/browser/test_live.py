@@ -27,8 +27,8 @@ pytestmark = pytest.mark.browser
 
 HEARD = """() => {
   window.heard = [];
-  new MutationObserver(() => window.heard.push(document.getElementById("said").textContent))
-    .observe(document.getElementById("said"), {childList: true, characterData: true, subtree: true});
+  new MutationObserver(() => window.heard.push(document.getElementById("announcement").textContent))
+    .observe(document.getElementById("announcement"), {childList: true, characterData: true, subtree: true});
 }"""
 
 
@@ -294,7 +294,7 @@ def test_without_scripts_it_refreshes_itself_and_a_link_stops_that(visit: Visit,
     task = stage.running(percent=10)
     page = visit(java_script_enabled=False).page
     page.goto(stage.page(task))
-    for hidden in ("looking", "lost"):
+    for hidden in ("updates", "lost"):
         expect(page.locator(f"#{hidden}")).to_be_hidden()
     stage.hashed(task, 60)
     fact(page, "percent").to_have_text("60.0 %")

@@ -66,7 +66,7 @@ class World:
 
 
 def stored(world: World, **fields: Any) -> Task:
-    made: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "id": str(uuid.uuid4()),
         "url": URL,
         "email": "example@abc.ru",
@@ -76,7 +76,7 @@ def stored(world: World, **fields: Any) -> Task:
         "due_at": NOW,
         "expires_at": int(NOW) + 86400,
     }
-    task = Task(**{**made, **fields})
+    task = Task(**{**defaults, **fields})
     world.table.add(task)
     return task
 

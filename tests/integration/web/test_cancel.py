@@ -83,9 +83,9 @@ def test_a_worker_that_comes_between_is_overtaken(client: Client, world: World) 
 
     def claimed_meanwhile(task_id: str) -> Task:
         table.get = get  # type: ignore[method-assign]
-        found = get(task_id)
-        changed(world, found, found.claimed(NOW, 90))
-        return found
+        task = get(task_id)
+        changed(world, task, task.claimed(NOW, 90))
+        return task
 
     table.get = claimed_meanwhile  # type: ignore[method-assign]
     assert client.request("DELETE", f"/check?id={task.id}").status == 200

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CONTENT = b"the file" * 1000
 
 
-def asked(client: Client, task: Task, more: str = "") -> Answer:
+def plain_text(client: Client, task: Task, more: str = "") -> Answer:
     answer = client.request("GET", f"/check?id={task.id}&format=md5sum{more}", headers=BROWSER if more else {})
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -43,23 +43,23 @@ def done(world: World, url: str = "http://site.com/file.txt", md5: str = MD5) ->
 
 
 def test_a_done_task_is_the_line_of_md5sum(client: Client, world: World) -> None:
-    answer = asked(client, done(world))
+    answer = plain_text(client, done(world))
     assert (answer.status, answer.body.decode()) == (200, f"{MD5}  file.txt\n")
     assert "content-disposition" not in answer.headers
 
 
 def test_the_name_is_that_of_the_response(client: Client, world: World) -> None:
     task = described(world, url="https://zenodo.org/api/records/1/files/reads.bam/content", name="reads.bam")
-    assert asked(client, task).body.decode() == f"{MD5}  reads.bam\n"
-    disposition = asked(client, task, "&download=yes").headers["content-disposition"]
+    assert plain_text(client, task).body.decode() == f"{MD5}  reads.bam\n"
+    disposition = plain_text(client, task, "&download=yes").headers["content-disposition"]
     assert disposition == 'attachment; filename="reads.bam.md5"'
 
 
 def test_notes_stand_in_a_header_and_no_line_is_added(client: Client, world: World) -> None:
-    answer = asked(client, described(world, notes=("web-page",), proof=Proof.LENGTH, etag=None))
+    answer = plain_text(client, described(world, notes=("web-page",), proof=Proof.LENGTH, etag=None))
     assert answer.headers["urlsum-notes"] == "web-page, no-validator"
     assert answer.body.decode() == f"{MD5}  file.txt\n"
-    assert "urlsum-notes" not in asked(client, described(world)).headers
+    assert "urlsum-notes" not in plain_text(client, described(world)).headers
 
 
 @pytest.mark.skipif(shutil.which("md5sum") is None, reason="there is no md5sum here")
@@ -72,7 +72,7 @@ def test_notes_stand_in_a_header_and_no_line_is_added(client: Client, world: Wor
     ],
 )
 def test_md5sum_itself_checks_a_copy_by_it(client: Client, world: World, tmp_path: Path, url: str, name: str) -> None:
-    answer = asked(client, done(world, url, hashlib.md5(CONTENT).hexdigest()))
+    answer = plain_text(client, done(world, url, hashlib.md5(CONTENT).hexdigest()))
     (tmp_path / name).write_bytes(CONTENT)
     for expected in (0, 1):
         checked = subprocess.run(
@@ -100,13 +100,13 @@ def test_anything_else_is_said_in_words_with_the_status_of_the_other_formats(
             changed(world, claimed, claimed.failed(Failure(FailureCode.DNS, "10.0.0.7"), NOW))
         case "cancelled":
             changed(world, claimed, claimed.cancelled(NOW))
-    answer = asked(client, task)
+    answer = plain_text(client, task)
     json = client.request("GET", f"/check?id={task.id}")
     assert answer.status == json.status
     assert answer.headers.get("retry-after") == json.headers.get("retry-after")
-    said = answer.body.decode().removeprefix("urlsum: http://site.com/file.txt: ")
+    words = answer.body.decode().removeprefix("urlsum: http://site.com/file.txt: ")
     assert (
-        said
+        words
         == {
             "queued": "waiting: ask again in 1 s\n",
             "running": "hashing, 50.0 % are done: ask again in 1 s\n",
@@ -122,7 +122,7 @@ def test_anything_else_is_said_in_words_with_the_status_of_the_other_formats(
 def test_md5sum_takes_no_other_answer_for_a_line(client: Client, world: World) -> None:
     for task in (stored(world), failed(world, Failure(FailureCode.HTTP, f"{MD5}  file.txt"))):
         checked = subprocess.run(
-            ["md5sum", "--check"], input=asked(client, task).body, capture_output=True, check=False
+            ["md5sum", "--check"], input=plain_text(client, task).body, capture_output=True, check=False
         )
         assert checked.returncode == 1
         assert b"no properly formatted" in checked.stderr
@@ -140,7 +140,7 @@ def test_md5sum_takes_no_other_answer_for_a_line(client: Client, world: World) -
     ],
 )
 def test_it_can_be_saved_under_a_safe_name(client: Client, world: World, url: str, name: str) -> None:
-    answer = asked(client, done(world, url), "&download=yes")
+    answer = plain_text(client, done(world, url), "&download=yes")
     disposition = answer.headers["content-disposition"]
     assert disposition.startswith("attachment; ")
     # Browsers take the second one where it is there (RFC 6266, 4.3).
@@ -150,7 +150,7 @@ def test_it_can_be_saved_under_a_safe_name(client: Client, world: World, url: st
 
 
 def test_what_is_not_done_is_not_saved(client: Client, world: World) -> None:
-    assert "content-disposition" not in asked(client, stored(world), "&download=yes").headers
+    assert "content-disposition" not in plain_text(client, stored(world), "&download=yes").headers
 
 
 @pytest.mark.parametrize("query", ["format=sha256", "format=", "format=MD5SUM", "format=md5sum&format=md5sum"])

@@ -21,7 +21,7 @@ from urlsum.text.format import human_bytes, shown_url
 from urlsum.text.redact import CAUSES, one_line
 from urlsum.text.remarks import PROOFS
 from urlsum.web.models import About, Problem
-from urlsum.web.negotiation import HTML, stands_still
+from urlsum.web.negotiation import HTML, auto_refresh
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,18 +45,18 @@ def respond(
     if isinstance(model, About):
         return _page("form.html", status, headers, home=home, command=model.submit, typed={}, problem=None)
     if not isinstance(model, Problem):
-        return _task(model, status, headers, home=home, still=stands_still(request))
+        return _task(model, status, headers, home=home, refreshes=auto_refresh(request))
     if request.method == "GET" and "Retry-After" in headers:
         again = f"?{urlencode({'id': request.query_params.get('id', '')})}"
-        return _later(model, headers, home=home, again=again, still=stands_still(request))
+        return _passing_problem(model, headers, home=home, again=again, refreshes=auto_refresh(request))
     return _problem(model, headers, home=home, typed=getattr(request.state, "typed", None))
 
 
-def _task(model: TaskModel, status: int, headers: Mapping[str, str], *, home: str, still: bool) -> Response:
-    """The page of ``/check``; unless ``still``, that of an unfinished task loads itself again after Retry-After."""
+def _task(model: TaskModel, status: int, headers: Mapping[str, str], *, home: str, refreshes: bool) -> Response:
+    """The page of ``/check``; if it ``refreshes``, that of an unfinished task loads itself again after Retry-After."""
     refresh = headers.get("Retry-After")
     template = "waiting.html" if refresh else f"{model.status}.html"
-    return _page(template, status, headers, home=home, task=model, refresh=refresh, still=still)
+    return _page(template, status, headers, home=home, task=model, refresh=refresh, refreshes=refreshes)
 
 
 def _problem(model: Problem, headers: Mapping[str, str], *, home: str, typed: Mapping[str, str] | None) -> Response:
@@ -68,14 +68,14 @@ def _problem(model: Problem, headers: Mapping[str, str], *, home: str, typed: Ma
     return _page("form.html", model.status, headers, home=home, command=None, typed=kept, problem=model)
 
 
-def _later(model: Problem, headers: Mapping[str, str], *, home: str, again: str, still: bool) -> Response:
-    """A problem that passes, on the way to a task: unless ``still``, the page loads ``again`` after Retry-After.
+def _passing_problem(model: Problem, headers: Mapping[str, str], *, home: str, again: str, refreshes: bool) -> Response:
+    """A problem that passes, on the way to a task: if it ``refreshes``, the page loads ``again`` after Retry-After.
 
     By a header, with scripts and without: whoever watches a task must not be left behind by one answer that failed.
     https://html.spec.whatwg.org/multipage/speculative-loading.html#the-refresh-header
     """
     refresh = headers["Retry-After"]
-    all_headers = headers if still else {**headers, "Refresh": f"{refresh}; url={again}"}
+    all_headers = {**headers, "Refresh": f"{refresh}; url={again}"} if refreshes else headers
     return _page(
         "problem.html",
         model.status,
@@ -84,7 +84,7 @@ def _later(model: Problem, headers: Mapping[str, str], *, home: str, again: str,
         problem=model,
         refresh=refresh,
         again=again,
-        still=still,
+        refreshes=refreshes,
     )
 
 

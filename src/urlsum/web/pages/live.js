@@ -33,8 +33,8 @@ let activity = live.dataset.activity;
 let quarter = Math.floor((at("bar").value || 0) / 25);
 let resumed = at("resumed").textContent;
 let restarts = Number(live.dataset.restarts);
-let paused = "still" in live.dataset;
-let asking = false;
+let paused = "paused" in live.dataset;
+let fetching = false;
 let lost = 0; // answers missed in a row
 let due = performance.now() + live.dataset.after * 1000;
 let retryAt = performance.now() + live.dataset.retry * 1000;
@@ -47,7 +47,7 @@ function pause(headers) {
 }
 
 function say(text) {
-  at("said").textContent = text;
+  at("announcement").textContent = text;
 }
 
 function fact(id, text) {
@@ -92,21 +92,21 @@ function announce(task, known) {
   restarts = task.progress.restarts;
 }
 
-async function ask() {
-  asking = true;
+async function poll() {
+  fetching = true;
   let after = 0;
   try {
-    const answer = await fetch(`?id=${live.dataset.id}`, {
+    const response = await fetch(`?id=${live.dataset.id}`, {
       headers: { Accept: "application/json" },
       cache: "no-store", // a proxy's 410 would be kept
       signal: AbortSignal.timeout(PATIENCE),
     });
-    after = pause(answer.headers);
+    after = pause(response.headers);
     // A proxy's own 404 is no word on the task.
-    const ours = /json/.test(answer.headers.get("Content-Type"));
-    if (ours && ENDED.includes(answer.status)) return location.reload();
-    if (!ours || answer.status !== 202) throw new Error(`status ${answer.status}`);
-    show(await answer.json());
+    const ours = /json/.test(response.headers.get("Content-Type"));
+    if (ours && ENDED.includes(response.status)) return location.reload();
+    if (!ours || response.status !== 202) throw new Error(`status ${response.status}`);
+    show(await response.json());
     lost = 0;
     after = Math.max(after, 1);
   } catch {
@@ -114,7 +114,7 @@ async function ask() {
     after = Math.max(after, Math.min(2 ** lost, LONGEST_PAUSE));
     if (lost === 1) say("urlsum does not answer. This page goes on asking.");
   }
-  asking = false;
+  fetching = false;
   due = performance.now() + after * 1000;
   tick();
 }
@@ -122,7 +122,7 @@ async function ask() {
 function tick() {
   const now = performance.now();
   const rest = document.hidden ? HIDDEN_PAUSE * 1000 : 0;
-  if (!paused && !asking && now >= due + rest) ask();
+  if (!paused && !fetching && now >= due + rest) poll();
   const left = Math.max(Math.ceil((due - now) / 1000), 0);
   const next = left ? `in ${span(left)}` : "now";
   at("next").textContent = paused ? "Paused." : `Next look ${next}.`;
@@ -139,7 +139,7 @@ at("pause").addEventListener("click", () => {
   tick();
 });
 at("pause").textContent = paused ? "Go on" : "Pause";
-at("looking").hidden = false;
+at("updates").hidden = false;
 document.addEventListener("visibilitychange", tick);
 setInterval(tick, 250);
 tick();
