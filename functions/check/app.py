@@ -1,4 +1,4 @@
-"""GET /check: tell how far a task is and, at the end, the digest. DELETE /check: cancel it."""
+"""GET /check: return the progress of a task and, at the end, the MD5. DELETE /check: cancel the task."""
 
 from typing import Annotated
 
@@ -18,9 +18,9 @@ router = APIRouter()
 def check(
     request: Request, task_id: Annotated[str, Depends(responses.task_id)], use: Annotated[Ports, Depends(ports)]
 ) -> Response:
-    """Tell how far the task is and, at the end, the MD5 of the file or why there is none.
+    """Return the progress of the task and, at the end, the MD5 of the file or the reason why there is none.
 
-    Whoever knows the id may ask. Neither the e-mail address nor any internal state is shown.
+    Anyone with the id may check the task. The response contains neither the email address nor internal state.
     """
     now = use.clock()
     return responses.checked(service.check(task_id, table=use.table, now=now), now, request, use.settings)
@@ -30,9 +30,9 @@ def check(
 def cancel(
     request: Request, task_id: Annotated[str, Depends(responses.task_id)], use: Annotated[Ports, Depends(ports)]
 ) -> Response:
-    """End the task if it has not ended: there will be no digest and no mail.
+    """Cancel the task if it has not ended: there will be no MD5 and no email.
 
-    Whoever knows the id may do it, once or again with the same answer. A worker that is reading the file stops at its
+    Anyone with the id may cancel the task, and may repeat the request. A worker that is reading the file stops at its
     next checkpoint.
     """
     task = service.cancel(task_id, table=use.table, now=use.clock())

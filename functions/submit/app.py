@@ -1,4 +1,4 @@
-"""POST /submit: take a URL and answer the id of its task. GET /: say how to, or show a form."""
+"""POST /submit: accept a URL and return the id of its task. GET /: say how to use the service, or show a form."""
 
 from http import HTTPStatus
 from typing import Annotated
@@ -17,9 +17,9 @@ router = APIRouter()
 
 
 @router.head("/", include_in_schema=False)
-@router.get("/", operation_id="about", summary="What this is")
+@router.get("/", operation_id="about", summary="About the service")
 def about(request: Request, use: Annotated[Ports, Depends(ports)]) -> Response:
-    """Say what the service is and how to use it; a browser gets a form."""
+    """Describe the service and how to use it; a browser gets a form."""
     return responses.about(request, use.settings)
 
 
@@ -29,7 +29,7 @@ def submit(
 ) -> Response:
     """Store and queue a task that hashes the file at `url`.
 
-    The file is not looked at before the answer: whether it can be read, `/check` tells.
+    The response comes before the file is read: `/check` says whether it can be read.
     """
     task_id = service.submit(
         submission,

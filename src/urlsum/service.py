@@ -99,7 +99,7 @@ def _task(submission: Submission, guard: Guard, now: float, ttl_days: int) -> Ta
         guard.inspect(submission.url)
     except Blocked as exc:
         raise InvalidUrl(
-            "urlsum does not contact this address; give the URL of a file on a public host, on a usual port"
+            "urlsum won't connect to this address. Use a public host and a standard port, such as 80 or 443."
         ) from exc
     email = _email(submission.email)
     return Task(
@@ -151,7 +151,7 @@ def _adopted(task: Task, table: TaskTable, now: float) -> bool:
         return False
     if (stored.url, stored.email, stored.expected_md5) != (task.url, task.email, task.expected_md5):
         raise InvalidRequest(
-            "Idempotency-Key", "this key was used for another request; take a new key for a new request"
+            "Idempotency-Key", "This key was used for another request. Use a new key for a new request."
         )
     if stored.fence == 0:
         table.save(replace(stored, fence=1), over=stored)
@@ -167,12 +167,12 @@ def _email(email: str | None) -> str | None:
         # send queries through this host, and fail where DNS does.
         return validate_email(email, allow_smtputf8=False, check_deliverability=False).ascii_email
     except EmailNotValidError as exc:
-        raise InvalidRequest("email", f"not an e-mail address that mail can be sent to: {exc}") from exc
+        raise InvalidRequest("email", f"Not a valid email address: {exc}") from exc
 
 
 def _md5(md5: str | None) -> str | None:
     if md5 is None or md5 == "":
         return None
     if not re.fullmatch(r"[0-9a-fA-F]{32}", md5):
-        raise InvalidRequest("md5", "an MD5 is written as 32 hexadecimal digits, for example md5sum's first column")
+        raise InvalidRequest("md5", "An MD5 is 32 hexadecimal digits, like the first column of md5sum's output.")
     return md5.lower()

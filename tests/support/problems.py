@@ -18,5 +18,9 @@ def refused(answer: Answer, status: int, kind: str, field: str | None = None) ->
     assert set(problem) == {"type", "title", "status", "detail"} | ({"field"} if field else set())
     assert (problem["type"], problem["status"]) == (f"urn:urlsum:problem:{kind}", status)
     assert problem.get("field") == field
-    assert problem["detail"].isprintable()
-    return str(problem["detail"])
+    detail = str(problem["detail"])
+    assert detail.isprintable()
+    # A sentence, also where the text comes from the layers below. A quotation may end in a colon or an ellipsis.
+    assert detail.endswith((".", ":", "…")), detail
+    assert detail.startswith("urlsum") or not detail[0].islower(), detail
+    return detail

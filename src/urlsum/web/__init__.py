@@ -1,1 +1,1 @@
-"""The HTTP contract: requests in, answers and problems out. The only room of the package that knows FastAPI."""
+"""The HTTP API: requests → responses, pages and problems. No other package of urlsum imports FastAPI."""

@@ -1,4 +1,4 @@
-"""Routers → one ASGI application that keeps the HTTP contract."""
+"""Routers → one ASGI application with the error handlers and the description of the API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Application(FastAPI):
-    """FastAPI, with the description of the API that ``urlsum.web.openapi`` keeps."""
+    """FastAPI with the description of the API from ``urlsum.web.openapi``."""
 
     def openapi(self) -> dict[str, Any]:
         """The document behind /openapi.json and docs/openapi.json."""
@@ -37,7 +37,7 @@ class Application(FastAPI):
 def application(*routers: APIRouter) -> FastAPI:
     """Build the application that serves ``routers``; no I/O.
 
-    Off AWS it also describes itself at /docs and /openapi.json. API Gateway would not route these paths.
+    Off Lambda it also serves /docs and /openapi.json, which API Gateway does not route.
     """
     described = not on_lambda()
     app = Application(
@@ -48,7 +48,7 @@ def application(*routers: APIRouter) -> FastAPI:
         docs_url="/docs" if described else None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
-        redirect_slashes=False,  # a redirected POST loses its body in many clients
+        redirect_slashes=False,  # many clients drop the body of a redirected POST
         exception_handlers=HANDLERS,
     )
     methods: defaultdict[str, set[str]] = defaultdict(set)

@@ -1,7 +1,7 @@
-"""Request bodies → named texts, strictly: whatever could be read in two ways is refused.
+"""Request bodies → names and values, strictly: an ambiguous body is refused.
 
-Each parser returns the pairs in the order sent, duplicates included, and raises InvalidRequest. ``BODY`` stands
-for the field when the trouble is not within one.
+Each parser returns the pairs in the order sent, duplicates included, and raises InvalidRequest. The field of an error
+that is in none of them is ``BODY``.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ def _urlencoded_field(piece: bytes) -> tuple[str, str]:
     name = _utf8(unquote_to_bytes(raw_name.replace(b"+", b" ")), BODY)
     if not equals:
         if piece.lstrip().startswith((b"{", b"[")):
-            raise InvalidRequest(BODY, "this looks like JSON; send it with Content-Type: application/json")
-        raise InvalidRequest(name or BODY, "a form is written as name=value&name=value, with one '=' in each field")
+            raise InvalidRequest(BODY, "This looks like JSON. Send it with Content-Type: application/json.")
+        raise InvalidRequest(name or BODY, "Write each field of a form as name=value, with '&' between fields.")
     if stray := _STRAY_PERCENT.search(raw_value):
         sequence = raw_value[stray.start() : stray.start() + 3].decode("latin-1")
-        raise InvalidRequest(name, f"{sequence!r} is no percent-encoding; in a form, write % as %25")
+        raise InvalidRequest(name, f"{sequence!r} is not valid percent-encoding. In a form, write % as %25.")
     return name, _utf8(unquote_to_bytes(raw_value.replace(b"+", b" ")), name)
 
 
 def json_object(body: bytes) -> Pairs:
     """The members of a JSON object whose values are all strings (RFC 8259)."""
     try:
-        # A list of pairs stands for an object here, so that duplicate names are seen. Numbers are kept as text:
-        # nobody wants them, and the conversion of a long one costs time or fails.
+        # A list of pairs stands for an object, which shows duplicate names. Numbers stay text: no field takes one, and
+        # the conversion of a long one costs time or fails.
         value = json.loads(
             _utf8(body, BODY),
             object_pairs_hook=_Members,
@@ -57,14 +57,14 @@ def json_object(body: bytes) -> Pairs:
             parse_float=_Number,
         )
     except ValueError as exc:
-        raise InvalidRequest(BODY, f"this is not JSON: {exc}") from exc
+        raise InvalidRequest(BODY, f"This is not valid JSON: {exc}.") from exc
     except RecursionError as exc:
-        raise InvalidRequest(BODY, "the JSON is nested too deeply; send one flat object") from exc
+        raise InvalidRequest(BODY, "The JSON is nested too deeply. Send one flat object.") from exc
     if not isinstance(value, _Members):
-        raise InvalidRequest(BODY, 'send one JSON object, for example {"url": "https://example.org/file.bin"}')
+        raise InvalidRequest(BODY, 'Send one JSON object, for example {"url": "https://example.org/file.bin"}.')
     for name, member in value:
         if type(member) is not str:
-            raise InvalidRequest(name, "each value must be a string; leave a field out if there is nothing to say")
+            raise InvalidRequest(name, "Each value must be a string. Leave out a field that has no value.")
     return list(value)
 
 
@@ -89,10 +89,10 @@ def multipart(body: bytes, boundary: bytes) -> Pairs:
         parser = MultipartParser(boundary, fields.callbacks())
         parser.write(body)
     except FormParserError as exc:
-        raise InvalidRequest(BODY, f"the multipart body is malformed: {exc}") from exc
-    # The parser does not mind a body that is cut anywhere.
+        raise InvalidRequest(BODY, f"The multipart body is malformed: {exc}") from exc
+    # The parser accepts a truncated body.
     if not fields.ended:
-        raise InvalidRequest(BODY, "the multipart body ends before its closing boundary")
+        raise InvalidRequest(BODY, "The multipart body ends before its closing boundary.")
     return fields.pairs
 
 
@@ -137,13 +137,13 @@ class _MultipartFields:
     def _headers_finished(self) -> None:
         disposition, options = parse_options_header(self._disposition)
         if disposition != b"form-data" or b"name" not in options:
-            raise InvalidRequest(BODY, "each part needs Content-Disposition: form-data with a name")
+            raise InvalidRequest(BODY, "Each part needs Content-Disposition: form-data with a name.")
         self._name = _utf8(options[b"name"], BODY)
         if b"filename" in options:
-            raise InvalidRequest(self._name, "a file is not taken here; send the field as plain text")
+            raise InvalidRequest(self._name, "File uploads are not accepted. Send the field as plain text.")
         media_type, parameters = parse_options_header(self._content_type)
         if media_type not in (b"", b"text/plain") or not is_utf8(parameters.get(b"charset")):
-            raise InvalidRequest(self._name, "only plain text in UTF-8 is taken here")
+            raise InvalidRequest(self._name, "Only plain text in UTF-8 is accepted.")
 
     def _part_end(self) -> None:
         self.pairs.append((self._name, _utf8(bytes(self._data), self._name)))
@@ -153,7 +153,7 @@ class _MultipartFields:
 
 
 def is_utf8(charset: bytes | None) -> bool:
-    """Whether a declared charset, or none, lets the text be read as UTF-8."""
+    """Whether text of the declared ``charset``, or of none, can be decoded as UTF-8."""
     return charset is None or charset.lower() in (b"utf-8", b"utf8", b"us-ascii")
 
 
@@ -161,4 +161,4 @@ def _utf8(raw: bytes, field: str) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as exc:
-        raise InvalidRequest(field, f"this is not UTF-8: {exc.reason} at byte {exc.start}") from exc
+        raise InvalidRequest(field, f"This is not valid UTF-8: {exc.reason} at byte {exc.start}.") from exc

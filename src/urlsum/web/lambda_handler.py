@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class LambdaHandler:
-    """What a function's ``handler`` is.
+    """The ``handler`` of a function.
 
-    On Lambda all is made ready when it is built, in the init phase, and a wrong setting stops the cold start
+    On Lambda the constructor wires everything, in the init phase, and a wrong setting stops the cold start
     (SettingsError). Elsewhere nothing happens before the first event.
     """
 
@@ -37,16 +37,16 @@ class LambdaHandler:
             _ = self._mangum
 
     def __call__(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        """Answer one event."""
+        """Respond to one event."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
-        # Mangum takes the thread's current loop. To let asyncio make one is deprecated, and whoever ran
-        # asyncio.run() in between has cleared it.
+        # Mangum uses the current event loop of the thread. asyncio.run() may have cleared it since the last event, and
+        # relying on asyncio to create one is deprecated.
         asyncio.set_event_loop(self._loop)
         return self._mangum(event, context)
 
     def close(self) -> None:
-        """Give the event loop back; on Lambda it lives as long as the process."""
+        """Close the event loop; on Lambda it lives as long as the process."""
         if self._loop is not None:
             asyncio.set_event_loop(None)
             self._loop.close()
@@ -57,7 +57,7 @@ class LambdaHandler:
         return _Mangum(
             _Staged(self._app),
             lifespan="off",
-            # Behind a custom domain the path begins with the domain's mapping, which PUBLIC_URL names.
+            # Behind a custom domain the path begins with the API mapping, which PUBLIC_URL contains.
             api_gateway_base_path=urlsplit(self._public_url() or "").path.rstrip("/"),
             text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM],
         )
@@ -65,20 +65,20 @@ class LambdaHandler:
 
 class _Mangum(Mangum):
     def _setup_event_loop(self) -> None:
-        """Leave the loop to LambdaHandler: asking asyncio for one here would be deprecated, or leave it open."""
+        """Do nothing, since LambdaHandler owns the loop: Mangum's way is deprecated or leaves a loop open."""
 
 
 class _Staged:
-    """Tells the application the stage under which it is served, as the prefix (``root_path``) of its paths."""
+    """Passes the stage of the API to the application as the prefix (``root_path``) of its paths."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # The default stage has no prefix; every other one begins the path.
+        # Every stage but the default one is the first segment of the path.
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-stages.html
         prefix = f"/{scope['aws.event']['requestContext']['stage']}"
-        # People leave out the slash at the end of the service's address; the path is then the prefix or nothing.
+        # Without a trailing slash in the address of the service the path is the prefix or empty.
         path = f"{scope['path']}/" if scope["path"] in ("", prefix) else scope["path"]
         scope = {**scope, "path": path}
         if path.startswith(f"{prefix}/"):

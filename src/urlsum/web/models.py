@@ -1,4 +1,4 @@
-"""What the answers say, field by field: the JSON that is sent, and the schemas of it."""
+"""The response models: the JSON that is sent, and the descriptions of its fields for OpenAPI."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,77 +11,77 @@ from urlsum.text.redact import PUBLIC_CODES
 
 Id = Annotated[str, Field(json_schema_extra={"format": "uuid"}, description="The id of the task.")]
 Url = Annotated[str, Field(description="The URL as submitted.")]
-Time = Annotated[datetime, Field(description="RFC 3339, in UTC.")]
+Time = Annotated[datetime, Field(description="A time as in RFC 3339, in UTC.")]
 Expected = Annotated[
     str | None,
     Field(
         exclude_if=lambda value: value is None,
         pattern="^[0-9a-f]{32}$",
-        description="The digest that was expected; absent when none was.",
+        description="The MD5 that the submission expected; absent if none.",
     ),
 ]
 Activity = Literal["waiting", "hashing", "retrying"]
 
 
-class _Answer(BaseModel):
-    # The schemas promise exactly what is sent, so that a field that slips in is a break of contract.
+class _Model(BaseModel):
+    # A field that is not described would break the contract.
     model_config = ConfigDict(extra="forbid")
 
 
-class About(_Answer):
-    """What the service is and how to use it."""
+class About(_Model):
+    """The service and how to use it."""
 
     name: Literal["urlsum"]
     version: str
     description: str
     submit: Annotated[str, Field(description="A command that submits a URL.")]
-    check: Annotated[str, Field(description="A command that asks for a task by the id that the first one answered.")]
+    check: Annotated[str, Field(description="A command that checks the task with the id from the first one.")]
 
 
-class Accepted(_Answer):
-    """The task is stored and queued; ask for it by its id."""
+class Accepted(_Model):
+    """The task is stored and queued; use its id to check it."""
 
     id: Id
 
 
-class Progress(_Answer):
-    """How far a task is; null where it is not known yet. Renewed at every checkpoint."""
+class Progress(_Model):
+    """The progress of a task, updated at each checkpoint; null where not known yet."""
 
     bytes: Annotated[int, Field(ge=0, description="Bytes hashed up to the last checkpoint.")]
-    total: Annotated[int | None, Field(ge=0, description="Length of the file in bytes.")]
+    total: Annotated[int | None, Field(ge=0, description="Size of the file in bytes.")]
     percent: Annotated[float | None, Field(ge=0, le=100)]
     bytes_per_second: Annotated[int | None, Field(ge=0)]
-    eta_seconds: Annotated[int | None, Field(ge=0, description="Seconds until the end at the present rate.")]
+    eta_seconds: Annotated[int | None, Field(ge=0, description="Seconds left at the current rate.")]
     resumed_from: Annotated[
         int | None,
         Field(
             ge=0,
-            description="Bytes hashed when the present worker took over; null when it began at the first byte.",
+            description="Bytes already hashed when the current worker resumed; null if it started at byte 0.",
         ),
     ]
     restarts: Annotated[
         int,
-        Field(ge=0, description="How often it began again at the first byte, because the file might have changed."),
+        Field(ge=0, description="How often hashing restarted at byte 0, because the file may have changed."),
     ]
 
 
-class _Why(_Answer):
+class _Why(_Model):
     code: Annotated[str, Field(json_schema_extra={"enum": [code.value for code in PUBLIC_CODES]})]
     message: str
 
 
 class Reason(_Why):
-    """Why there will be no digest."""
+    """Why the task failed."""
 
 
 class Retry(_Why):
-    """What went wrong, and when it is tried again."""
+    """Why the last attempt failed, and when the next one starts."""
 
-    in_seconds: Annotated[int, Field(ge=0, description="Seconds until the next try; 0 when it is due.")]
+    in_seconds: Annotated[int, Field(ge=0, description="Seconds until the next attempt; 0 if it is due.")]
 
 
-class Waiting(_Answer):
-    """The task is not finished: come back after Retry-After."""
+class Waiting(_Model):
+    """The task is not finished; check again after Retry-After."""
 
     id: Id
     status: Literal["queued", "running"]
@@ -90,75 +90,80 @@ class Waiting(_Answer):
     expected_md5: Expected = None
     activity: Annotated[
         Activity,
-        Field(description="waiting: for a worker; hashing: a worker reads the file; retrying: the last try failed."),
+        Field(
+            description="waiting: for a worker; hashing: a worker reads the file; retrying: the last attempt failed."
+        ),
     ]
     retry: Annotated[
         Retry | None,
-        Field(exclude_if=lambda value: value is None, description="Only while `activity` is retrying."),
+        Field(exclude_if=lambda value: value is None, description="Present only while `activity` is retrying."),
     ] = None
     progress: Progress
     created_at: Time
 
 
-class Version(_Answer):
-    """Which version of the file was hashed, and the validator that all of its bytes came under."""
+class Version(_Model):
+    """The version of the file that was hashed, and the validator that proves it."""
 
     etag: Annotated[
         str | None,
         Field(
-            description="As the server sent it, quotes included, cut after 200 characters; null without a valid one."
+            description="As the server sent it, with quotes, truncated to 200 characters; null if it sent no valid one."
         ),
     ]
-    last_modified: Annotated[datetime | None, Field(description="RFC 3339, in UTC; null without a valid one.")]
+    last_modified: Annotated[
+        datetime | None, Field(description="A time as in RFC 3339, in UTC; null if the server sent no valid one.")
+    ]
     proof: Annotated[
         Literal["etag", "last-modified", "length"],
         Field(
-            description="etag: all bytes came under one strong ETag; last-modified: under one date and one length;"
-            " length: under no such validator, so a change of the file while it was read may have gone unnoticed. A"
-            " short file comes in one response; for any other the server confirmed the validator after the last byte."
+            description="etag: all bytes came with the same strong ETag; last-modified: with the same date and length;"
+            " length: without such a validator, so a change of the file while it was read may have gone unnoticed. A"
+            " short file comes in one response; for a longer one the server confirmed the validator after the last"
+            " byte."
         ),
     ]
 
 
-class Note(_Answer):
-    """A remark about the digest, for people."""
+class Note(_Model):
+    """A note about the digest, for people."""
 
     code: Annotated[
         str,
         Field(
-            description="Stable, and there may be more: web-page, the server sent HTML where the URL promises something"
-            " else; empty, a file of 0 bytes; transformed, the server altered the stored file before sending it;"
-            " content-encoding, the server compressed it; unconfirmed, it refused to confirm the file after the last"
-            " byte; read-twice, its validators differed, but two readings agree; no-validator, weak-validator,"
-            " unconfirmed-validator, a change of the file while it was read may have gone unnoticed: the server sent no"
-            " ETag and no date, only a weak ETag, or did not confirm them when asked again."
+            description="Stable; later versions may add codes. web-page: the server sent HTML although the URL suggests"
+            " another type; empty: the file has 0 bytes; transformed: the server altered the stored file before sending"
+            " it; content-encoding: the server compressed it; unconfirmed: it refused to confirm the file after the"
+            " last byte; read-twice: its validators differed, but two readings agree; no-validator, weak-validator,"
+            " unconfirmed-validator: a change of the file while it was read may have gone unnoticed, because the server"
+            " sent neither ETag nor date, sent only a weak ETag, or did not confirm them."
         ),
     ]
     message: str
 
 
-class Done(_Answer):
-    """The digest of one whole version of the file."""
+class Done(_Model):
+    """The MD5 of one complete version of the file."""
 
     id: Id
     status: Literal["done"]
     complete: Literal[True]
     url: Url
     md5: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-    size: Annotated[int, Field(ge=0, description="Length of the file in bytes.")]
+    size: Annotated[int, Field(ge=0, description="Size of the file in bytes.")]
     name: Annotated[
         str,
-        Field(description="The file's name: by Content-Disposition, else by the final or the submitted URL."),
+        Field(description="The name of the file: from Content-Disposition, else from the final or the submitted URL."),
     ]
     final_url: Annotated[
         str | None,
         Field(
-            description="Where the redirects ended; `?…` stands for the query of a URL that was not submitted. Null for"
+            description="Where the redirects ended; `?…` hides the query of a URL that was not submitted. Null for"
             " tasks of earlier versions of urlsum."
         ),
     ]
     content_type: Annotated[
-        str | None, Field(description="The media type that the server gave, without parameters; null without one.")
+        str | None, Field(description="The media type from the server, without parameters; null if none.")
     ]
     version: Annotated[Version | None, Field(description="Null for tasks of earlier versions of urlsum.")]
     notes: list[Note]
@@ -167,15 +172,15 @@ class Done(_Answer):
         bool | None,
         Field(
             exclude_if=lambda value: value is None,
-            description="Whether the digest is the expected one; absent when none was expected.",
+            description="Whether `md5` equals `expected_md5`; absent if no MD5 was expected.",
         ),
     ] = None
     created_at: Time
     finished_at: Time
 
 
-class Failed(_Answer):
-    """The task ended without a digest; submit the URL again once the cause is removed."""
+class Failed(_Model):
+    """The task failed; submit the URL again when the cause is fixed."""
 
     id: Id
     status: Literal["failed"]
@@ -187,8 +192,8 @@ class Failed(_Answer):
     finished_at: Time
 
 
-class Cancelled(_Answer):
-    """The task was cancelled: there is no digest, and no mail was or will be sent."""
+class Cancelled(_Model):
+    """The task was cancelled: there is no MD5, and no email is sent."""
 
     id: Id
     status: Literal["cancelled"]
@@ -203,24 +208,26 @@ TaskModel = Waiting | Done | Failed | Cancelled
 
 
 class Problem(BaseModel):
-    """Why a request was not fulfilled (RFC 9457)."""
+    """Why a request failed (RFC 9457)."""
 
-    type: Annotated[str, Field(description="A stable name of this kind of problem: compare with this one.")]
-    title: Annotated[str, Field(description="The kind of problem, in words; always the same for a type.")]
-    status: Annotated[int, Field(description="The HTTP status of this answer.")]
-    detail: Annotated[str, Field(description="What is wrong this time, and what to do.")]
+    type: Annotated[
+        str, Field(description="The stable name of this kind of problem, for programs. It is no address to open.")
+    ]
+    title: Annotated[str, Field(description="A short title of the kind of problem, the same for each `type`.")]
+    status: Annotated[int, Field(description="The HTTP status of the response.")]
+    detail: Annotated[str, Field(description="What is wrong with this request, and what to do.")]
     field: Annotated[
         str | None,
         Field(
             exclude_if=lambda value: value is None,
-            description="The form field, header or parameter to blame; absent when none is.",
+            description="The form field, header or parameter that caused the problem; absent if none did.",
         ),
     ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of problem; ``field`` is the part of the request that is always to blame for it, if one is."""
+    """A kind of problem; ``field`` is the part of the request that always causes it, if there is one."""
 
     name: str
     title: str
@@ -229,5 +236,5 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """The ``type`` of RFC 9457: a name to compare with, not an address to open."""
+        """The ``type`` of RFC 9457: a name, not an address to open."""
         return f"urn:urlsum:problem:{self.name}"

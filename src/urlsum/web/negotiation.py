@@ -1,4 +1,4 @@
-"""Page or JSON: what the caller asks for with ``Accept`` (RFC 9110, 12.5.1); and whether a page may renew itself."""
+"""What the request asks for: a page or JSON (``Accept``; RFC 9110, 12.5.1), and whether a page refreshes itself."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ if TYPE_CHECKING:
 
 HTML = "text/html"
 JSON = "application/json"
-# Who names it is a program that reads JSON, even if that is all that it names.
+# A client that names it, even alone, is a program that reads JSON.
 PROBLEM = "application/problem+json"
 
-# A q-value has at most three decimals (RFC 9110, 12.4.2). What is no q-value counts as none given.
+# A q-value has at most three decimals (RFC 9110, 12.4.2). An invalid one is ignored.
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
 def wants_page(request: Request) -> bool:
-    """Whether the caller would rather have HTML than JSON.
+    """Whether the caller prefers HTML to JSON.
 
-    Browsers name text/html. JSON is for all others: those who like both the same (curl sends ``*/*``), those who say
-    nothing, and those who accept neither, since an answer of another kind serves them better than a refusal.
+    Browsers name text/html. All other clients get JSON: without a preference (curl sends ``*/*``), without an Accept
+    header, and also when they accept neither, since JSON serves them better than a refusal.
     """
     qualities = _qualities(",".join(request.headers.getlist("Accept")))
     return _quality_of(HTML, qualities) > max(_quality_of(JSON, qualities), qualities.get(PROBLEM, 0))
@@ -33,10 +33,10 @@ def auto_refresh(request: Request) -> bool:
 
 
 def _qualities(accept: str) -> dict[str, float]:
-    """Each media range with its q-value; of one that is named twice, the last."""
+    """Each media range with its q-value; the last one of a range that is named twice."""
     qualities: dict[str, float] = {}
     for element in accept.split(","):
-        # Parameters of the type itself (charset, profile) select nothing here: each kind exists once.
+        # Parameters of the media type (charset, profile) are ignored: there is one HTML and one JSON.
         media_range, *parameters = (part.strip() for part in element.lower().split(";"))
         quality = next((value for name, _, value in (each.partition("=") for each in parameters) if name == "q"), "1")
         if media_range:
@@ -45,7 +45,7 @@ def _qualities(accept: str) -> dict[str, float]:
 
 
 def _quality_of(media_type: str, qualities: dict[str, float]) -> float:
-    """The q-value of a type: the most specific range that covers it counts."""
+    """The q-value of a type: that of the most specific range that covers it."""
     for media_range in (media_type, media_type.partition("/")[0] + "/*", "*/*"):
         if media_range in qualities:
             return qualities[media_range]

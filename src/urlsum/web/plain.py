@@ -1,4 +1,4 @@
-"""``format=md5sum``: the answers of GET /check as plain text, a line of md5sum once there is one."""
+"""``format=md5sum``: GET /check as one line of plain text, which ``md5sum -c`` reads once the task is done."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from urlsum.web.models import Cancelled, Failed, TaskModel, Waiting
 
 FORMAT = "md5sum"
-# File systems take 255 bytes; encoded for the header, each may need three characters, and headers are bounded too.
+# File systems allow 255 bytes. A byte may need three characters in the header, whose length is limited too.
 NAME_CHARACTERS = 80
 NOTES_HEADER = "Urlsum-Notes"
 
@@ -27,19 +27,19 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._+=@-]")
 
 
 def wanted(request: Request) -> bool:
-    """Whether the caller asks for plain text. Raises InvalidRequest for a format that there is not."""
+    """Whether the caller asks for plain text. Raises InvalidRequest for an unknown format."""
     formats = request.query_params.getlist("format")
     if formats not in ([], [FORMAT]):
-        raise InvalidRequest("format", f"the only format to ask for is {FORMAT}; leave it out for JSON or a page")
+        raise InvalidRequest("format", f"The only value of format is {FORMAT}. Leave format out to get JSON or a page.")
     return bool(formats)
 
 
 def respond(model: TaskModel, request: Request, status: int, headers: Mapping[str, str]) -> Response:
-    """The answer as one line: md5sum's for a digest, else one that ``md5sum -c`` does not take for any.
+    """One line: md5sum's for a digest, else a status that ``md5sum -c`` does not mistake for one.
 
-    The codes of the notes stand in a header, because ``md5sum -c`` warns of every further line.
+    The codes of the notes are in a header, because ``md5sum -c`` warns about every other line.
     """
-    all_headers = {**headers, "X-Content-Type-Options": "nosniff"}  # a stranger chose the URL in it
+    all_headers = {**headers, "X-Content-Type-Options": "nosniff"}  # the text contains a URL that a stranger chose
     if model.status == "done":
         name = model.name
         if model.notes:
@@ -51,7 +51,7 @@ def respond(model: TaskModel, request: Request, status: int, headers: Mapping[st
 
 
 def attachment(name: str) -> str:
-    r"""The Content-Disposition that has a browser save the answer as ``name`` (RFC 6266, 4.3).
+    r"""The Content-Disposition with which a browser saves the response as ``name`` (RFC 6266, 4.3).
 
     >>> attachment("reads.bam.md5"), attachment("ä.md5")
     ('attachment; filename="reads.bam.md5"', 'attachment; filename="_.md5"; filename*=UTF-8\'\'%C3%A4.md5')
@@ -65,6 +65,6 @@ def _words(model: Waiting | Failed | Cancelled, headers: Mapping[str, str]) -> s
     if model.status == "failed":
         return f"{model.error.code}: {model.error.message}"
     if model.status == "cancelled":
-        return "cancelled: there is no MD5"
-    done = "" if model.progress.percent is None else f", {model.progress.percent} % are done"
-    return f"{model.activity}{done}: ask again in {headers['Retry-After']} s"
+        return "cancelled: no MD5"
+    done = "" if model.progress.percent is None else f", {model.progress.percent} % done"
+    return f"{model.activity}{done}: check again in {headers['Retry-After']} s"

@@ -1,4 +1,4 @@
-"""A response model → JSON, a page or plain text, as the caller prefers, with the headers that every response has."""
+"""Response model → JSON, a page or plain text, as the client prefers, with the headers that every response has."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from urlsum.settings import Settings
     from urlsum.web.models import About, Accepted, TaskModel
 
-# A task changes at any time, and a cache may keep 404, 405, 410 and 501 unless it is forbidden (RFC 9110, 15.1).
-# Accept chose between JSON and a page, which the caches on the way must know (RFC 9110, 12.5.5).
+# A task may change at any time, and caches may store 404, 405, 410 and 501 by default (RFC 9110, 15.1). Accept selects
+# JSON or a page, so caches on the way must know it (RFC 9110, 12.5.5).
 HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
 
 
@@ -33,7 +33,7 @@ def respond(
     *,
     home: str,
 ) -> Response:
-    """``model`` as JSON or, for a browser, as a page, which leads to ``home``."""
+    """``model`` as JSON or, for a browser, as a page that links to ``home``."""
     all_headers = {**HEADERS, **(headers or {})}
     if wants_page(request):
         from urlsum.web import pages  # noqa: PLC0415 - Jinja2, for browsers only
@@ -53,7 +53,7 @@ def respond_or_plain(
 
 
 def respond_or_redirect(model: Accepted, request: Request, status: int, location: str) -> Response:
-    """``model`` as JSON that names ``location``; a browser is redirected there."""
+    """``model`` as JSON with ``location`` in a header; a browser is redirected there."""
     headers = {**HEADERS, "Location": location}
     if wants_page(request):
         return Response(status_code=HTTPStatus.SEE_OTHER, headers=headers)
@@ -61,13 +61,13 @@ def respond_or_redirect(model: Accepted, request: Request, status: int, location
 
 
 def home(request: Request, settings: Settings | None = None) -> str:
-    """The path of ``/`` as callers know it, with its slash at the end.
+    """The path of ``/`` as clients see it, with a trailing slash.
 
-    Without ``settings`` it is relative to the path of the request: a problem may come from the very settings.
+    Without ``settings``, which may have caused the problem that is shown, it is relative to the path of the request.
     """
     prefix: str = request.scope.get("root_path", "")
     if settings is None:
         path: str = request.scope["path"].removeprefix(prefix)
         return "../" * (path.count("/") - 1) or "./"
-    # A proxy that strips the prefix does not pass it on as root_path, but PUBLIC_URL names it.
+    # root_path does not contain a prefix that a proxy strips; PUBLIC_URL does.
     return (prefix or urlsplit(settings.public_url or "").path).rstrip("/") + "/"

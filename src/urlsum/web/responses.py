@@ -1,6 +1,6 @@
-"""GET /, POST /submit, GET and DELETE /check: what a caller is told about the service and about a task.
+"""Tasks → the responses to GET /, POST /submit, GET and DELETE /check.
 
-Users see what concerns their file. E-mail address, leases, attempts and resolved addresses stay inside.
+Users see what concerns their file. Email address, leases, attempts and resolved addresses stay private.
 """
 
 import math
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from urlsum.task import Representation
     from urlsum.web.models import TaskModel
 
-# How soon to ask again: a tenth of what was waited already, so that a poller is at most a tenth late and a short
-# task shows at once; at most half a minute, because people watch.
+# When to poll again: after a tenth of the task's age, so that a poller notices the end of a short task at once and that
+# of a long one at most a tenth late. Half a minute at most, because people watch the page.
 POLL_SHARE = 10
 POLL_LEAST_SECONDS = 1
 POLL_MOST_SECONDS = 30
@@ -57,7 +57,7 @@ def about(request: Request, settings: "Settings") -> Response:
 
 
 def accepted(task_id: str, request: Request, settings: "Settings") -> Response:
-    """The response to POST /submit: the id, or, for a browser, the way to the page of the task."""
+    """The response to POST /submit: the id or, for a browser, a redirect to the page of the task."""
     location = f"{render.home(request, settings)}check?id={task_id}"
     return render.respond_or_redirect(Accepted(id=task_id), request, HTTPStatus.ACCEPTED, location)
 
@@ -65,7 +65,7 @@ def accepted(task_id: str, request: Request, settings: "Settings") -> Response:
 def task_id(request: Request) -> str:
     """The one ``id`` of the query string. A FastAPI dependency. Raises TaskNotFound.
 
-    Other parameters are ignored: the link to /check is mailed, and what follows mailed links adds its own.
+    Other parameters are ignored: emails contain the link to /check, and mail programs add parameters to links.
     """
     match request.query_params.getlist("id"):
         case [only]:
@@ -74,7 +74,7 @@ def task_id(request: Request) -> str:
 
 
 def checked(task: Task, now: float, request: Request, settings: "Settings") -> Response:
-    """The response to GET /check. Raises InvalidRequest for a format that there is not."""
+    """The response to GET /check. Raises InvalidRequest for an unknown format."""
     headers = {}
     model: TaskModel
     match task.status:
@@ -96,9 +96,9 @@ def cancelled(task: Task, request: Request, settings: "Settings") -> Response:
 
 
 def poll_after(task: Task, now: float) -> int:
-    """In how many whole seconds it is worth to ask for an unfinished task again: the Retry-After of its answer.
+    """Whole seconds until the next poll of an unfinished task is worthwhile: its Retry-After.
 
-    Grows with the age of the task and ends with its expected end.
+    It grows with the age of the task and does not exceed the expected time left.
     """
     seconds = min(max((now - task.created_at) / POLL_SHARE, POLL_LEAST_SECONDS), POLL_MOST_SECONDS)
     eta = progress(task, now).eta_seconds
@@ -109,13 +109,13 @@ def poll_after(task: Task, now: float) -> int:
 
 def progress(task: Task, now: float) -> Progress:
     """How far an unfinished task is."""
-    # What nobody works on has no speed, and no end to promise.
+    # While no worker reads the file, a rate and a time left would be wrong.
     rate = task.rate if activity(task, now) == "hashing" else None
     left = None if task.size is None else max(task.size - task.offset, 0)
     return Progress(
         bytes=task.offset,
         total=task.size,
-        # Rounded down: 100 % is said by status, not by a rounding.
+        # Rounded down, so that rounding never shows 100 % before the end.
         percent=min(1000 * task.offset // task.size, 1000) / 10 if task.size else None,
         bytes_per_second=None if rate is None else round(rate),
         eta_seconds=math.ceil(left / rate) if left is not None and rate else None,
@@ -125,10 +125,10 @@ def progress(task: Task, now: float) -> Progress:
 
 
 def activity(task: Task, now: float) -> Activity:
-    """What is being done about an unfinished task."""
+    """What an unfinished task is doing."""
     if task.status is Status.QUEUED:
         return "waiting" if task.error is None else "retrying"
-    # Between two workers, or after one that died.
+    # Between two slices, or after a worker died.
     return "hashing" if task.lease_until >= now else "waiting"
 
 
@@ -203,5 +203,5 @@ def _common(task: Task) -> dict[str, Any]:
 
 def _time(epoch: float | None) -> datetime:
     if epoch is None:
-        raise ValueError("a finished task has no time of its end")
-    return datetime.fromtimestamp(int(epoch), UTC)  # whole seconds: no finer time helps anybody who waits for bytes
+        raise ValueError("a finished task has no finished_at")
+    return datetime.fromtimestamp(int(epoch), UTC)  # whole seconds are precise enough for people

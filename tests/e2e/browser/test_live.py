@@ -88,14 +88,14 @@ def test_it_shows_what_is_being_done_and_how_far_it_is_without_being_loaded_agai
     fact(page, "resumed").to_be_hidden()
 
     task = stage.retrying(task, delay=12)
-    heading.to_have_text("Waiting for the next try")
+    heading.to_have_text("Retrying soon")
     fact(page, "why").to_have_text("(address) closed the connection 406.0 MiB before the end")
-    expect(page.locator("#retry")).to_contain_text("It is tried again in")
-    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#retry")).to_contain_text("Next attempt in")
+    page.get_by_role("button", name="Pause updates").click()
     shown = page.locator("#when").text_content()
     page.wait_for_timeout(1_200)
     assert page.locator("#when").text_content() != shown  # it counts down
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume updates").click()
     fact(page, "rate").to_be_hidden()
 
     stage.age(13)
@@ -107,7 +107,7 @@ def test_it_shows_what_is_being_done_and_how_far_it_is_without_being_loaded_agai
     assert heard == [
         "Hashing. ",
         "30.0 % hashed.",
-        "Waiting for the next try. (address) closed the connection 406.0 MiB before the end",
+        "Retrying soon. (address) closed the connection 406.0 MiB before the end",
         "Hashing. ",
     ]
     assert [each.page for each in stage.recorder.asked] == [True] + [False] * (len(stage.recorder.asked) - 1)
@@ -129,16 +129,18 @@ def test_a_file_that_changed_is_begun_again_with_a_word(visit: Visit, stage: Sta
     page.goto(stage.page(task))
     page.evaluate(HEARD)
     fact(page, "percent").to_have_text("42.0 %")
-    fact(page, "again").to_be_hidden()
+    fact(page, "restarted").to_be_hidden()
     stage.begun_again(task)
-    fact(page, "again").to_have_text("because the file may have changed")
+    fact(page, "restarted").to_have_text("the file may have changed")
     fact(page, "percent").to_be_hidden()
-    assert page.evaluate("window.heard") == ["Begun again because the file may have changed."]
+    assert page.evaluate("window.heard") == ["Restarted: the file may have changed."]
     page.reload()
-    fact(page, "again").to_be_visible()
+    fact(page, "restarted").to_be_visible()
 
 
-@pytest.mark.parametrize(("ending", "heading"), [("cancelled", "The task was cancelled"), ("purged", "No such task")])
+@pytest.mark.parametrize(
+    ("ending", "heading"), [("cancelled", "This task was cancelled"), ("purged", "Task not found")]
+)
 def test_whatever_ends_it_is_shown(visit: Visit, stage: Stage, ending: str, heading: str) -> None:
     task = stage.queued()
     page = visit().page
@@ -158,7 +160,7 @@ def test_while_nobody_answers_it_says_so_and_asks_more_and_more_rarely(visit: Vi
     stage.recorder.lost = True
     wait_until(lambda: sum(each.status == 502 for each in stage.recorder.asked) == 2, 15, lambda: stage.recorder.asked)
     lost = expect(page.locator("#lost"))
-    lost.to_contain_text("urlsum does not answer")
+    lost.to_contain_text("Can't reach urlsum")
     fact(page, "percent").to_have_text("42.0 %")  # what is known stays
     stage.recorder.lost = False
     lost.to_be_hidden()
@@ -168,8 +170,8 @@ def test_while_nobody_answers_it_says_so_and_asks_more_and_more_rarely(visit: Vi
     assert 2 <= gaps[0] < 2 + SLACK_SECONDS
     assert 4 <= gaps[1] < 4 + SLACK_SECONDS
     assert page.evaluate("window.heard") == [
-        "urlsum does not answer. This page goes on asking.",
-        "In contact again.",
+        "Can't reach urlsum. This page keeps trying.",
+        "Reconnected.",
     ]
 
 
@@ -220,7 +222,7 @@ def test_an_answer_that_failed_leaves_nobody_behind(visit: Visit, stage: Stage, 
     stage.table.down = True
     page.goto(stage.page(task))
     heading = expect(page.locator("h1"))
-    heading.to_have_text("Try again later")
+    heading.to_have_text("Temporarily unavailable")
     stage.table.down = False
     stage.done(task)
     heading.to_have_text("Done")
@@ -261,12 +263,12 @@ def test_a_page_that_nobody_looks_at_asks_rarely_until_somebody_does(visit: Visi
 def test_it_can_be_paused_and_go_on(visit: Visit, stage: Stage) -> None:
     page = visit().page
     page.goto(stage.page(stage.queued()))
-    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Pause updates").click()
     count = len(stage.recorder.asked)
     page.wait_for_timeout(2_500)
     assert len(stage.recorder.asked) == count
-    expect(page.locator("#next")).to_have_text("Paused.")
-    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#next")).to_have_text("Updates are paused.")
+    page.get_by_role("button", name="Resume updates").click()
     wait_until(lambda: len(stage.recorder.asked) > count, SLACK_SECONDS, lambda: stage.recorder.asked)
 
 
@@ -275,11 +277,11 @@ def test_who_paused_while_nobody_answered_is_not_told_that_it_goes_on(visit: Vis
     page.goto(stage.page(stage.queued()))
     stage.recorder.lost = True
     lost = expect(page.locator("#lost"))
-    lost.to_contain_text("Asking again")
-    page.get_by_role("button", name="Pause").click()
-    lost.to_have_text("urlsum does not answer, so these figures may be old.")
-    page.get_by_role("button", name="Go on").click()
-    lost.to_contain_text("Asking again")
+    lost.to_contain_text("Trying again")
+    page.get_by_role("button", name="Pause updates").click()
+    lost.to_have_text("Can't reach urlsum; these figures may be out of date.")
+    page.get_by_role("button", name="Resume updates").click()
+    lost.to_contain_text("Trying again")
 
 
 def test_a_page_that_was_asked_to_stand_still_does(visit: Visit, stage: Stage) -> None:
@@ -287,7 +289,7 @@ def test_a_page_that_was_asked_to_stand_still_does(visit: Visit, stage: Stage) -
     page.goto(f"{stage.page(stage.queued())}&refresh=no")
     page.wait_for_timeout(2_500)
     assert len(stage.recorder.asked) == 1
-    expect(page.get_by_role("button", name="Go on")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume updates")).to_be_visible()
 
 
 def test_without_scripts_it_refreshes_itself_and_a_link_stops_that(visit: Visit, stage: Stage) -> None:
@@ -298,11 +300,11 @@ def test_without_scripts_it_refreshes_itself_and_a_link_stops_that(visit: Visit,
         expect(page.locator(f"#{hidden}")).to_be_hidden()
     stage.hashed(task, 60)
     fact(page, "percent").to_have_text("60.0 %")
-    page.get_by_role("link", name="Stop that").click()
+    page.get_by_role("link", name="Turn automatic refresh off").click()
     count = len(stage.recorder.asked)
     page.wait_for_timeout(2_500)
     assert len(stage.recorder.asked) == count
-    page.get_by_role("link", name="Let it refresh itself").click()
+    page.get_by_role("link", name="Turn it on").click()
     wait_until(lambda: len(stage.recorder.asked) > count + 1, 5, lambda: stage.recorder.asked)
 
 

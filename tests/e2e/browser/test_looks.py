@@ -79,7 +79,7 @@ def test_a_page_that_comes_back_by_itself_is_as_good(visit: Visit, stage: Stage)
         visitor.photograph(f"later-{dress}")
         assert visitor.violations() == []
         assert visitor.overflow() <= 0
-    expect(visitor.page.get_by_role("link", name="Let it try again by itself")).to_be_visible()
+    expect(visitor.page.get_by_role("link", name="Turn it on")).to_be_visible()
 
 
 def test_a_long_url_that_failed_can_be_tried_again(visit: Visit, stage: Stage) -> None:
@@ -101,8 +101,8 @@ def test_a_form_that_was_refused_is_as_good(visit: Visit, stage: Stage) -> None:
         field = page.get_by_label("URL of the file")
         expect(field).to_be_focused()
         expect(field).to_have_accessible_description(
-            "http or https, on a public host urlsum does not contact this"
-            " address; give the URL of a file on a public host, on a usual port"
+            "Use an http or https link to a public host. urlsum won't connect to this address. Use a public host and a"
+            " standard port, such as 80 or 443."
         )
         visitor.photograph(f"refused-{dress}")
         assert visitor.violations() == []
@@ -134,15 +134,15 @@ def test_nothing_moves_where_the_reader_likes_it_still(visit: Visit, stage: Stag
 def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(visit: Visit, stage: Stage) -> None:
     page = visit().page
     stops = {
-        stage.base: ["A:urlsum", "INPUT:url", "INPUT:md5", "INPUT:email", "BUTTON:Compute the MD5"],
+        stage.base: ["A:urlsum", "INPUT:url", "INPUT:md5", "INPUT:email", "BUTTON:Compute MD5"],
         stage.page(stage.done()): [
             "A:urlsum",
-            "BUTTON:Copy the MD5",
+            "BUTTON:Copy MD5",
             "A:Download this line as an .md5 file",
-            "A:Another file",
+            "A:Check another file",
         ],
         stage.page(stage.failed()): ["A:urlsum", "BUTTON:Try again", "A:use the form"],
-        stage.page(stage.running()): ["A:urlsum", "BUTTON:Pause"],
+        stage.page(stage.running()): ["A:urlsum", "BUTTON:Pause updates"],
     }
     for address, expected in stops.items():
         page.goto(address)

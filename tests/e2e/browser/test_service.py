@@ -62,8 +62,8 @@ def submit(page: Page, service: SelfHosted, url: str, *, md5: str = "", email: s
     page.goto(service.base)
     page.get_by_label("URL of the file").fill(url)
     page.get_by_label("Expected MD5").fill(md5)
-    page.get_by_label("E-mail address").fill(email)
-    page.get_by_role("button", name="Compute the MD5").click()
+    page.get_by_label("Email address").fill(email)
+    page.get_by_role("button", name="Compute MD5").click()
 
 
 def heading(page: Page, text: str, seconds: float = 30) -> None:
@@ -182,7 +182,7 @@ def test_a_failure_says_why_and_what_to_do_and_its_button_tries_again(
 
     with OriginServer(script) as origin:
         submit(page, service, origin.url("/gone.bam"), md5=SMALL_MD5, email=RECIPIENT)
-        heading(page, "There is no MD5")
+        heading(page, "Couldn't compute the MD5")
         main = expect(page.locator("main"))
         for words in ("The origin answered with status 404", "need a login", "in a private window"):
             main.to_contain_text(words, ignore_case=True)
@@ -210,7 +210,7 @@ def test_a_try_that_failed_is_told_and_that_it_went_on_from_where_it_was(visit: 
     page = visitor.page
     with OriginServer(script) as origin:
         submit(page, service, origin.url())
-        heading(page, "Waiting for the next try")
+        heading(page, "Retrying soon")
         expect(page.locator("#retry")).to_be_visible()
         expect(page.locator("#why")).not_to_be_empty()
         visitor.photograph("service-retrying")
@@ -253,5 +253,5 @@ def test_the_link_in_the_mail_opens_the_result(visit: Visit, service: SelfHosted
 def test_a_blocked_address_is_refused_beside_its_field(visit: Visit, service: SelfHosted) -> None:
     page = visit().page
     submit(page, service, "http://169.254.169.254/latest", md5="0" * 32)
-    expect(page.locator("#url-error")).to_contain_text("urlsum does not contact this address")
+    expect(page.locator("#url-error")).to_contain_text("urlsum won't connect to this address")
     expect(page.get_by_label("Expected MD5")).to_have_value("0" * 32)

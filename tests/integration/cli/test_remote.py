@@ -114,7 +114,7 @@ def test_a_list_is_verified_and_the_service_knows_what_is_expected(
 def test_what_the_service_refuses_is_told_in_its_words(run: Run, service: str) -> None:
     done = run("--server", service, "http://169.254.169.254/latest")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("urlsum: http://169.254.169.254/latest: invalid-request: urlsum does not contact")
+    assert done.stderr.startswith("urlsum: http://169.254.169.254/latest: invalid-request: urlsum won't connect to")
 
 
 def test_a_task_that_somebody_cancels_is_told(run: Run, serve: Serve) -> None:

@@ -108,12 +108,12 @@ def test_anything_else_is_said_in_words_with_the_status_of_the_other_formats(
     assert (
         words
         == {
-            "queued": "waiting: ask again in 1 s\n",
-            "running": "hashing, 50.0 % are done: ask again in 1 s\n",
-            "retrying": "retrying: ask again in 1 s\n",
+            "queued": "waiting: check again in 1 s\n",
+            "running": "hashing, 50.0 % done: check again in 1 s\n",
+            "retrying": "retrying: check again in 1 s\n",
             "failed": "connect: urlsum could not connect to the host of this URL; check that the URL is right and that"
             " the host is public\n",
-            "cancelled": "cancelled: there is no MD5\n",
+            "cancelled": "cancelled: no MD5\n",
         }[state]
     )
 

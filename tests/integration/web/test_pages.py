@@ -84,9 +84,9 @@ def test_a_task_in_back_off_says_what_went_wrong_in_public_words_and_when_it_is_
     changed(world, claimed, claimed.retried(failure, NOW, delay=75))
     page = opened(client, f"/check?id={task.id}", 202)
     assert "hidden" not in page.by_id("retry")
-    assert "Waiting for the next try" in page.text
-    assert "The last try failed. (address) closed the connection" in page.text  # the URL is on the page already
-    assert "in 1 min 15 s" in page.text
+    assert "Retrying soon" in page.text
+    assert "The last attempt failed. (address) closed the connection" in page.text  # the URL is on the page already
+    assert "Next attempt in 1 min 15 s." in page.text
     assert "203.0.113.9" not in page.text
 
 

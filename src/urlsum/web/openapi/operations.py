@@ -1,7 +1,7 @@
-"""What /openapi.json says about the routes, beyond what FastAPI could know.
+"""The operations of /openapi.json, beyond what FastAPI can derive.
 
-The routes read their input themselves (``urlsum.web.submission`` says why: strictness) and answer with finished
-responses, so their descriptions are written here, by hand, and tests hold both together.
+The routes parse their input themselves, because FastAPI's parsing is too lenient, and return finished responses. So
+the descriptions are written by hand, and tests compare them with the routes.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from urlsum.web.openapi.response_objects import ALWAYS, SECONDS, header, or_plai
 DESCRIPTION = """
 The MD5 of a file on the internet, of any size, without downloading it yourself.
 
-1. `POST /submit` with the URL answers the id of a task.
-2. A worker reads the file and hashes its bytes exactly as they are sent.
-3. `GET /check?id=…` tells how far it is and, at the end, the digest. With an e-mail address the result is mailed too.
-   `DELETE /check?id=…` cancels it.
+1. `POST /submit` with a URL returns the id of a task.
+2. A worker reads the file and hashes its bytes exactly as the server sends them.
+3. `GET /check?id=…` returns the progress and, at the end, the MD5. If you gave an email address, urlsum emails the
+   result as well. `DELETE /check?id=…` cancels the task.
 
-Every error is a problem of RFC 9457 (`application/problem+json`): compare its `type`, read its `detail`; `field` names
-what to change. The exceptions are `424` and `410`, the ordinary answers of `/check` for a task that failed or was
-cancelled.
+Every error is a problem as in RFC 9457 (`application/problem+json`). Programs compare its `type`; people read its
+`detail`; `field` names what to change. The exceptions are `424` and `410`: regular responses of `/check` for a task
+that failed or was cancelled.
 
-Who prefers `text/html` to JSON in `Accept`, as browsers do, gets the same answers as pages. `GET /check` with
-`format=md5sum` gives plain text instead, whatever `Accept` says: the line that `md5sum -c` reads.
+Clients that prefer `text/html` to JSON in `Accept`, as browsers do, get the same responses as pages. `GET /check` with
+`format=md5sum` returns plain text, whatever `Accept` says: the line that `md5sum -c` reads.
 """
 
 _ID = "0e4fac17-f367-4807-8c28-8a059a2f82ac"
@@ -33,22 +33,23 @@ _MD5 = "f4af8a0e1d1e8d3b5f4a9f6f2f3cbd9e"
 _CREATED, _FINISHED = "2026-11-05T10:00:00Z", "2026-11-05T10:00:07Z"
 
 _INTERNAL_ERROR = problem(
-    problems.INTERNAL_ERROR, "A fault of urlsum itself.", "Something unforeseen went wrong; try again later"
+    problems.INTERNAL_ERROR, "An error in urlsum.", "Something unexpected went wrong in urlsum. Try again later."
 )
 _UNAVAILABLE = problem(
     problems.UNAVAILABLE,
-    "Storage does not answer; nothing was accepted or changed.",
-    "urlsum cannot reach its own storage just now; send the same request again in 5 seconds",
-    Retry_After=header("Seconds to wait before the next try.", SECONDS),
+    "The storage is unavailable; nothing was accepted or changed.",
+    "urlsum can't reach its storage right now. Nothing was accepted or changed. Send the same request again in 5"
+    " seconds.",
+    Retry_After=header("Seconds to wait before the next attempt.", SECONDS),
 )
 
-_LOCATION = header("Where to ask for the task.", {"type": "string", "format": "uri-reference"})
+_LOCATION = header("Where to check the task.", {"type": "string", "format": "uri-reference"})
 
 _ABOUT = {
     "responses": {
         "200": response(
             "About",
-            "What urlsum is; for a browser, with a form to submit a URL.",
+            "The service and how to use it; for a browser, a form to submit a URL.",
             {
                 "name": "urlsum",
                 "version": __version__,
@@ -66,8 +67,8 @@ _SUBMIT = {
         {
             "name": "Idempotency-Key",
             "in": "header",
-            "description": "A name for this request, for example a UUID. Sent again with the same fields it answers the"
-            " same id and hashes nothing twice; with other fields it is refused.",
+            "description": "A key for this request, for example a UUID. The same key with the same fields returns the"
+            " same id, and nothing is hashed twice; with other fields the request is refused.",
             "schema": {
                 "type": "string",
                 "pattern": "^[!-~]([ -~]*[!-~])?$",
@@ -100,7 +101,7 @@ _SUBMIT = {
     "responses": {
         "202": response(
             "Accepted",
-            "Accepted: the task is stored and queued, and will not be lost.",
+            "Accepted: the task is stored and queued, so it can't get lost.",
             {"id": _ID},
             Location=_LOCATION,
         )
@@ -110,34 +111,35 @@ _SUBMIT = {
                 "check": {
                     "operationId": "check",
                     "parameters": {"id": "$response.body#/id"},
-                    "description": "Tells how far the task is.",
+                    "description": "The progress of the task.",
                 }
             }
         },
         "303": {
-            "description": "The same for who prefers a page: that of the task.",
+            "description": "The same for a browser: a redirect to the page of the task.",
             "headers": {"Location": _LOCATION} | ALWAYS,
         },
         "403": problem(
             problems.CROSS_SITE,
-            "Sent by a browser from a page of another site (`Sec-Fetch-Site: cross-site`).",
-            "This came from a page of another site; submit the URL here, or by curl",
+            "A browser sent the request from a page on another site (`Sec-Fetch-Site: cross-site`).",
+            "This request came from a page on another site. Submit the URL on this site or with curl.",
         ),
         "413": problem(
             problems.BODY_TOO_LARGE,
-            f"The body has more than {submission.BODY_LIMIT} bytes.",
-            f"The body may have {submission.BODY_LIMIT} bytes; shorten the URL to fit into it",
+            f"The body is larger than {submission.BODY_LIMIT} bytes.",
+            f"The request body is larger than {submission.BODY_LIMIT} bytes; shorten the URL.",
         ),
         "415": problem(
             problems.UNSUPPORTED_MEDIA_TYPE,
-            "The body is neither a form nor JSON, is compressed, or is not in UTF-8.",
-            f"Send the fields in UTF-8 as {submission.URLENCODED}, as {submission.JSON}, or as {submission.MULTIPART}",
+            "The body is neither a form nor JSON, is compressed, or is not declared as UTF-8.",
+            f"Send the fields in UTF-8 as {submission.URLENCODED} (curl -d), {submission.JSON} or"
+            f" {submission.MULTIPART} (curl -F).",
         ),
         "422": problem(
             problems.INVALID_REQUEST,
-            "A field is missing, unknown, sent twice or wrong, or urlsum does not contact this address. Nothing was"
-            " stored.",
-            "url is missing; send the URL of the file, for example url=https://example.org/file.bin",
+            "A field is missing, unknown, sent twice or invalid, or urlsum does not connect to this address. Nothing"
+            " was stored.",
+            "The URL is missing. Send the link to the file, such as https://example.org/file.bin, in the field url.",
             "url",
         ),
         "500": _INTERNAL_ERROR,
@@ -149,36 +151,37 @@ _WHICH = {
     "name": "id",
     "in": "query",
     "required": True,
-    "description": "The id that POST /submit answered. Other parameters are ignored.",
+    "description": "The id that POST /submit returned. Other parameters are ignored.",
     "schema": {"type": "string", "format": "uuid"},
     "example": _ID,
 }
 _FORMAT = {
     "name": "format",
     "in": "query",
-    "description": "`md5sum` asks for plain text: once the task is done the line that `md5sum -c` reads, until then and"
-    " after a failure one that it does not. The file's name in it is `name` of the JSON answer.",
+    "description": "`md5sum` selects plain text: once the task is done, the line that `md5sum -c` reads; before that"
+    " and after a failure, a line that it rejects. The name of the file in it is `name` of the JSON response.",
     "schema": {"type": "string", "enum": [plain.FORMAT]},
 }
 _DOWNLOAD = {
     "name": "download",
     "in": "query",
-    "description": "With `format=md5sum`, `yes` has a browser save the line as a file. Anything else means nothing.",
+    "description": "With `format=md5sum`, `yes` makes a browser save the line as a file. Other values are ignored.",
     "schema": {"type": "string"},
     "example": "yes",
 }
 _DISPOSITION = {
-    "description": "With `download=yes`: a name for the file that ends in .md5 (RFC 6266).",
+    "description": "With `download=yes`: the name of the file, which ends in .md5 (RFC 6266).",
     "schema": {"type": "string"},
 }
 _NOTES = {
-    "description": "With `format=md5sum`: the codes of `notes` in the JSON answer, if there are any, as a list.",
+    "description": "With `format=md5sum`: the codes of `notes` in the JSON response, separated by commas; absent if"
+    " there are none.",
     "schema": {"type": "string"},
 }
 _NO_TASK = problem(
     problems.TASK_NOT_FOUND,
-    "No such task: unknown, expired or malformed, all in the same words.",
-    "There is no task with this id: it was mistyped, or it has expired; submit again",
+    "There is no such task. Unknown, expired and malformed ids get the same response.",
+    "There is no task with this id. The id may be mistyped, or the task may have expired. Submit the URL again.",
 )
 _END = {"url": _URL, "created_at": _CREATED, "finished_at": _FINISHED}
 _CANCELLED = {"id": _ID, "status": "cancelled", "complete": True, **_END}
@@ -189,7 +192,7 @@ _CHECK = {
         "200": or_plain(
             response(
                 "Done",
-                "Done: the digest of one whole version of the file.",
+                "Done: the MD5 of one complete version of the file.",
                 {
                     "id": _ID,
                     "status": "done",
@@ -219,7 +222,7 @@ _CHECK = {
         "202": or_plain(
             response(
                 "Waiting",
-                "Queued or running: ask again after Retry-After.",
+                "Queued or running: check again after Retry-After.",
                 {
                     "id": _ID,
                     "status": "running",
@@ -237,15 +240,15 @@ _CHECK = {
                     },
                     "created_at": _CREATED,
                 },
-                Retry_After=header("Seconds after which it is worth to ask again.", SECONDS),
+                Retry_After=header("Seconds to wait before checking again.", SECONDS),
             )
         ),
         "404": _NO_TASK,
-        "410": or_plain(response("Cancelled", "Cancelled by DELETE /check: there will be no digest.", _CANCELLED)),
+        "410": or_plain(response("Cancelled", "Cancelled by DELETE /check: there is no MD5.", _CANCELLED)),
         "424": or_plain(
             response(
                 "Failed",
-                "Failed: there will be no digest, and `error` says why.",
+                "Failed: there is no MD5, and `error` says why.",
                 {
                     "id": _ID,
                     "status": "failed",
@@ -259,8 +262,8 @@ _CHECK = {
         ),
         "422": problem(
             problems.INVALID_REQUEST,
-            "A format that there is not.",
-            "the only format to ask for is md5sum; leave it out for JSON or a page",
+            "The format is unknown.",
+            "The only value of format is md5sum. Leave format out to get JSON or a page.",
             "format",
         ),
         "500": _INTERNAL_ERROR,
@@ -271,12 +274,12 @@ _CHECK = {
 _CANCEL = {
     "parameters": [_WHICH],
     "responses": {
-        "200": response("Cancelled", "Cancelled, by this request or by one before.", _CANCELLED),
+        "200": response("Cancelled", "Cancelled, by this request or an earlier one.", _CANCELLED),
         "404": _NO_TASK,
         "409": problem(
             problems.TASK_FINISHED,
-            "The task has a result or has failed, so there is nothing to cancel. Nothing was changed.",
-            "The task has ended, so it cannot be cancelled; GET /check tells how",
+            "The task is done or has failed, so it can't be cancelled. Nothing was changed.",
+            "The task has already ended, so it can't be cancelled. GET /check shows its result.",
         ),
         "500": _INTERNAL_ERROR,
         "503": _UNAVAILABLE,

@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 SECONDS = {"type": "string", "pattern": "^[0-9]+$"}
 
-_PAGE = {"text/html": {"schema": {"type": "string", "description": "The same as a page, for people."}}}
-_PLAIN = {"text/plain": {"schema": {"type": "string", "description": "With format=md5sum: one line, in words."}}}
+_PAGE = {"text/html": {"schema": {"type": "string", "description": "The same response as an HTML page."}}}
+_PLAIN = {"text/plain": {"schema": {"type": "string", "description": "With format=md5sum: one line of text."}}}
 
 
 def ref(model: str) -> dict[str, str]:
-    """A reference to the schema of ``model`` in ``urlsum.web.openapi.schemas``."""
+    """A reference to the schema of ``model``."""
     return {"$ref": f"#/components/schemas/{model}"}
 
 
 def header(description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """A header that the response always has."""
+    """A header that each such response has."""
     return {"description": description, "required": True, "schema": schema}
 
 
 ALWAYS = {
-    "Cache-Control": header("Never to be cached.", {"type": "string", "const": "no-store"}),
-    "Vary": header("The request's header that chooses between JSON and a page.", {"type": "string", "const": "Accept"}),
+    "Cache-Control": header("Responses must not be cached.", {"type": "string", "const": "no-store"}),
+    "Vary": header("The request header that selects JSON or a page.", {"type": "string", "const": "Accept"}),
 }
 
 
 def response(model: str, description: str, example: dict[str, Any], **headers: dict[str, Any]) -> dict[str, Any]:
-    """A response as JSON or as a page; ``headers`` by their names with underscores for hyphens."""
+    """A response as JSON or as a page; the names of ``headers`` have underscores for hyphens."""
     return {
         "description": description,
         "headers": _named(headers) | ALWAYS,
@@ -51,7 +51,7 @@ def or_plain(described: dict[str, Any]) -> dict[str, Any]:
 def problem(
     kind: Kind, description: str, detail: str, field: str | None = None, **headers: dict[str, Any]
 ) -> dict[str, Any]:
-    """A problem of ``kind`` as JSON or as a page; ``field`` is the one to blame in the example."""
+    """A problem of ``kind`` as JSON or as a page; ``field`` is the one that causes it in the example."""
     example = {"type": kind.type, "title": kind.title, "status": int(kind.status), "detail": detail}
     blamed = field or kind.field
     return {

@@ -1,4 +1,4 @@
-"""The schemas of /openapi.json: the body of a submission, written by hand, and the answers, from their models."""
+"""The schemas of /openapi.json: the submission, written by hand, and the responses, from their models."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from pydantic.json_schema import models_json_schema
 
 from urlsum.web import models
 
-# Names that lead to nobody on the internet (RFC 6761): an address there is refused.
-_UNMAILED = f"[@.]({'|'.join(map(re.escape, SPECIAL_USE_DOMAIN_NAMES))})$"
+# Special-use domains (RFC 6761) receive no email from the internet, so their addresses are refused.
+_SPECIAL_USE = f"[@.]({'|'.join(map(re.escape, SPECIAL_USE_DOMAIN_NAMES))})$"
 
 SUBMISSION: dict[str, Any] = {
     "title": "Submission",
     "type": "object",
-    "description": "What to hash, and who wants to know.",
+    "description": "The file to hash, and who gets the result.",
     "properties": {
         "url": {
             "type": "string",
             "format": "uri",
             "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://",
-            "description": "Where the file is: http or https, on a public host. In a form, encode `&`, `+` and `%` of"
-            " the URL (`curl --data-urlencode`).",
+            "description": "The URL of the file: http or https, on a public host. In a form, percent-encode `&`, `+`"
+            " and `%` (`curl --data-urlencode` does).",
         },
         "email": {
             "type": "string",
-            "description": "Where to mail the result; one address. Empty or left out: no mail.",
-            "anyOf": [{"format": "email", "maxLength": 254, "not": {"pattern": _UNMAILED}}, {"maxLength": 0}],
+            "description": "The email address for the result; only one. If empty or absent, no email is sent.",
+            "anyOf": [{"format": "email", "maxLength": 254, "not": {"pattern": _SPECIAL_USE}}, {"maxLength": 0}],
         },
         "md5": {
             "type": "string",
-            "description": "The digest that you expect: `match` then tells whether the file has it. May be empty.",
+            "description": "The MD5 that you expect; `match` of the result says whether the file has it. May be empty.",
             "pattern": "^([0-9A-Fa-f]{32})?$",
         },
     },
@@ -50,7 +50,7 @@ _SOMETIMES = {
 
 
 def components() -> dict[str, Any]:
-    """The schemas that urlsum.web.openapi.operations refers to, by name."""
+    """The schemas that the operations refer to, by name."""
     described = (
         models.About,
         models.Accepted,
@@ -64,7 +64,7 @@ def components() -> dict[str, Any]:
         [(model, "serialization") for model in described], ref_template="#/components/schemas/{model}"
     )
     definitions: dict[str, Any] = schema["$defs"]
-    # Fields that are left out when they are empty are not required, whatever serialization schemas assume.
+    # Serialization schemas require every field, but some are absent when they are empty.
     for name, fields in _SOMETIMES.items():
         for field in fields:
             _optional(definitions[name], field)

@@ -1,7 +1,7 @@
-"""The pages that a browser gets: what the JSON says, as HTML.
+"""The response models as HTML pages.
 
-They work without scripts and cookies and load nothing: style and script stand in the page, and the policy that goes
-with it allows those and no others. Imported only where a page is wanted, because Jinja2 costs a cold start.
+Pages work without scripts and cookies and load nothing: style and script are inline, and the Content-Security-Policy
+allows no others. Only requests for a page import this module, because Jinja2 slows a cold start down.
 """
 
 from __future__ import annotations
@@ -32,46 +32,48 @@ if TYPE_CHECKING:
     from urlsum.web.models import TaskModel
 
 FORM_FIELDS = ("url", "md5", "email")
-# What a page can do besides, where scripts run, and what its script needs of the policy.
+# The script of a page, if it has one, and what the policy must allow for it.
 SCRIPTS = {"waiting.html": ("live.js", "connect-src 'self'"), "done.html": ("copy.js",)}
-# Two units tell enough: nobody plans by the seconds of a wait of hours.
+# Two units are precise enough: in a wait of hours, seconds do not matter.
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def respond(
     model: About | TaskModel | Problem, request: Request, status: int, headers: Mapping[str, str], *, home: str
 ) -> Response:
-    """The page of ``model``: for `About` the form, for a problem with what was typed into the form the form again."""
+    """The page of ``model``: for About, and for a problem with a submitted form, that is the form."""
     if isinstance(model, About):
         return _page("form.html", status, headers, home=home, command=model.submit, typed={}, problem=None)
     if not isinstance(model, Problem):
         return _task(model, status, headers, home=home, refreshes=auto_refresh(request))
     if request.method == "GET" and "Retry-After" in headers:
         again = f"?{urlencode({'id': request.query_params.get('id', '')})}"
-        return _passing_problem(model, headers, home=home, again=again, refreshes=auto_refresh(request))
+        return _temporary_problem(model, headers, home=home, again=again, refreshes=auto_refresh(request))
     return _problem(model, headers, home=home, typed=getattr(request.state, "typed", None))
 
 
 def _task(model: TaskModel, status: int, headers: Mapping[str, str], *, home: str, refreshes: bool) -> Response:
-    """The page of ``/check``; if it ``refreshes``, that of an unfinished task loads itself again after Retry-After."""
+    """The page of ``/check``. That of an unfinished task reloads itself after Retry-After if it ``refreshes``."""
     refresh = headers.get("Retry-After")
     template = "waiting.html" if refresh else f"{model.status}.html"
     return _page(template, status, headers, home=home, task=model, refresh=refresh, refreshes=refreshes)
 
 
 def _problem(model: Problem, headers: Mapping[str, str], *, home: str, typed: Mapping[str, str] | None) -> Response:
-    """A problem as a page; with what was ``typed`` into the form, the form again, so that it can be put right."""
+    """A problem as a page; as the form with what was ``typed`` into it, so that people can correct it."""
     if typed is None:
         return _page("problem.html", model.status, headers, home=home, problem=model, refresh=None)
-    # What was sent may hold what no page can: control characters, halves of surrogate pairs.
+    # A request may contain what a page must not: control characters and halves of surrogate pairs.
     kept = {name: one_line(typed[name], len(typed[name])) for name in FORM_FIELDS if typed.get(name)}
     return _page("form.html", model.status, headers, home=home, command=None, typed=kept, problem=model)
 
 
-def _passing_problem(model: Problem, headers: Mapping[str, str], *, home: str, again: str, refreshes: bool) -> Response:
-    """A problem that passes, on the way to a task: if it ``refreshes``, the page loads ``again`` after Retry-After.
+def _temporary_problem(
+    model: Problem, headers: Mapping[str, str], *, home: str, again: str, refreshes: bool
+) -> Response:
+    """A temporary problem on the way to a task: if it ``refreshes``, the page loads ``again`` after Retry-After.
 
-    By a header, with scripts and without: whoever watches a task must not be left behind by one answer that failed.
+    The header Refresh needs no script. Without it one failed response would leave the viewer of a task on this page.
     https://html.spec.whatwg.org/multipage/speculative-loading.html#the-refresh-header
     """
     refresh = headers["Retry-After"]
@@ -102,7 +104,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        auto_reload=False,  # installed files do not change under a running service
+        auto_reload=False,  # installed files do not change while the service runs
     )
     environment.filters |= {
         "bytes": human_bytes,
@@ -119,7 +121,7 @@ def _environment() -> Environment:
 
 @cache
 def _policy(script: str | None, *needs: str) -> dict[str, str]:
-    """The headers of a page: nothing is loaded, framed or run but what stands in it; the form goes to urlsum only."""
+    """The headers of a page: it loads and runs only its own parts, stays out of frames, and posts to urlsum only."""
     directives = [
         "default-src 'none'",
         f"style-src '{_hash('style.css')}'",
@@ -133,7 +135,7 @@ def _policy(script: str | None, *needs: str) -> dict[str, str]:
     return {
         "Content-Security-Policy": "; ".join(directives),  # https://www.w3.org/TR/CSP3/
         "X-Content-Type-Options": "nosniff",
-        # Who knows the address of a task's page can read the page.
+        # The address of a task's page grants access to it.
         "Referrer-Policy": "no-referrer",
     }
 
@@ -144,7 +146,7 @@ def _hash(part: str) -> str:
 
 
 def duration(seconds: int) -> str:
-    """``seconds`` in the two largest units that count.
+    """``seconds`` in the two largest units that are not zero.
 
     >>> duration(0), duration(59), duration(3600), duration(93784)
     ('0 s', '59 s', '1 h', '1 d 2 h')
@@ -160,7 +162,7 @@ def duration(seconds: int) -> str:
 
 
 def _prefix(url: str) -> str:
-    """How the messages of the origin room begin; on the page of the task its URL is there already."""
+    """The beginning of messages about the origin; pages leave it out, since they show the URL already."""
     return f"{shown_url(url)}: "
 
 

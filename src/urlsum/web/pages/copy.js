@@ -1,5 +1,5 @@
 "use strict";
-// Copies the MD5. Where the page came over plain http there is no clipboard to write to, but a selection can be copied.
+// Copies the MD5. A page that came over plain http has no clipboard API, but the browser can copy a selection.
 const button = document.getElementById("copy");
 const md5 = document.getElementById("md5");
 
@@ -11,7 +11,7 @@ async function copy() {
     getSelection().selectAllChildren(md5);
     copied = document.execCommand("copy");
   }
-  document.getElementById("copied").textContent = copied ? "✓ Copied" : "Your browser lets nobody copy; it is selected now.";
+  document.getElementById("copied").textContent = copied ? "✓ Copied" : "Your browser blocked copying. The MD5 is selected: press Ctrl+C (⌘C on a Mac).";
 }
 
 button.hidden = false;
