@@ -13,8 +13,9 @@ import statistics
 import time
 from typing import TYPE_CHECKING
 
-from urlsum.hashing import md5, md5_engines
-from urlsum.hashing.md5_native import libraries
+from urlsum import md5
+from urlsum.md5 import engines
+from urlsum.md5.native import libraries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,15 +62,15 @@ def main() -> None:
     print(f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, {platform.machine()}; in use: {md5.engine}")
     print(f"{'engine':30} {'update':>7} {'MB/s':>7}  ratio to hashlib: median (min … max)")
     for library in libraries():
-        outcome = md5_engines.try_library(library)
+        outcome = engines.try_library(library)
         if isinstance(outcome, str):
             print(f"not here: {outcome}")
             continue
         report(outcome, SIZES, SAMPLE_BYTES, ROUNDS)
-    report(md5_engines.PYTHON, {"1 MiB": MIB}, SLOW_SAMPLE_BYTES, SLOW_ROUNDS)
+    report(engines.PYTHON, {"1 MiB": MIB}, SLOW_SAMPLE_BYTES, SLOW_ROUNDS)
 
 
-def report(engine: md5_engines.Engine, sizes: dict[str, int], sample: int, rounds: int) -> None:
+def report(engine: engines.Engine, sizes: dict[str, int], sample: int, rounds: int) -> None:
     """Print a line for each size of update."""
     hasher = type(engine.name, (md5.MD5,), {"__slots__": (), "_engine": engine})
     for name, size in sizes.items():

@@ -18,12 +18,12 @@ from msgspec import structs
 from selfhost.migrate import upgrade
 from urlsum.cli.local import Metered
 from urlsum.cli.progress import NoMeter
-from urlsum.hashing import job
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
 from urlsum.settings import load
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.task import Task
+from urlsum.worker import slice as slice_module
 
 if TYPE_CHECKING:
     from urlsum.task import Checkpoint
@@ -71,20 +71,20 @@ def main(folder: str, url: str, expected: str, size: str = "") -> None:
     interval = CHECKPOINT_SECONDS if size else NEVER_SECONDS
     settings = structs.replace(load(), checkpoint_seconds=interval, lease_seconds=interval + 100)
     if not size:
-        job.CHECKPOINT_BYTES, job.FIRST_CHECKPOINT_SECONDS = 2**62, NEVER_SECONDS
+        slice_module.CHECKPOINT_BYTES, slice_module.FIRST_CHECKPOINT_SECONDS = 2**62, NEVER_SECONDS
     clock = Clock(int(size) / 2 if size else math.inf)
     origin = Metered(HttpSource(settings, Guard(settings), clock=clock), clock)
-    bench = job.Bench(table, origin, settings, time.time, clock)
+    bench = slice_module.Bench(table, origin, settings, time.time, clock)
     now = time.time()
     task = Task(id=str(uuid.uuid4()), url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 9999)
     table.add(task)
     wall, cpu = time.perf_counter(), time.process_time()
-    task = job.run_slice(task.id, bench, deadline=time.monotonic() + NEVER_SECONDS)
+    task = slice_module.run_slice(task.id, bench, deadline=time.monotonic() + NEVER_SECONDS)
     if size:
         if task.complete or not task.offset:
             raise SystemExit(f"the first slice did not end half-way: {task}")
         clock.half = math.inf
-        task = job.run_slice(task.id, bench, deadline=time.monotonic() + NEVER_SECONDS)
+        task = slice_module.run_slice(task.id, bench, deadline=time.monotonic() + NEVER_SECONDS)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if task.md5 != expected:
         raise SystemExit(f"wrong or no digest: {task}")

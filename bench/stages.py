@@ -9,7 +9,7 @@ from bench.files import MIB
 from bench.measure import Run, Spread, ratios, say
 from bench.origin_nginx import Nginx
 from bench.world import NETWORKS, PYTHON, ROOT, Case, Row, World
-from urlsum.hashing import md5
+from urlsum import md5
 
 
 def hash_stage(world: World) -> list[Row]:

@@ -11,17 +11,17 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 
 from urlsum import queues, settings, wiring
 from urlsum.errors import UrlsumError
-from urlsum.hashing.job import Bench
-from urlsum.metrics import Metrics
-from urlsum.work import work
+from urlsum.worker.delivery import work
+from urlsum.worker.metrics import Metrics
+from urlsum.worker.slice import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-    from urlsum.invocation import Context
     from urlsum.wiring import Ports
+    from urlsum.worker.delivery import Context
 
 log = logging.getLogger("urlsum.hash_worker")
 

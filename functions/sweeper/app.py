@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from urlsum import settings, wiring
-from urlsum.metrics import Metrics
-from urlsum.sweep import sweep
+from urlsum.worker.metrics import Metrics
+from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.invocation import Context
     from urlsum.wiring import Ports
+    from urlsum.worker.delivery import Context
 
 log = logging.getLogger("urlsum.sweeper")
 

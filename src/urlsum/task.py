@@ -38,7 +38,7 @@ class Checkpoint:
     """How far a file is hashed: enough for another process, on another machine, to go on.
 
     ``offset`` is a multiple of 64, MD5's block size. ``md5_state`` is the portable layout of
-    ``urlsum.hashing.md5``. ``validator`` is the origin's proof of version, as ``urlsum.origin`` dumps it.
+    ``urlsum.md5``. ``validator`` is the origin's proof of version, as ``urlsum.origin`` dumps it.
     """
 
     offset: int

@@ -11,9 +11,9 @@ from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from urlsum import wiring
 from urlsum.queues import sqs
 from urlsum.settings import Settings
-from urlsum.sweep import LIMIT
 from urlsum.tables import dynamodb
 from urlsum.wiring import Ports
+from urlsum.worker.sweep import LIMIT
 
 if TYPE_CHECKING:
     import pytest

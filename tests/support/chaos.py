@@ -25,13 +25,13 @@ from urlsum.errors import (
     TimedOut,
     Unavailable,
 )
-from urlsum.hashing.job import Bench
 from urlsum.origin.guard.guard import Guard
 from urlsum.service import Submission
 from urlsum.settings import Settings
-from urlsum.sweep import sweep
 from urlsum.task import Mail, Status, Task
-from urlsum.work import work
+from urlsum.worker.delivery import work
+from urlsum.worker.slice import Bench
+from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
     import random

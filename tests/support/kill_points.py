@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING, Any
 from tests.support.synthetic import Clock, SyntheticSource
 from urlsum import service, wiring
 from urlsum.errors import TaskNotFound
-from urlsum.hashing.job import Bench
 from urlsum.mail.outbox import OutboxMailer
 from urlsum.origin.guard.guard import Guard
 from urlsum.queues import decode
 from urlsum.service import Submission
 from urlsum.settings import Settings, load
-from urlsum.sweep import sweep
 from urlsum.task import Mail
-from urlsum.work import work
+from urlsum.worker.delivery import work
+from urlsum.worker.slice import Bench
+from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from urlsum.hashing.md5 import MD5
-from urlsum.hashing.md5_engines import PYTHON, Engine, try_library
-from urlsum.hashing.md5_native import libraries
+from urlsum.md5 import MD5
+from urlsum.md5.engines import PYTHON, Engine, try_library
+from urlsum.md5.native import libraries
 
 NATIVE = [outcome for outcome in map(try_library, libraries()) if isinstance(outcome, Engine)]
 

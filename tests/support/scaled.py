@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.synthetic import FILE
 from urlsum.errors import Changed, DeadlineReached, StateError
-from urlsum.hashing.md5 import MD5
+from urlsum.md5 import MD5
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ SCALE = 2**20
 
 
 class ScaledMD5:
-    """``urlsum.hashing.md5.MD5`` to which each byte counts as SCALE bytes."""
+    """``urlsum.md5.MD5`` to which each byte counts as SCALE bytes."""
 
     def __init__(self) -> None:
         self._md5 = MD5()

@@ -21,7 +21,7 @@ from typing import Any
 
 PRELOADED = (
     "selfhost.worker",
-    "tests.support.workers",
+    "tests.support.worker_processes",
     "urlsum.mail.outbox",
     "urlsum.origin.source",
     "urlsum.queues.sqs",

@@ -9,12 +9,12 @@ from urlsum.cli import console
 from urlsum.cli.outcome import Outcome
 from urlsum.cli.state import StateFile
 from urlsum.errors import Blocked, FailureCode, InvalidUrl
-from urlsum.hashing.job import Bench, run_slice
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource, no_lease
 from urlsum.task import Task
 from urlsum.text import remarks
 from urlsum.text.format import human_bytes, shown_url
+from urlsum.worker.slice import Bench, run_slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from urlsum.cli.interrupt import Stop
     from urlsum.cli.outcome import Wanted
     from urlsum.cli.progress import Meter
-    from urlsum.hashing.job import Source, Stream
     from urlsum.settings import Settings
     from urlsum.task import Checkpoint, Representation
+    from urlsum.worker.slice import Source, Stream
 
 # Nothing ends this process but its user, so its one slice needs no deadline; threads cannot wait for infinity.
 FOREVER_SECONDS = 10 * 365 * 86_400.0

@@ -13,9 +13,9 @@ from urlsum.cli import console
 from urlsum.cli.outcome import Outcome
 from urlsum.cli.server_tls import Trust, root_cause
 from urlsum.errors import ConnectFailed, HttpFailed, OriginError, ProtocolViolated, TimedOut, TlsFailed
-from urlsum.hashing import retry
 from urlsum.origin.http11.response import retry_after
 from urlsum.text.remarks import with_redirect
+from urlsum.worker import retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

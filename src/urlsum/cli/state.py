@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import StateError
-from urlsum.hashing.md5 import MD5
+from urlsum.md5 import MD5
 from urlsum.task import Checkpoint, Representation
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from tests.support.dynamodb import Fault, Relay
 from tests.support.tables import NOW, full_task, new_task
 from urlsum.errors import LeaseLost, TableUnavailable, TaskExists, TaskNotFound
-from urlsum.hashing.md5 import STATE_SIZE
+from urlsum.md5 import STATE_SIZE
 from urlsum.origin.version.version import MAX_ETAG_CHARACTERS, RESUME_OVERLAP_BYTES, Overlap, Version
 from urlsum.tables.dynamodb import DUE_SHARDS, RETRIES, DynamoTaskTable
 from urlsum.task import Checkpoint, Mail

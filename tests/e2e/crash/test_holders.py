@@ -42,7 +42,7 @@ def assert_alone(notes: list[dict[str, Any]]) -> None:
 def test_no_task_has_two_holders_at_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with stage(kind, tmp_path, monkeypatch, SIZES) as scene:
         log = tmp_path / "writes"
-        with fleet(tmp_path, {**scene.env, "WRITES": str(log)}, "tests.support.workers:watched") as workers:
+        with fleet(tmp_path, {**scene.env, "WRITES": str(log)}, "tests.support.worker_processes:watched") as workers:
             scene.submit(TASKS)
             workers.start(WORKERS)
             scene.wait(seconds=120)

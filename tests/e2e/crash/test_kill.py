@@ -26,7 +26,7 @@ def kill_them(kind: str, kills: int, directory: Path, monkeypatch: pytest.Monkey
     rng = random.Random(kills)
     with (
         stage(kind, directory, monkeypatch, SIZES) as scene,
-        fleet(directory, scene.env, "tests.support.workers:single") as workers,
+        fleet(directory, scene.env, "tests.support.worker_processes:single") as workers,
     ):
         begun = time.monotonic()
         workers.start(WORKERS)

@@ -29,7 +29,7 @@ def put_them_to_sleep(kind: str, stops: int, directory: Path, monkeypatch: pytes
     rng = random.Random(stops)
     with (
         stage(kind, directory, monkeypatch, SIZES) as scene,
-        fleet(directory, scene.env, "tests.support.workers:single") as workers,
+        fleet(directory, scene.env, "tests.support.worker_processes:single") as workers,
     ):
         workers.start(WORKERS)
         taken, rounds = 0, 0

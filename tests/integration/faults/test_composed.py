@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.faults import FAULTS, Fault, fields, healthy
 from tests.support.origin_server import RESET, File, OriginServer, Request, Steps, head
-from tests.support.worker import Worker, patient
+from tests.support.task_runner import Worker, patient
 from urlsum.errors import FailureCode
 from urlsum.origin.tuning import Tuning
 

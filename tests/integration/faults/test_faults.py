@@ -12,7 +12,7 @@ import pytest
 from tests.integration.origin.conftest import server_context
 from tests.support.faults import FAULTS, Fault, healthy
 from tests.support.origin_server import LAST_CHUNK, File, Request, Steps, answers, chunk, head
-from tests.support.worker import Worker, patient
+from tests.support.task_runner import Worker, patient
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.faults import FAULTS, Fault, healthy
 from tests.support.origin_server import File, Request, Steps, head
-from tests.support.worker import Worker, patient
+from tests.support.task_runner import Worker, patient
 from urlsum.origin.parallel.concurrency import ConcurrencyController
 from urlsum.origin.tuning import Tuning
 

@@ -12,10 +12,10 @@ import pytest
 
 from tests.support.faults import half, healthy
 from tests.support.origin_server import File, Request, Steps, answers, head
-from tests.support.worker import Worker, patient
+from tests.support.task_runner import Worker, patient
 from urlsum import __version__
 from urlsum.errors import FailureCode
-from urlsum.hashing.retry import LONGEST_RETRY_AFTER_SECONDS
+from urlsum.worker.retry import LONGEST_RETRY_AFTER_SECONDS
 
 if TYPE_CHECKING:
     from pathlib import Path

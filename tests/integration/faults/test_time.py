@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.faults import half, healthy
 from tests.support.origin_server import HANG, File, OriginServer, Request, Steps, Trickle, answers, chunk, head
-from tests.support.worker import Worker, patient
+from tests.support.task_runner import Worker, patient
 from urlsum.errors import FailureCode
 
 if TYPE_CHECKING:

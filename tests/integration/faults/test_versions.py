@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.faults import half, healthy
 from tests.support.origin_server import File, Request, Script, Steps, head
-from tests.support.worker import Worker
+from tests.support.task_runner import Worker
 from urlsum.errors import FailureCode
-from urlsum.hashing.retry import MAX_RESTARTS
+from urlsum.worker.retry import MAX_RESTARTS
 
 if TYPE_CHECKING:
     from tests.integration.origin.conftest import Serve

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.origin_server import File, Request, Script, head
-from tests.support.worker import Worker, patient
+from tests.support.task_runner import Worker, patient
 from urlsum.errors import FailureCode
-from urlsum.hashing.retry import MOST_PREPARING_SECONDS
+from urlsum.worker.retry import MOST_PREPARING_SECONDS
 
 if TYPE_CHECKING:
     from tests.integration.origin.conftest import Serve

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import KEEP, File, OriginServer, Pause, Request, Script, Step, Steps, head
-from tests.support.worker import Worker, patient
+from tests.support.task_runner import Worker, patient
 from urlsum.errors import Changed, HttpFailed, OriginError
 from urlsum.origin.tuning import Tuning
 from urlsum.origin.version.version import OPENING_BYTES, RESUME_OVERLAP_BYTES

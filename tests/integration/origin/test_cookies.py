@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import File, Request, Script, Steps, head
-from tests.support.worker import Worker
+from tests.support.task_runner import Worker
 from urlsum.errors import BadRedirect
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.cookies import Cookies

@@ -14,7 +14,7 @@ import pytest
 
 from tests.integration.origin.conftest import Serve, client, server_context
 from tests.support.origin_server import HANG, RESET, File, OriginServer, Request, Script, Steps, Trickle, head
-from tests.support.worker import Worker, patient
+from tests.support.task_runner import Worker, patient
 from urlsum.errors import Changed, DeadlineReached, Incomplete, RangesFailed, TimedOut
 from urlsum.origin.parallel import prefetch
 from urlsum.origin.version.version import OPENING_BYTES, RESUME_OVERLAP_BYTES, Version

@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from tests.integration.servers.replacement import SIZE, Way, overwrite, rename, truncate
-from tests.support.worker import patient
+from tests.support.task_runner import patient
 from urlsum.errors import FailureCode, OriginError
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.parallel.concurrency import ConcurrencyController

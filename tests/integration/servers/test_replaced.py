@@ -35,7 +35,7 @@ from tests.integration.servers.replacement import (
     overwrite,
     rename,
 )
-from tests.support.worker import Worker
+from tests.support.task_runner import Worker
 
 if TYPE_CHECKING:
     from tests.integration.servers.replacement import Way

@@ -18,13 +18,13 @@ from tests.support.synthetic import Clock
 from tests.support.tables import new_task
 from tests.support.template import create_queue, create_table
 from urlsum.errors import Incomplete
-from urlsum.hashing import job
 from urlsum.origin.guard.guard import Guard
 from urlsum.queues.sqs import SqsQueue
 from urlsum.settings import Settings
 from urlsum.tables.dynamodb import DynamoTaskTable
 from urlsum.task import Status, Task
 from urlsum.wiring import Ports
+from urlsum.worker import slice as slice_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ SETTINGS = Settings()
 
 @pytest.fixture(autouse=True)
 def _scaled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "MD5", ScaledMD5)
+    monkeypatch.setattr(slice_module, "MD5", ScaledMD5)
 
 
 def wired(table: TaskTable, queue: TaskQueue, source: Any, clock: Clock) -> Ports:

@@ -16,13 +16,13 @@ from tests.support.scaled import SCALE, ScaledMD5, ScaledSource
 from tests.support.synthetic import Clock
 from tests.support.tables import new_task
 from urlsum import queues
-from urlsum.hashing import job
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
 from urlsum.queues import Delivery, encode
 from urlsum.settings import parse
 from urlsum.task import Status, Task
 from urlsum.wiring import Ports
+from urlsum.worker import slice as slice_module
 
 serve = _serve
 SETTINGS = parse({"allowed_networks": "127.0.0.0/8"})
@@ -90,7 +90,7 @@ def test_all_of_a_batch_may_fail() -> None:
 
 
 def test_of_large_files_in_company_only_the_first_keeps_the_slice(monkeypatch: Any) -> None:
-    monkeypatch.setattr(job, "MD5", ScaledMD5)
+    monkeypatch.setattr(slice_module, "MD5", ScaledMD5)
 
     class Company:
         """Every file has a clock of its own, as if each had a core of its own."""

@@ -1,4 +1,4 @@
-"""What LocalHasher adds to the slices of urlsum.hashing.job: one task in memory, a meter, a state file."""
+"""What LocalHasher adds to the slices of urlsum.worker.slice: one task in memory, a meter, a state file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from urlsum.task import Task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from urlsum.hashing.job import Source
+    from urlsum.worker.slice import Source
 
 URL = "https://example.org/a"
 

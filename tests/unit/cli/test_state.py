@@ -7,7 +7,7 @@ import pytest
 
 from urlsum.cli.state import StateFile
 from urlsum.errors import StateError
-from urlsum.hashing.md5 import MD5
+from urlsum.md5 import MD5
 from urlsum.task import Checkpoint, Representation
 
 if TYPE_CHECKING:

@@ -14,16 +14,16 @@ from tests.support.synthetic import Clock, SyntheticSource
 from tests.support.template import create_queue, create_table
 from urlsum import service
 from urlsum.errors import NothingToDo
-from urlsum.hashing.job import Bench
 from urlsum.origin.guard.guard import Guard
 from urlsum.queues import decode
 from urlsum.queues.sqs import SqsQueue
 from urlsum.service import Submission
 from urlsum.settings import Settings
-from urlsum.sweep import sweep
 from urlsum.tables.dynamodb import DynamoTaskTable
 from urlsum.task import Status, Task
-from urlsum.work import work
+from urlsum.worker.delivery import work
+from urlsum.worker.slice import Bench
+from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from tests.support.tables import NOW, new_task
 from urlsum.errors import FailureCode, LeaseLost, QueueUnavailable, TableUnavailable
 from urlsum.queues.table import TableQueue
 from urlsum.settings import Settings
-from urlsum.sweep import LIMIT, Swept, sweep
 from urlsum.task import Checkpoint, Failure, Mail, Status, Task
+from urlsum.worker.sweep import LIMIT, Swept, sweep
 
 SETTINGS = Settings(max_attempts=5)
 LEASE = SETTINGS.lease_seconds

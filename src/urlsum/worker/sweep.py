@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from urlsum.errors import LeaseLost, TaskNotFound
-from urlsum.hashing import retry
+from urlsum.worker import retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

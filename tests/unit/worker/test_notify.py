@@ -9,8 +9,8 @@ from tests.support.memory import MemoryMailer, MemoryTaskTable
 from urlsum.errors import FailureCode, LeaseLost, MailRefused, MailUnavailable, NotDue, NothingToDo, TableUnavailable
 from urlsum.mail import SEND_SECONDS, Letter
 from urlsum.mail.message import compose
-from urlsum.notify import LEASE_SECONDS, MAX_TRIES, deliver, mail_delay
 from urlsum.task import Failure, Mail, Status, Task
+from urlsum.worker.notify import LEASE_SECONDS, MAX_TRIES, deliver, mail_delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable

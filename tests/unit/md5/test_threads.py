@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.md5 import HASHERS, NATIVE_HASHERS
-from urlsum.hashing.md5 import MD5
+from urlsum.md5 import MD5
 
 if TYPE_CHECKING:
     from types import FrameType

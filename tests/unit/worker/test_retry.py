@@ -7,8 +7,8 @@ import pytest
 from tests.support.tables import new_task
 from urlsum import errors
 from urlsum.errors import FailureCode, HttpFailed, OriginError
-from urlsum.hashing import retry
 from urlsum.task import Failure
+from urlsum.worker import retry
 
 ALL: list[type[OriginError]] = [kind for kind in OriginError.__subclasses__() if kind is not HttpFailed]
 

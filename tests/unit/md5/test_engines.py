@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.md5 import NATIVE, PYTHON_HASHER
-from urlsum.hashing import md5, md5_engines
-from urlsum.hashing.md5_native import libraries
-from urlsum.hashing.md5_python import PythonContext
+from urlsum import md5
+from urlsum.md5 import engines
+from urlsum.md5.native import libraries
+from urlsum.md5.python import PythonContext
 
 if TYPE_CHECKING:
-    from urlsum.hashing.md5_native import Library
-    from urlsum.hashing.md5_python import Words
+    from urlsum.md5.native import Library
+    from urlsum.md5.python import Words
 
 OWN = next(libraries())
 MISSING = replace(OWN, name="nowhere", filename="libnowhere.so.0")
 
 
 def test_the_digest_that_engines_are_tested_against_is_hashlibs() -> None:
-    assert hashlib.md5(bytes(range(256)), usedforsecurity=False).digest() == md5_engines._EXPECTED
+    assert hashlib.md5(bytes(range(256)), usedforsecurity=False).digest() == engines._EXPECTED
 
 
 @pytest.mark.skipif(OWN.filename is None, reason="this interpreter has its OpenSSL sealed inside")
@@ -36,7 +37,7 @@ def test_the_libcrypto_of_the_interpreter_comes_first() -> None:
 @pytest.mark.skipif(not NATIVE, reason="no native library on this machine")
 def test_a_missing_library_and_a_missing_function_are_passed_over_with_their_reason() -> None:
     unnamed = replace(OWN, name="nameless", symbol="MD5_Nothing")
-    found, refusals = md5_engines.find([MISSING, unnamed, *libraries()])
+    found, refusals = engines.find([MISSING, unnamed, *libraries()])
     assert found.name == NATIVE[0].name
     assert refusals[0].startswith("nowhere: libnowhere.so.0: cannot open")
     assert refusals[1].startswith("nameless: ")
@@ -44,8 +45,8 @@ def test_a_missing_library_and_a_missing_function_are_passed_over_with_their_rea
 
 
 def test_without_any_library_plain_python_hashes() -> None:
-    found, refusals = md5_engines.find([MISSING])
-    assert found is md5_engines.PYTHON
+    found, refusals = engines.find([MISSING])
+    assert found is engines.PYTHON
     assert len(refusals) == 1
 
 
@@ -58,7 +59,7 @@ SWAPS = [(one, other) for one in USABLE for other in USABLE if one.length_first 
 
 @pytest.mark.parametrize(("library", "other"), SWAPS, ids=lambda library: library.name)
 def test_a_library_with_another_layout_than_expected_is_refused(library: Library, other: Library) -> None:
-    outcome = md5_engines.try_library(replace(library, layout=other.layout))
+    outcome = engines.try_library(replace(library, layout=other.layout))
     assert isinstance(outcome, str)
     assert outcome.startswith(f"{library.name}: ")
 
@@ -79,7 +80,7 @@ class RestlessContext(PythonContext):
     __slots__ = ()
 
     def __init__(self, words: Words, count: int) -> None:
-        super().__init__(md5_engines.INITIAL, count)
+        super().__init__(engines.INITIAL, count)
 
 
 class TailBlindContext(PythonContext):
@@ -111,13 +112,13 @@ class IdleContext(PythonContext):
     ],
 )
 def test_the_self_test_sees_each_kind_of_fault(context: type[PythonContext], reason: str) -> None:
-    assert md5_engines.fault(context) == reason
-    assert md5_engines.fault(PythonContext) is None
+    assert engines.fault(context) == reason
+    assert engines.fault(PythonContext) is None
 
 
 def test_plain_python_says_once_at_first_use_that_it_is_slow(caplog: pytest.LogCaptureFixture) -> None:
     md5._warn_slow.cache_clear()
-    with caplog.at_level(logging.WARNING, logger="urlsum.hashing.md5"):
+    with caplog.at_level(logging.WARNING, logger="urlsum.md5"):
         first = PYTHON_HASHER()
         PYTHON_HASHER.restore(first.checkpoint()[1])
         PYTHON_HASHER()
@@ -133,7 +134,7 @@ def test_an_interpreter_without_ctypes_hashes_in_python_and_complains_when_it_do
     done = run_python(
         "import sys; sys.modules['_ctypes'] = None\n"
         "import logging; logging.basicConfig(format='%(levelname)s %(message)s')\n"
-        "from urlsum.hashing import md5\n"
+        "from urlsum import md5\n"
         "print('imported', file=sys.stderr)\n"
         "digest = md5.MD5(); digest.update(b'abc'); print(md5.engine, digest.hexdigest())\n"
     )
@@ -146,7 +147,7 @@ def test_an_interpreter_without_ctypes_hashes_in_python_and_complains_when_it_do
 
 def test_importing_the_module_loads_nothing_heavy() -> None:
     done = run_python(
-        "import sys; from urlsum.hashing import md5\n"
+        "import sys; from urlsum import md5\n"
         "print(sorted({name.split('.')[0] for name in sys.modules} & "
         "{'fastapi', 'boto3', 'sqlalchemy', 'requests', 'pydantic', 'asyncio', 'typing_extensions'}))\n"
     )

@@ -25,12 +25,12 @@ from urlsum.errors import (
     Unsteady,
     UrlsumError,
 )
-from urlsum.hashing import retry
-from urlsum.hashing.md5 import MD5
-from urlsum.hashing.rate import Rate
+from urlsum.md5 import MD5
 from urlsum.task import Checkpoint, Failure, Proof, Task
 from urlsum.text.format import human_bytes, shown_url
 from urlsum.text.remarks import READ_TWICE
+from urlsum.worker import retry
+from urlsum.worker.throughput import Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from urlsum.errors import LeaseHeld, LeaseLost, NotDue, NothingToDo, TaskNotFound
-from urlsum.hashing.job import run_slice
-from urlsum.notify import deliver
 from urlsum.task import Mail
+from urlsum.worker.notify import deliver
+from urlsum.worker.slice import run_slice
 
 if TYPE_CHECKING:
-    from urlsum.hashing.job import Bench
     from urlsum.mail import Mailer
     from urlsum.queues import TaskQueue
     from urlsum.task import Task
+    from urlsum.worker.slice import Bench
 
 log = logging.getLogger(__name__)
 
@@ -42,3 +42,11 @@ def work(task_id: str, bench: Bench, *, queue: TaskQueue, mailer: Mailer, deadli
     if task.due_at is not None:
         queue.send(task.id, delay=max(0.0, task.due_at - bench.now()))
     return task
+
+
+class Context(Protocol):
+    """The part of the Lambda context that is used here; the self-hosted processes bring their own."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until this invocation is ended from outside."""
+        ...

@@ -25,15 +25,15 @@ from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from urlsum.errors import StateError
-from urlsum.hashing import md5_engines
-from urlsum.hashing.md5_python import BLOCK
+from urlsum.md5 import engines
+from urlsum.md5.python import BLOCK
 
 if TYPE_CHECKING:
     from typing import Self
 
     from typing_extensions import Buffer
 
-    from urlsum.hashing.md5_engines import Context, Engine
+    from urlsum.md5.engines import Context, Engine
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ STATE_SIZE = _BODY.size + _CRC.size
 # MD5 counts bits in 64 bits; past that it wraps, and a state could no longer say how long the file is.
 _END = 2**61
 
-_ENGINE, _REFUSALS = md5_engines.find()
+_ENGINE, _REFUSALS = engines.find()
 
 engine = _ENGINE.name
 """What hashes in this process: ``libcrypto …`` nearly everywhere."""
@@ -68,14 +68,14 @@ class MD5:
     _engine: ClassVar[Engine] = _ENGINE
 
     def __init__(self) -> None:
-        self._open(self._engine.begin(md5_engines.INITIAL, 0))
+        self._open(self._engine.begin(engines.INITIAL, 0))
 
     def _open(self, context: Context) -> None:
         self._context = context
         # update lets go of the GIL with the context half-way. Re-entrant, so that a signal handler that wants
         # a checkpoint does not wait for the very thread that it interrupted.
         self._lock = threading.RLock()
-        if self._engine is md5_engines.PYTHON:
+        if self._engine is engines.PYTHON:
             _warn_slow()
 
     @classmethod
@@ -91,7 +91,7 @@ class MD5:
         _, a, b, c, d, count = _BODY.unpack(body)
         if count % BLOCK or count >= _END:
             raise StateError(f"the saved MD5 state stands at byte {count}, where none can be taken")
-        if not count and (a, b, c, d) != md5_engines.INITIAL:
+        if not count and (a, b, c, d) != engines.INITIAL:
             raise StateError("the saved MD5 state stands at byte 0 with the words of another place")
         md5 = cls.__new__(cls)
         md5._open(cls._engine.begin((a, b, c, d), count))  # noqa: SLF001 - its own class
@@ -115,7 +115,7 @@ class MD5:
     def hexdigest(self) -> str:
         """Return the MD5 of the bytes so far, as 32 lower-case hex digits; more may follow."""
         with self._lock:
-            return md5_engines.digest(self._context).hex()
+            return engines.digest(self._context).hex()
 
     def checkpoint(self) -> tuple[int, bytes]:
         """Return the last block boundary at or before ``count``, in bytes, and the state there.

@@ -6,7 +6,7 @@ same for every library: so resuming needs no function that a library might lack,
 which some FIPS builds make fatal, is never met. The context is the only place where the count lives; an
 exception between two bytecodes (Ctrl-C) can therefore not part the count from the words.
 
-The calls go through ``CDLL``, which lets go of the GIL. Nothing here guesses: ``urlsum.hashing.md5_engines``
+The calls go through ``CDLL``, which lets go of the GIL. Nothing here guesses: ``urlsum.md5.engines``
 tests what ``Library.load`` returns before it is used.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from urlsum.hashing.md5_python import Words
+    from urlsum.md5.python import Words
 
 # Room behind each context, so that a library whose context is longer than the one described here fails the
 # self-test instead of writing over the heap. The three known ones take 88 to 96 bytes.
@@ -182,7 +182,7 @@ _release_buffer.restype = None
 
 
 class NativeContext:
-    """A running MD5 as ``urlsum.hashing.md5_engines.Context`` asks for it."""
+    """A running MD5 as ``urlsum.md5.engines.Context`` asks for it."""
 
     __slots__ = ("_context", "_feed", "_pointer")
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from selfhost import worker
-from urlsum import notify, wiring
+from urlsum import wiring
+from urlsum.worker import notify
 
 if TYPE_CHECKING:
     from urlsum.tables import TaskTable

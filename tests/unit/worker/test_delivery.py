@@ -7,10 +7,10 @@ import pytest
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from tests.support.synthetic import Clock, SyntheticSource
 from urlsum.errors import Incomplete, MailUnavailable, QueueUnavailable, TableUnavailable
-from urlsum.hashing.job import Bench
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status, Task
-from urlsum.work import work
+from urlsum.worker.delivery import work
+from urlsum.worker.slice import Bench
 
 ID = "0e4fac17-0000-4000-8000-000000000000"
 

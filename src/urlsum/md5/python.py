@@ -57,7 +57,7 @@ def compress(words: Words, data: Buffer, offset: int) -> Words:
 
 
 class PythonContext:
-    """A running MD5 as ``urlsum.hashing.md5_engines.Context`` asks for it."""
+    """A running MD5 as ``urlsum.md5.engines.Context`` asks for it."""
 
     __slots__ = ("_state",)
 

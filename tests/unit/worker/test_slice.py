@@ -8,10 +8,11 @@ from tests.support.memory import MemoryTaskTable
 from tests.support.synthetic import FILE, Clock, SyntheticSource
 from urlsum import errors
 from urlsum.errors import FailureCode, LeaseHeld, LeaseLost, NothingToDo
-from urlsum.hashing import job, retry
-from urlsum.hashing.job import Bench, run_slice
 from urlsum.settings import Settings
 from urlsum.task import Checkpoint, Mail, Status, Task
+from urlsum.worker import retry
+from urlsum.worker import slice as slice_module
+from urlsum.worker.slice import Bench, run_slice
 
 ID = "0e4fac17-0000-4000-8000-000000000000"
 CONTENT = bytes(range(256)) * 400  # 102,400 bytes: 103 pieces of the synthetic origin, so 103 seconds
@@ -413,8 +414,8 @@ def test_a_finished_task_with_a_mail_owed_is_claimed_but_not_hashed_again() -> N
 
 
 def test_a_fast_file_is_checkpointed_by_its_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "CHECKPOINT_BYTES", 4000)
-    monkeypatch.setattr(job, "FIRST_CHECKPOINT_SECONDS", 1e6)
+    monkeypatch.setattr(slice_module, "CHECKPOINT_BYTES", 4000)
+    monkeypatch.setattr(slice_module, "FIRST_CHECKPOINT_SECONDS", 1e6)
     desk = Desk(settings=Settings(checkpoint_seconds=1e6, lease_seconds=2e6))
     writes = desk.record()
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.support.md5 import HASHERS, NATIVE_HASHERS, PYTHON_HASHER
 from urlsum.errors import StateError
-from urlsum.hashing.md5 import MD5
+from urlsum.md5 import MD5
 
 every_engine = pytest.mark.parametrize("md5_class", HASHERS, ids=lambda cls: cls.__name__)
 # derandomize: the same cases in every run, so that a failure is one for everybody.

@@ -10,13 +10,13 @@ import pytest
 
 from tests.support.memory import MemoryTaskTable
 from urlsum.errors import NothingToDo
-from urlsum.hashing.job import Bench, run_slice
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.parallel.concurrency import ConcurrencyController
 from urlsum.origin.source import HttpSource
 from urlsum.origin.tuning import DEFAULTS, Tuning
 from urlsum.settings import Settings, parse
 from urlsum.task import Task
+from urlsum.worker.slice import Bench, run_slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,14 +12,14 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from urlsum.hashing.md5_python import BLOCK, PythonContext
+from urlsum.md5.python import BLOCK, PythonContext
 
 try:
-    from urlsum.hashing import md5_native
+    from urlsum.md5 import native as native_module
 except ImportError:  # Python built without libffi has no ctypes
     native = None
 else:
-    native = md5_native
+    native = native_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from urlsum.hashing.md5_native import Library
-    from urlsum.hashing.md5_python import Words
+    from urlsum.md5.native import Library
+    from urlsum.md5.python import Words
 
 INITIAL: Words = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
 """The chaining value before the first byte (RFC 1321, 3.3)."""

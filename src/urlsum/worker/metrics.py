@@ -13,8 +13,8 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import Ama
 from urlsum.task import Mail, Status
 
 if TYPE_CHECKING:
-    from urlsum.sweep import Swept
     from urlsum.task import Task
+    from urlsum.worker.sweep import Swept
 
 
 class Metrics:
