@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from urlsum.cli.progress import Meter
     from urlsum.settings import Settings
     from urlsum.task import Checkpoint, Representation
-    from urlsum.worker.slice import Source, Stream
+    from urlsum.worker.source import Source, Stream
 
 # Nothing ends this process but its user, so its one slice needs no deadline; threads cannot wait for infinity.
 FOREVER_SECONDS = 10 * 365 * 86_400.0

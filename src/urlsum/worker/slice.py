@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING
 
 from urlsum.errors import (
     AnotherKind,
@@ -26,10 +26,10 @@ from urlsum.errors import (
     UrlsumError,
 )
 from urlsum.md5 import MD5
-from urlsum.task import Checkpoint, Failure, Proof, Task
+from urlsum.task import Checkpoint, Failure, Task
 from urlsum.text.format import human_bytes, shown_url
-from urlsum.text.remarks import READ_TWICE
-from urlsum.worker import retry
+from urlsum.worker import retry, two_readings
+from urlsum.worker.catch_up import CatchUp
 from urlsum.worker.throughput import Rate
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from urlsum.settings import Settings
     from urlsum.tables import TaskStore
     from urlsum.task import Representation
+    from urlsum.worker.source import Source, Stream
 
 log = logging.getLogger(__name__)
 
@@ -51,64 +52,6 @@ FIRST_CHECKPOINT_SECONDS = 1.0
 # How often a file of MAX_BYTES may be read for one task: each restart reads it again, and so does each try where the
 # origin cannot go on in the middle. Without an end to that, one URL could keep a line busy for weeks.
 READINGS = retry.MAX_RESTARTS + 1
-
-
-class Stream(Protocol):
-    """The bytes of one version of one file, in order: ``urlsum.origin.source.Body``, or a synthetic one in tests.
-
-    ``offset`` is where the first byte stands in the file, ``size`` the total length once it is proven, and
-    ``validator`` the proof of version as of the bytes read so far.
-    """
-
-    offset: int
-
-    @property
-    def reread(self) -> int:
-        """How many bytes have been read again so far, to prove the version or for want of ranges."""
-        ...
-
-    @property
-    def size(self) -> int | None:
-        """None as long as it is not proven."""
-        ...
-
-    @property
-    def validator(self) -> str:
-        """At most a few hundred characters, kept in the checkpoint."""
-        ...
-
-    @property
-    def representation(self) -> Representation:
-        """What the responses so far say of the file."""
-        ...
-
-    def read(self) -> memoryview:
-        """The next bytes, valid until the next call; empty only at the proven end of one version.
-
-        Raises OriginError, and DeadlineReached when the deadline came first.
-        """
-        ...
-
-    def close(self) -> None:
-        """Let go of the connections."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *exc: object) -> None: ...
-
-
-class Source(Protocol):
-    """Opens files: ``urlsum.origin.source.Origin``, or a synthetic one in tests."""
-
-    def open(
-        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: Callable[[], None] = ...
-    ) -> Stream:
-        """The file from ``resume`` on; ``heartbeat`` is called often while nothing new can be read.
-
-        Raises Changed when it is not provably the same, other OriginErrors, and DeadlineReached.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +88,8 @@ class _Slice:
         self.md5 = MD5()
         self.rate = Rate(bench.monotonic(), 0)
         self.body: Stream | None = None
-        self.reading: tuple[str, int] | None = None  # the MD5 and size of a file that then seemed to have changed
-        self.behind: Checkpoint | None = None  # while bytes before it are hashed again
+        self.readings = two_readings.TwoReadings()
+        self.catch_up: CatchUp | None = None  # while bytes before the checkpoint are hashed again
         self.received = task.received  # before the file was opened
         self.opened_at = 0
         self.renew_at = bench.monotonic() + bench.settings.checkpoint_seconds
@@ -180,9 +123,9 @@ class _Slice:
                     return self._hash(body)
                 except (OriginError, DeadlineReached) as error:
                     if isinstance(error, Unsteady):
-                        if twice := self._read_twice(body):
-                            return twice
-                        if self.reading is None or self.task.restarts >= retry.MAX_RESTARTS:
+                        if self.readings.agree(self.md5, body.size):
+                            return self._done(two_readings.proven(body.representation))
+                        if not self.readings.half_done or self.task.restarts >= retry.MAX_RESTARTS:
                             raise
                         log.info("task %s: %s; reading it once more", self.task.id, error)
                         self._restart()
@@ -195,22 +138,8 @@ class _Slice:
                         raise
                     log.info("task %s: %s; reading on with one response", self.task.id, error)
 
-    def _read_twice(self, body: Stream) -> Task | None:
-        """The done task, if the file was read to its end for a second time with the same MD5.
-
-        Some servers have validators of their own for each response: nothing else can prove their files. Sets
-        ``reading`` after a first one, and takes it away after any other end.
-        """
-        first, complete = self.reading, body.size is not None and body.size == self.md5.count
-        self.reading = (self.md5.hexdigest(), self.md5.count) if complete and first is None else None
-        if not complete or first != (self.md5.hexdigest(), self.md5.count):
-            return None
-        known = body.representation
-        known = replace(known, proof=Proof.LENGTH, notes=(*known.notes, READ_TWICE))
-        return self._write(self.task.done(*first, self.bench.now(), representation=known))
-
     def _open(self) -> Stream:
-        self.received, self.body, self.behind = self.task.received, None, None
+        self.received, self.body, self.catch_up = self.task.received, None, None
         self.md5, self.opened_at = MD5(), 0
         checkpoint = self.task.checkpoint
         if checkpoint is not None:
@@ -223,7 +152,8 @@ class _Slice:
         body = self._opened()
         if body.offset == 0:
             # The whole file comes: all of it is hashed, so that the digest is of one response.
-            self.md5, self.behind = MD5(), self.task.checkpoint
+            self.md5 = MD5()
+            self.catch_up = CatchUp(self.md5, self.task.checkpoint) if self.task.checkpoint else None
         if body.offset != self.md5.count:
             body.close()
             raise OriginError(f"the source resumed at {body.offset}, not at {self.md5.count}")
@@ -265,31 +195,31 @@ class _Slice:
                 self._checkpoint(body)
                 pause = min(2 * pause, longest)
                 due_time, due_count = monotonic() + pause, md5.count + CHECKPOINT_BYTES
-        if self.behind is not None:
-            self._begin_anew()
+        if self.catch_up is not None:
+            self._end_catch_up(same=False)  # the file ended before the checkpoint
         if body.size is not None and body.size != md5.count:
             raise Incomplete(f"{md5.count} bytes were read of a file of {body.size}")
-        done = self.task.done(md5.hexdigest(), md5.count, self.bench.now(), representation=body.representation)
-        return self._write(done)
+        return self._done(body.representation)
 
     def _update(self, chunk: memoryview) -> None:
-        behind = self.behind
-        if behind is not None and self.md5.count + len(chunk) >= behind.offset:
-            missing = behind.offset - self.md5.count
-            self.md5.update(chunk[:missing])
-            chunk = chunk[missing:]
-            if self.md5.checkpoint() != (behind.offset, behind.md5_state):
-                self._begin_anew()
-            self.behind = None
-        self.md5.update(chunk)
+        if self.catch_up is None:
+            self.md5.update(chunk)
+            return
+        same = self.catch_up.update(chunk)
+        if same is not None:
+            self._end_catch_up(same=same)
 
-    def _begin_anew(self) -> None:
-        """The file that is being read from its first byte is not the one that the checkpoint was made of."""
-        if self.task.restarts >= retry.MAX_RESTARTS:
-            raise Changed(f"{shown_url(self.task.url)}: its bytes changed")
-        log.info("task %s: the bytes before the checkpoint are others now", self.task.id)
-        self.behind = None
-        self._write(self.task.restarted(self.bench.now()))
+    def _end_catch_up(self, *, same: bool) -> None:
+        if not same:
+            if self.task.restarts >= retry.MAX_RESTARTS:
+                raise Changed(f"{shown_url(self.task.url)}: its bytes changed")
+            log.info("task %s: the bytes before the checkpoint are others now", self.task.id)
+            self._write(self.task.restarted(self.bench.now()))
+        self.catch_up = None
+
+    def _done(self, representation: Representation) -> Task:
+        md5 = self.md5
+        return self._write(self.task.done(md5.hexdigest(), md5.count, self.bench.now(), representation=representation))
 
     def _checkpoint(self, body: Stream) -> None:
         limit = READINGS * self.bench.settings.max_bytes
@@ -298,7 +228,7 @@ class _Slice:
                 f"{shown_url(self.task.url)}: {human_bytes(self._received())} were read for one task, in vain;"
                 f" at most {human_bytes(limit)} are ({READINGS} times MAX_BYTES)"
             )
-        if self.behind is not None:
+        if self.catch_up is not None:
             self._renew()  # the checkpoint that there is lies further on
             return
         offset, state = self.md5.checkpoint()

@@ -21,7 +21,7 @@ from urlsum.task import Task
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from urlsum.worker.slice import Source
+    from urlsum.worker.source import Source
 
 URL = "https://example.org/a"
 

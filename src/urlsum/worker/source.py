@@ -1,0 +1,67 @@
+"""The port to the files: a Source opens a URL, a Stream delivers the bytes of one version of its file in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.task import Checkpoint, Representation
+
+
+class Stream(Protocol):
+    """The bytes of one version of one file, in order: ``urlsum.origin.download.Download``, or a synthetic one in tests.
+
+    ``offset`` is the position of the first byte in the file.
+    """
+
+    offset: int
+
+    @property
+    def reread(self) -> int:
+        """How many bytes have been read again so far, to prove the version or for want of ranges."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """The total length in bytes; None as long as it is not proven."""
+        ...
+
+    @property
+    def validator(self) -> str:
+        """The proof of version for the bytes read so far, kept in the checkpoint: at most some hundred characters."""
+        ...
+
+    @property
+    def representation(self) -> Representation:
+        """What the responses so far say of the file."""
+        ...
+
+    def read(self) -> memoryview:
+        """The next bytes, valid until the next call; empty only at the proven end of one version.
+
+        Raises OriginError, and DeadlineReached when the deadline came first.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the connections."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+class Source(Protocol):
+    """Opens files: ``urlsum.origin.source.HttpSource``, or a synthetic one in tests."""
+
+    def open(
+        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: Callable[[], None] = ...
+    ) -> Stream:
+        """The file from ``resume`` on; ``heartbeat`` is called often while nothing new can be read.
+
+        Raises Changed when it is not provably the same version, other OriginErrors, and DeadlineReached.
+        """
+        ...
