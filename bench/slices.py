@@ -10,6 +10,7 @@ import math
 import sys
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,25 @@ from urlsum.task import Task
 from urlsum.worker import slice as slice_module
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.settings import Settings
     from urlsum.task import Checkpoint
 
 CHECKPOINT_SECONDS = 5.0
 # Longer than any run.
 NEVER_SECONDS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Deps:
+    """What a slice needs."""
+
+    settings: Settings
+    table: SqlTaskTable
+    source: Metered
+    monotonic: Callable[[], float]
+    clock: Callable[[], float] = time.time
 
 
 class Counting(SqlTaskTable):
@@ -73,18 +88,18 @@ def main(folder: str, url: str, expected: str, size: str = "") -> None:
     if not size:
         slice_module.CHECKPOINT_BYTES, slice_module.FIRST_CHECKPOINT_SECONDS = 2**62, NEVER_SECONDS
     clock = Clock(int(size) / 2 if size else math.inf)
-    origin = Metered(HttpSource(settings, Guard(settings), clock=clock), clock)
-    bench = slice_module.Bench(table, origin, settings, time.time, clock)
+    source = Metered(HttpSource(settings, Guard(settings), clock=clock), clock)
+    deps = Deps(settings, table, source, clock)
     now = time.time()
     task = Task(id=str(uuid.uuid4()), url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 9999)
     table.add(task)
     wall, cpu = time.perf_counter(), time.process_time()
-    task = slice_module.run_slice(task.id, bench, deadline=time.monotonic() + NEVER_SECONDS)
+    task = slice_module.run_slice(task.id, deps, deadline=time.monotonic() + NEVER_SECONDS)
     if size:
         if task.complete or not task.offset:
             raise SystemExit(f"the first slice did not end half-way: {task}")
         clock.half = math.inf
-        task = slice_module.run_slice(task.id, bench, deadline=time.monotonic() + NEVER_SECONDS)
+        task = slice_module.run_slice(task.id, deps, deadline=time.monotonic() + NEVER_SECONDS)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if task.md5 != expected:
         raise SystemExit(f"wrong or no digest: {task}")

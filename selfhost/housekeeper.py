@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.queues.redis import RedisQueue
-    from urlsum.wiring import Ports
+    from urlsum.wiring import Services
 
 log = logging.getLogger("urlsum.housekeeper")
 
@@ -30,8 +30,8 @@ TIDY_SECONDS = 1.0
 class Housekeeper:
     """A thread that keeps ``queue`` tidy and sweeps, until it is stopped. Several servers may have one each."""
 
-    def __init__(self, ports: Ports, queue: RedisQueue, *, tidy_seconds: float = TIDY_SECONDS) -> None:
-        self._ports = ports
+    def __init__(self, services: Services, queue: RedisQueue, *, tidy_seconds: float = TIDY_SECONDS) -> None:
+        self._services = services
         self._queue = queue
         self._tidy_seconds = tidy_seconds
         self._stopping = threading.Event()
@@ -59,8 +59,8 @@ class Housekeeper:
         while not self._stopping.is_set():
             self._try("queue", self._queue.tidy, complaints)
             if time.monotonic() >= sweep_at:
-                self._try("sweep", lambda: sweep({}, self, ports=lambda: self._ports), complaints)
-                sweep_at = time.monotonic() + self._ports.settings.sweep_seconds
+                self._try("sweep", lambda: sweep({}, self, services=lambda: self._services), complaints)
+                sweep_at = time.monotonic() + self._services.settings.sweep_seconds
             self._stopping.wait(self._tidy_seconds)
 
     @staticmethod

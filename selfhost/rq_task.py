@@ -96,10 +96,10 @@ def run(task_id: str) -> Retry | None:
         slice_seconds=config.slice_seconds,
         lease_seconds=config.lease_seconds,
     )
-    ports = replace(wiring.wire(config, monotonic=stop.monotonic), queue=queue)
+    services = replace(wiring.wire(config, monotonic=stop.monotonic), queue=queue)
     delivery = Delivery(job.id, job.id, queues.encode(task_id), receive_count=1 + (job.number_of_retries or 0))
     with stop.watched():
-        answer = process({"Records": [queues.lambda_record(delivery)]}, stop, ports=lambda: ports)
+        answer = process({"Records": [queues.lambda_record(delivery)]}, stop, services=lambda: services)
     return Retry(max=AGAIN_TIMES, interval=AGAIN_SECONDS) if answer["batchItemFailures"] else None
 
 

@@ -106,9 +106,9 @@ def _beside(config: Settings) -> EmbeddedWorker | Housekeeper | None:
         from selfhost.housekeeper import Housekeeper  # noqa: PLC0415 - RQ is loaded only when its setting asks for it
         from urlsum.queues.redis import RedisQueue  # noqa: PLC0415
 
-        ports = wiring.ports()
-        if isinstance(ports.queue, RedisQueue):
-            return Housekeeper(ports, ports.queue)
+        services = wiring.services()
+        if isinstance(services.queue, RedisQueue):
+            return Housekeeper(services, services.queue)
     return EmbeddedWorker()
 
 
@@ -140,7 +140,7 @@ def _no_fault(record: logging.LogRecord) -> bool:
 
 def _prepare(config: Settings, host: str) -> socket.socket:
     """Do whatever can show now that a setting is wrong, and take the port. Raises SettingsError."""
-    wiring.ports()
+    wiring.services()
     if config.mail_backend == "outbox":
         try:
             config.outbox_dir.mkdir(parents=True, exist_ok=True)

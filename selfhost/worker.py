@@ -18,7 +18,7 @@ from urlsum.errors import SettingsError, Unavailable
 
 if TYPE_CHECKING:
     from urlsum.queues import Delivery
-    from urlsum.wiring import Ports
+    from urlsum.wiring import Services
 
 log = logging.getLogger("urlsum.worker")
 
@@ -40,7 +40,7 @@ class Worker:
 
     def __init__(self, config: settings.Settings) -> None:
         self.stopping = threading.Event()
-        self.ports: Ports = wiring.wire(config, monotonic=self.monotonic)
+        self.services: Services = wiring.wire(config, monotonic=self.monotonic)
         self.running: set[str] = set()
         self.slots = [threading.Thread(target=self._slot, name=f"slot {n}", daemon=True) for n in range(SLOTS)]
         self.sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
@@ -83,7 +83,7 @@ class Worker:
             if self.stopping.is_set():
                 return None
             # No more than this slot works on: what is received and not worked on is hidden from the others.
-            deliveries = self.ports.queue.receive(1, wait=POLL_SECONDS)
+            deliveries = self.services.queue.receive(1, wait=POLL_SECONDS)
             # A table queue offers a row until it is claimed, so one that is being worked on may come again.
             for delivery in deliveries:
                 if delivery.receipt not in self.running:
@@ -95,11 +95,11 @@ class Worker:
     def _work(self, delivery: Delivery) -> None:
         try:
             event = {"Records": [queues.lambda_record(delivery)]}
-            response = process(event, self, ports=lambda: self.ports)
+            response = process(event, self, services=lambda: self.services)
             if response["batchItemFailures"]:
                 self.stopping.wait(PAUSE_SECONDS)
             else:
-                self.ports.queue.delete(delivery)
+                self.services.queue.delete(delivery)
         except Unavailable as exc:  # the queue, which was to delete it; it comes again, to no effect
             log.warning("delivery %s: %s", delivery.message_id, exc)
         except Exception:
@@ -110,12 +110,12 @@ class Worker:
         # At once, too: after a restart there may be what the last process left behind.
         while not self.stopping.is_set():
             try:
-                sweep({}, self, ports=lambda: self.ports)
+                sweep({}, self, services=lambda: self.services)
             except Unavailable as exc:
                 log.warning("the sweep: %s", exc)
             except Exception:
                 log.exception("the sweep")
-            self.stopping.wait(self.ports.settings.sweep_seconds)
+            self.stopping.wait(self.services.settings.sweep_seconds)
 
     def get_remaining_time_in_millis(self) -> int:
         """Nothing outside ends this process; SLICE_SECONDS alone bounds a slice."""

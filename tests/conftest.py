@@ -23,4 +23,4 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(settings, "DOTENV", Path(os.devnull))
     settings.load.cache_clear()
-    wiring.ports.cache_clear()
+    wiring.services.cache_clear()

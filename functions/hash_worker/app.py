@@ -11,16 +11,15 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 
 from urlsum import queues, settings, wiring
 from urlsum.errors import UrlsumError
-from urlsum.worker.delivery import work
+from urlsum.worker import delivery
 from urlsum.worker.metrics import Metrics
-from urlsum.worker.slice import Bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-    from urlsum.wiring import Ports
+    from urlsum.wiring import Services
     from urlsum.worker.delivery import Context
 
 log = logging.getLogger("urlsum.hash_worker")
@@ -32,23 +31,24 @@ MARGIN_SECONDS = 30.0
 MESSAGE_CHARACTERS = 100
 # What a file in company gets. More than CONNECT_TIMEOUT + READ_TIMEOUT, so that a silent origin is found out here too,
 # and long enough for some gigabytes in company.
-SHARED_SECONDS = 60.0
+BATCHED_SECONDS = 60.0
 
 
-def process(event: dict[str, Any], context: Context, *, ports: Callable[[], Ports] = wiring.ports) -> dict[str, Any]:
+def process(
+    event: dict[str, Any], context: Context, *, services: Callable[[], Services] = wiring.services
+) -> dict[str, Any]:
     """Work on the records of one batch, all at the same time; return those that must be delivered again.
 
     A batch of small files is done in a moment. Of large ones only the first has the whole slice: the others are put
-    down after SHARED_SECONDS, and sent on to where they need not share one core.
+    down after BATCHED_SECONDS, and sent on to where they need not share one core.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
-    wired = ports()
-    bench = Bench(wired.table, wired.origin, wired.settings, wired.clock, wired.monotonic)
+    wired = services()
     remaining = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
     started = wired.monotonic()
     deadline = started + min(wired.settings.slice_seconds, remaining)
-    shared = min(deadline, started + SHARED_SECONDS)
+    shared = min(deadline, started + BATCHED_SECONDS)
     metrics = Metrics("hash_worker", enabled=wired.settings.on_lambda)
 
     first = event["Records"][0]["messageId"]
@@ -56,7 +56,7 @@ def process(event: dict[str, Any], context: Context, *, ports: Callable[[], Port
     def handle(record: SQSRecord) -> None:
         until = deadline if record.message_id == first else shared
         try:
-            task = work(queues.decode(record.body), bench, queue=wired.queue, mailer=wired.mailer, deadline=until)
+            task = delivery.handle(queues.decode(record.body), wired, deadline=until)
         except Exception as exc:
             # The processor turns this into "deliver it again" without a word of its own.
             expected = isinstance(exc, UrlsumError)

@@ -15,7 +15,7 @@ from urlsum.worker.sweep import sweep
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from urlsum.wiring import Ports
+    from urlsum.wiring import Services
     from urlsum.worker.delivery import Context
 
 log = logging.getLogger("urlsum.sweeper")
@@ -25,9 +25,11 @@ log = logging.getLogger("urlsum.sweeper")
 MARGIN_SECONDS = 70.0
 
 
-def process(_event: dict[str, Any], context: Context, *, ports: Callable[[], Ports] = wiring.ports) -> dict[str, int]:
+def process(
+    _event: dict[str, Any], context: Context, *, services: Callable[[], Services] = wiring.services
+) -> dict[str, int]:
     """Sweep once and return what was done. Raises Unavailable when the table or the queue does not answer."""
-    wired = ports()
+    wired = services()
     end = wired.monotonic() + context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
     swept = sweep(
         wired.table,

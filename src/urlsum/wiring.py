@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from urlsum.mail import Mailer
     from urlsum.origin.guard.guard import Guard
-    from urlsum.origin.source import HttpSource
     from urlsum.queues import TaskQueue
     from urlsum.settings import Settings
     from urlsum.tables import TaskTable
+    from urlsum.worker.source import Source
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class Services:
     """Everything that a use case may touch outside its own process."""
 
     settings: Settings
@@ -33,19 +33,19 @@ class Ports:
     queue: TaskQueue
     mailer: Mailer
     guard: Guard
-    origin: HttpSource
+    source: Source
     clock: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
 
 
 @cache
-def ports() -> Ports:
-    """The ports of this process, wired from its environment. Raises SettingsError."""
+def services() -> Services:
+    """The services of this process, wired from its environment. Raises SettingsError."""
     return wire(settings_module.load())
 
 
-def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> Ports:
-    """The ports that ``settings`` ask for; ``monotonic`` is the clock of all deadlines. Raises SettingsError."""
+def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> Services:
+    """The services that ``settings`` ask for; ``monotonic`` is the clock of all deadlines. Raises SettingsError."""
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.source import HttpSource
 
@@ -55,13 +55,13 @@ def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic)
         tls.context(settings.ssl_cert_file)  # a file that is no certificate stops the process, not each task
     table = _table(settings)
     guard = Guard(settings)
-    return Ports(
+    return Services(
         settings=settings,
         table=table,
         queue=_queue(settings, table),
         mailer=_mailer(settings),
         guard=guard,
-        origin=HttpSource(settings, guard, clock=monotonic),
+        source=HttpSource(settings, guard, clock=monotonic),
         monotonic=monotonic,
     )
 

@@ -50,7 +50,7 @@ def loaded(layer: Path, function: str) -> frozenset[str]:
     """The top-level packages that a process without any other package loads for everything that a function reaches."""
     app = f"functions.{FUNCTIONS[function]}.app"
     names = sorted(reached([app], without=NEVER))
-    lines = ["import sys", f"import {app}", "from urlsum import wiring", "wiring.ports()"]
+    lines = ["import sys", f"import {app}", "from urlsum import wiring", "wiring.services()"]
     lines += [f"import {name}" for name in [*names, "idna"]]  # idna is imported for hosts that are not ASCII
     variables = {name: str(value) for name, value in environment(function).items()}
     process = subprocess.run(

@@ -12,7 +12,7 @@ from urlsum import wiring
 from urlsum.queues import sqs
 from urlsum.settings import Settings
 from urlsum.tables import dynamodb
-from urlsum.wiring import Ports
+from urlsum.wiring import Services
 from urlsum.worker.sweep import LIMIT
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ class Context:
         return 150_000
 
 
-def ports(settings: Settings) -> Ports:
+def services(settings: Settings) -> Services:
     wired = wiring.wire(settings)
-    return Ports(settings, MemoryTaskTable(), MemoryQueue(), MemoryMailer(), wired.guard, wired.origin)
+    return Services(settings, MemoryTaskTable(), MemoryQueue(), MemoryMailer(), wired.guard, wired.source)
 
 
 def test_it_runs_every_few_minutes_and_is_the_only_thing_that_does() -> None:
@@ -73,7 +73,7 @@ def test_a_full_run_ends_before_the_next_one_begins_and_before_it_is_cut_off() -
 def test_an_alarm_rings_when_no_sweep_comes_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     alarm = deploy()["SweeperAlarm"]
     settings = Settings(aws_lambda_function_name="sweeper")
-    sweeper.process({}, Context(), ports=lambda: ports(settings))
+    sweeper.process({}, Context(), services=lambda: services(settings))
     emitted = json.loads(capsys.readouterr().out)
     [metric] = emitted["_aws"]["CloudWatchMetrics"]
     # What the function reports is what the alarm waits for.
@@ -88,5 +88,9 @@ def test_an_alarm_rings_when_no_sweep_comes_to_its_end(capsys: pytest.CaptureFix
 
 
 def test_off_lambda_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sweeper.process({}, Context(), ports=lambda: ports(Settings())) == {"resent": 0, "failed": 0, "purged": 0}
+    assert sweeper.process({}, Context(), services=lambda: services(Settings())) == {
+        "resent": 0,
+        "failed": 0,
+        "purged": 0,
+    }
     assert capsys.readouterr().out == ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tests.support.deps import Deps
 from tests.support.memory import MemoryMailer
 from tests.support.synthetic import Clock, SyntheticSource, SyntheticStream
 from urlsum import service
@@ -29,8 +30,7 @@ from urlsum.origin.guard.guard import Guard
 from urlsum.service import Submission
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status, Task
-from urlsum.worker.delivery import work
-from urlsum.worker.slice import Bench
+from urlsum.worker.delivery import handle
 from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
@@ -158,13 +158,12 @@ class Day:
         self.sweeper_queue = self.queue
         self.mailer = FlakyMailer(rng, share)
         self.violence = violence
-        self.bench = Bench(self.table, self, SETTINGS, self.clock, self.clock)
         self.sources: dict[str, SyntheticSource] = {}
         self.ids: dict[str, str] = {}
         self.depth = 0
         self.swept_at = self.clock.now
 
-    # The origin room, for all URLs.
+    # The source of all files.
     def open(
         self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: object = None
     ) -> SyntheticStream:
@@ -222,8 +221,9 @@ class Day:
     def _deliver(self, task_id: str) -> None:
         self.depth += 1
         deadline = self.clock() + self.rng.uniform(15, 240)
+        deps = Deps(SETTINGS, self.table, self, self.clock, self.clock, self.queue, self.mailer)
         try:
-            work(task_id, self.bench, queue=self.queue, mailer=self.mailer, deadline=deadline)
+            handle(task_id, deps, deadline=deadline)
         except (Unavailable, Death):
             self.queue.messages.append(task_id)  # the visibility time-out ends
         finally:

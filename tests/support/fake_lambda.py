@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.queues import Delivery, TaskQueue
-    from urlsum.wiring import Ports
+    from urlsum.wiring import Services
 
 # "approximately 16 times": https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 MOST_HOPS = 16
@@ -21,13 +21,13 @@ MOST_HOPS = 16
 
 @dataclass
 class FakeLambda:
-    """Invokes the worker for what is on ``ports.queue``; ``recursive_loop`` is the property of the function.
+    """Invokes the worker for what is on ``services.queue``; ``recursive_loop`` is the property of the function.
 
     AWS counts hops in the trace header, which its SDKs carry from the event that a function handles to the messages
     that it sends; here the task's id takes the header's place.
     """
 
-    ports: Ports
+    services: Services
     recursive_loop: str
     seconds: float = 300.0
     advance: Callable[[float], None] = lambda seconds: None
@@ -37,7 +37,7 @@ class FakeLambda:
 
     def run(self) -> None:
         """Invoke until the queue is empty."""
-        queue: TaskQueue = self.ports.queue
+        queue: TaskQueue = self.services.queue
         while deliveries := queue.receive(10, wait=0):
             batch = [delivery for delivery in deliveries if self._lets_through(delivery)]
             if batch:
@@ -53,14 +53,14 @@ class FakeLambda:
         if self.recursive_loop == "Allow" or self.hops[task_id] <= MOST_HOPS:
             return True
         self.stopped.append(task_id)  # Lambda moves it to the dead-letter queue
-        self.ports.queue.delete(delivery)
+        self.services.queue.delete(delivery)
         return False
 
     def _invoke(self, batch: list[Delivery]) -> None:
         self.invocations += 1
         event = {"Records": [queues.lambda_record(delivery) for delivery in batch]}
-        response = process(event, self, ports=lambda: self.ports)
+        response = process(event, self, services=lambda: self.services)
         failed = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
         for delivery in batch:
             if delivery.message_id not in failed:
-                self.ports.queue.delete(delivery)
+                self.services.queue.delete(delivery)

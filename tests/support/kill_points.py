@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support.deps import Deps
 from tests.support.synthetic import Clock, SyntheticSource
 from urlsum import service, wiring
 from urlsum.errors import TaskNotFound
@@ -28,8 +29,7 @@ from urlsum.queues import decode
 from urlsum.service import Submission
 from urlsum.settings import Settings, load
 from urlsum.task import Mail
-from urlsum.worker.delivery import work
-from urlsum.worker.slice import Bench
+from urlsum.worker.delivery import handle
 from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class Site:
 
     def work(self, task_id: str, seconds: float = FOREVER) -> None:
         source = SyntheticSource(CONTENT, self.clock)
-        bench = Bench(self.table, source, self.settings, self.clock, self.clock)
         mailer = OutboxMailer(self.outbox, "urlsum@example.org", clock=self.clock)
-        work(task_id, bench, queue=self.queue, mailer=mailer, deadline=self.clock() + seconds)
+        deps = Deps(self.settings, self.table, source, self.clock, self.clock, self.queue, mailer)
+        handle(task_id, deps, deadline=self.clock() + seconds)
 
     def sweep(self) -> None:
         sweep(self.table, self.queue, now=self.clock(), settings=self.settings)
@@ -218,15 +218,15 @@ def main() -> None:
 
     def site() -> Site:
         # SQL connections must not be shared across a fork.
-        ports = common if settings.tasks_table else wiring.wire(settings)
+        services = common if settings.tasks_table else wiring.wire(settings)
         outbox = directory / f"outbox-{number}"
         clock = Clock(time.time())
-        queue = ports.queue
+        queue = services.queue
         if queue.reads_table:
             from urlsum.queues.table import TableQueue  # noqa: PLC0415
 
-            queue = TableQueue(ports.table, clock=clock, redelivery_seconds=0.0)
-        return Site(ports.table, queue, outbox, settings, clock, f"{scene.__name__}-{number}")
+            queue = TableQueue(services.table, clock=clock, redelivery_seconds=0.0)
+        return Site(services.table, queue, outbox, settings, clock, f"{scene.__name__}-{number}")
 
     def learn() -> list[str]:
         line = Line()

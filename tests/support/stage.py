@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pytest
 
     from urlsum.task import Task
-    from urlsum.wiring import Ports
+    from urlsum.wiring import Services
 
 # Everything that takes time, scaled down to what a busy test machine still keeps to. The lease must outlast checkpoint
 # interval and time-outs together, see urlsum.settings.
@@ -87,7 +87,7 @@ class Stage:
     """Where workers work."""
 
     env: dict[str, str]
-    ports: Ports
+    services: Services
     audit: Audit
     files: PacedFiles
     origin: OriginServer
@@ -101,16 +101,16 @@ class Stage:
             number = len(self.tasks) % len(self.files.sizes)
             task_id = service.submit(
                 Submission(url=self.origin.url(f"/{number}"), email="reader@abc.ru"),
-                table=self.ports.table,
-                queue=self.ports.queue,
-                guard=self.ports.guard,
+                table=self.services.table,
+                queue=self.services.queue,
+                guard=self.services.guard,
                 now=time.time(),
                 ttl_days=1,
             )
             self.tasks[task_id] = number
 
     def task(self, task_id: str) -> Task:
-        return self.ports.table.get(task_id)
+        return self.services.table.get(task_id)
 
     def unfinished(self) -> set[str]:
         """Tasks that have not ended, or whose mail is owed; those that were found settled are not looked at again."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.deps import Deps
 from tests.support.memory import MemoryTaskTable
 from urlsum.errors import NothingToDo
 from urlsum.origin.guard.guard import Guard
@@ -16,7 +17,7 @@ from urlsum.origin.source import HttpSource
 from urlsum.origin.tuning import DEFAULTS, Tuning
 from urlsum.settings import Settings, parse
 from urlsum.task import Task
-from urlsum.worker.slice import Bench, run_slice
+from urlsum.worker.slice import run_slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,13 +93,13 @@ class Worker:
         """Work on ``url`` until its task is final; return it as it was last written."""
         now = self.now()
         self.table.add(Task(id=ID, url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 86400))
-        bench = Bench(self.table, origin or self.origin, self.settings, self.now, time.monotonic)
+        deps = Deps(self.settings, self.table, origin or self.origin, self.now, time.monotonic)
         for _ in range(MOST_SLICES):
-            task = self._slice(bench)
+            task = self._slice(deps)
             if task.complete:
                 assert task == self.task
                 with pytest.raises(NothingToDo):
-                    run_slice(ID, bench, deadline=time.monotonic() + self.slice_seconds)
+                    run_slice(ID, deps, deadline=time.monotonic() + self.slice_seconds)
                 return task
             assert task.due_at is not None
             self.delays.append(max(0.0, task.due_at - self.now()))
@@ -107,9 +108,9 @@ class Worker:
             self.between(task)
         raise AssertionError(f"not finished after {MOST_SLICES} slices: {task}")
 
-    def _slice(self, bench: Bench) -> Task:
+    def _slice(self, deps: Deps) -> Task:
         deadline = time.monotonic() + self.slice_seconds
-        task = run_slice(ID, bench, deadline=deadline)
+        task = run_slice(ID, deps, deadline=deadline)
         assert time.monotonic() < deadline + 1.0, "the slice outlived its deadline"
         assert task.lease_until == 0.0, "nobody works on the task, yet it is held"
         return task

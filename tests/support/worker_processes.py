@@ -16,7 +16,7 @@ from urlsum.worker import notify
 if TYPE_CHECKING:
     from urlsum.tables import TaskTable
     from urlsum.task import Task
-    from urlsum.wiring import Ports
+    from urlsum.wiring import Services
 
 
 # How long a mail is given, scaled down like the other times: the outbox takes milliseconds, not half a minute.
@@ -36,9 +36,9 @@ def watched() -> None:
     path = os.environ["WRITES"]
     wire = wiring.wire
 
-    def watched_wire(*args: Any, **kwargs: Any) -> Ports:
-        ports = wire(*args, **kwargs)
-        return replace(ports, table=WatchedTable(ports.table, path))
+    def watched_wire(*args: Any, **kwargs: Any) -> Services:
+        services = wire(*args, **kwargs)
+        return replace(services, table=WatchedTable(services.table, path))
 
     wiring.wire = watched_wire
     worker.main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from urlsum.cli import console
@@ -14,7 +15,7 @@ from urlsum.origin.source import HttpSource, no_lease
 from urlsum.task import Task
 from urlsum.text import remarks
 from urlsum.text.format import human_bytes, shown_url
-from urlsum.worker.slice import Bench, run_slice
+from urlsum.worker.slice import run_slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +52,7 @@ class LocalHasher:
         self._state = state
         self._sleep = sleep
         self._guard = Guard(settings)
-        self._origin = Metered(HttpSource(settings, self._guard, clock=stop.clock), meter)
+        self._source = Metered(HttpSource(settings, self._guard, clock=stop.clock), meter)
         self._table: OneTask | None = None
 
     def digests(self, wanted: Sequence[Wanted]) -> Iterator[Outcome]:
@@ -86,10 +87,10 @@ class LocalHasher:
         return Outcome(url, code=task.error.code, message=self._explained(url, task.error.code, task.error.message))
 
     def _worked_off(self, table: OneTask) -> Task:
-        bench = Bench(table, self._origin, self._settings, time.monotonic, self._stop.clock)
+        deps = _Deps(self._settings, table, self._source, self._stop.clock)
         while True:
             with self._stop.gracefully():
-                task = run_slice(table.task.id, bench, deadline=time.monotonic() + FOREVER_SECONDS)
+                task = run_slice(table.task.id, deps, deadline=time.monotonic() + FOREVER_SECONDS)
             if task.complete:
                 return task
             self._stop.check()
@@ -108,6 +109,17 @@ class LocalHasher:
     def _without_url(self, url: str, message: str) -> str:
         """The message of an origin error begins with its URL; on these lines it stands already."""
         return message.removeprefix(f"{shown_url(url)}: ")
+
+
+@dataclass(frozen=True, slots=True)
+class _Deps:
+    """What a slice needs, see ``urlsum.worker.slice.SliceDeps``."""
+
+    settings: Settings
+    table: OneTask
+    source: Source
+    monotonic: Callable[[], float]
+    clock: Callable[[], float] = time.monotonic  # no table outlives the process
 
 
 class OneTask:

@@ -33,7 +33,7 @@ class LambdaHandler:
         self._public_url = public_url
         self._loop: asyncio.AbstractEventLoop | None = None
         if on_lambda():
-            wiring.ports()
+            wiring.services()
             _ = self._mangum
 
     def __call__(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def mail_delay(attempts: int) -> float:
     return min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(attempts, MAX_TRIES))
 
 
-def deliver(
+def send_result_email(
     task: Task,
     *,
     table: TaskStore,

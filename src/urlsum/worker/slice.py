@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 from urlsum.errors import (
     AnotherKind,
@@ -54,60 +54,78 @@ FIRST_CHECKPOINT_SECONDS = 1.0
 READINGS = retry.MAX_RESTARTS + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What a slice works with; ``now`` is the wall clock, ``monotonic`` the one that ``deadline`` is on."""
+class SliceDeps(Protocol):
+    """What a slice needs of ``urlsum.wiring.Services``."""
 
-    table: TaskStore
-    origin: Source
-    settings: Settings
-    now: Callable[[], float]
-    monotonic: Callable[[], float]
+    @property
+    def settings(self) -> Settings:
+        """The settings of this process."""
+        ...
+
+    @property
+    def table(self) -> TaskStore:
+        """Where the task is kept."""
+        ...
+
+    @property
+    def source(self) -> Source:
+        """What opens the file."""
+        ...
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Wall clock: seconds since the epoch, as the task's times are."""
+        ...
+
+    @property
+    def monotonic(self) -> Callable[[], float]:
+        """Clock of the deadlines, in seconds."""
+        ...
 
 
-def run_slice(task_id: str, bench: Bench, *, deadline: float) -> Task:
+def run_slice(task_id: str, deps: SliceDeps, *, deadline: float) -> Task:
     """Work on the task until it ends or ``deadline`` comes; return it as it was last written.
 
     Raises LeaseHeld, NotDue or NothingToDo when there is no work to take, LeaseLost when it was taken away,
     TaskNotFound, TableUnavailable.
     """
-    now = bench.now()
-    before = bench.table.get(task_id)
-    task = before.claimed(now, bench.settings.lease_seconds)
-    bench.table.save(task, over=before, lease_before=now)
+    now = deps.clock()
+    before = deps.table.get(task_id)
+    task = before.claimed(now, deps.settings.lease_seconds)
+    deps.table.save(task, over=before, lease_before=now)
     if task.complete:
         return task
-    return _Slice(task, bench, deadline).run()
+    return _Slice(task, deps, deadline).run()
 
 
 class _Slice:
-    def __init__(self, task: Task, bench: Bench, deadline: float) -> None:
+    def __init__(self, task: Task, deps: SliceDeps, deadline: float) -> None:
         self.task = task
-        self.bench = bench
+        self.deps = deps
         self.deadline = deadline
         self.md5 = MD5()
-        self.rate = Rate(bench.monotonic(), 0)
+        self.rate = Rate(deps.monotonic(), 0)
         self.body: Stream | None = None
         self.readings = two_readings.TwoReadings()
         self.catch_up: CatchUp | None = None  # while bytes before the checkpoint are hashed again
         self.received = task.received  # before the file was opened
         self.opened_at = 0
-        self.renew_at = bench.monotonic() + bench.settings.checkpoint_seconds
+        self.renew_at = deps.monotonic() + deps.settings.checkpoint_seconds
 
     def run(self) -> Task:
         # The claim has counted this very try already.
         used = self.task.attempts - 1
-        if spent := retry.spent(self.task, attempts=used, max_attempts=self.bench.settings.max_attempts):
-            return self._write(self.task.failed(spent, self.bench.now()))
+        if spent := retry.spent(self.task, attempts=used, max_attempts=self.deps.settings.max_attempts):
+            return self._write(self.task.failed(spent, self.deps.clock()))
         try:
             return self._stream()
         except DeadlineReached:
             return self._hand_over()
         except OriginError as error:
-            if self.bench.monotonic() >= self.deadline:
+            if self.deps.monotonic() >= self.deadline:
                 # What fails as the time ends may fail because it ends: the clock of a worker that is being stopped
                 # leaps, and every wait then looks endless. Whatever is really wrong, the next slice meets it again.
-                return self._write(self.task.released(self.bench.now()))
+                return self._write(self.task.released(self.deps.clock()))
             return self._settle(error)
         except UrlsumError:
             raise  # the table's, or a lost lease: not this task's fault, and nothing may be written now
@@ -157,15 +175,15 @@ class _Slice:
         if body.offset != self.md5.count:
             body.close()
             raise OriginError(f"the source resumed at {body.offset}, not at {self.md5.count}")
-        self.rate = Rate(self.bench.monotonic(), self.md5.count)  # connecting says nothing of it
+        self.rate = Rate(self.deps.monotonic(), self.md5.count)  # connecting says nothing of it
         self.opened_at = self.md5.count
         self.body = body
         return body
 
     def _opened(self) -> Stream:
-        origin, url = self.bench.origin, self.task.url
+        source, url = self.deps.source, self.task.url
         try:
-            return origin.open(url, deadline=self.deadline, resume=self.task.checkpoint, heartbeat=self._renew)
+            return source.open(url, deadline=self.deadline, resume=self.task.checkpoint, heartbeat=self._renew)
         except AnotherKind:
             raise
         except Changed as error:
@@ -173,20 +191,20 @@ class _Slice:
                 raise
             log.info("task %s: starting again: %s", self.task.id, error)
             self._restart()
-            return origin.open(url, deadline=self.deadline, resume=None, heartbeat=self._renew)
+            return source.open(url, deadline=self.deadline, resume=None, heartbeat=self._renew)
 
     def _restart(self) -> None:
-        self.task = self._write(self.task.restarted(self.bench.now()))
+        self.task = self._write(self.task.restarted(self.deps.clock()))
         self.received, self.body = self.task.received, None
         self.md5, self.opened_at = MD5(), 0
 
     def _renew(self) -> None:
         """Keep the lease while bytes come that were hashed before: no checkpoint does it then."""
-        if self.bench.monotonic() >= self.renew_at:
-            self._write(self.task.renewed(self.bench.now(), lease_seconds=self.bench.settings.lease_seconds))
+        if self.deps.monotonic() >= self.renew_at:
+            self._write(self.task.renewed(self.deps.clock(), lease_seconds=self.deps.settings.lease_seconds))
 
     def _hash(self, body: Stream) -> Task:
-        md5, monotonic, longest = self.md5, self.bench.monotonic, self.bench.settings.checkpoint_seconds
+        md5, monotonic, longest = self.md5, self.deps.monotonic, self.deps.settings.checkpoint_seconds
         pause = min(FIRST_CHECKPOINT_SECONDS, longest)
         due_time, due_count = monotonic() + pause, md5.count + CHECKPOINT_BYTES
         while chunk := body.read():
@@ -214,15 +232,15 @@ class _Slice:
             if self.task.restarts >= retry.MAX_RESTARTS:
                 raise Changed(f"{shown_url(self.task.url)}: its bytes changed")
             log.info("task %s: the bytes before the checkpoint are others now", self.task.id)
-            self._write(self.task.restarted(self.bench.now()))
+            self._write(self.task.restarted(self.deps.clock()))
         self.catch_up = None
 
     def _done(self, representation: Representation) -> Task:
         md5 = self.md5
-        return self._write(self.task.done(md5.hexdigest(), md5.count, self.bench.now(), representation=representation))
+        return self._write(self.task.done(md5.hexdigest(), md5.count, self.deps.clock(), representation=representation))
 
     def _checkpoint(self, body: Stream) -> None:
-        limit = READINGS * self.bench.settings.max_bytes
+        limit = READINGS * self.deps.settings.max_bytes
         if self._received() > limit:
             raise TooLarge(
                 f"{shown_url(self.task.url)}: {human_bytes(self._received())} were read for one task, in vain;"
@@ -239,16 +257,16 @@ class _Slice:
             self.task.checkpointed(
                 checkpoint,
                 size=body.size,
-                rate=self.rate.measure(self.bench.monotonic(), self.md5.count),
-                now=self.bench.now(),
-                lease_seconds=self.bench.settings.lease_seconds,
+                rate=self.rate.measure(self.deps.monotonic(), self.md5.count),
+                now=self.deps.clock(),
+                lease_seconds=self.deps.settings.lease_seconds,
                 representation=body.representation,
             )
         )
 
     def _hand_over(self) -> Task:
-        task = self.task.released(self.bench.now())
-        if task.attempts and self.bench.monotonic() < math.inf:
+        task = self.task.released(self.deps.clock())
+        if task.attempts and self.deps.monotonic() < math.inf:
             # Nothing was gained, and not because the worker is being stopped. When that has happened too often, the
             # task must end with the reason, not as a riddle.
             why = "a whole slice of work brought nothing new: the origin is too slow, or has no ranges to go on by"
@@ -256,7 +274,7 @@ class _Slice:
         return self._write(task)
 
     def _settle(self, error: OriginError) -> Task:
-        settings, now = self.bench.settings, self.bench.now()
+        settings, now = self.deps.settings, self.deps.clock()
         failure = Failure(error.code, str(error))
         if isinstance(error, Changed) and not isinstance(error, AnotherKind):
             if self.task.restarts >= retry.MAX_RESTARTS:
@@ -284,9 +302,9 @@ class _Slice:
         return self.received + reread + self.md5.count - self.opened_at
 
     def _write(self, task: Task) -> Task:
-        self.renew_at = self.bench.monotonic() + self.bench.settings.checkpoint_seconds
+        self.renew_at = self.deps.monotonic() + self.deps.settings.checkpoint_seconds
         task = replace(task, received=self._received())
-        self.bench.table.save(task, over=self.task)
+        self.deps.table.save(task, over=self.task)
         self.task = task
         return task
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from urlsum.remarks import READ_TWICE
 from urlsum.task import Proof
+from urlsum.text.remarks import READ_TWICE
 
 if TYPE_CHECKING:
     from urlsum.md5 import MD5

@@ -32,7 +32,7 @@ def test_the_worker_stops_within_one_checkpoint(kind: str, tmp_path: Path, monke
         while scene.task(cancelled).checkpoint is None:
             time.sleep(0.02)
         before = scene.files.served
-        ended = service.cancel(cancelled, table=scene.ports.table, now=time.time())
+        ended = service.cancel(cancelled, table=scene.services.table, now=time.time())
         scene.submit()
         scene.wait(seconds=30)  # for the second one, which the same worker takes when it is free
         assert scene.task(cancelled) == ended

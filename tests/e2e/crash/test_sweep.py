@@ -29,9 +29,9 @@ def test_a_task_whose_submitter_died_before_it_sent_the_message(
         nowhere = MemoryQueue()
         task_id = service.submit(
             Submission(url=scene.origin.url("/0"), email="reader@abc.ru"),
-            table=scene.ports.table,
+            table=scene.services.table,
             queue=nowhere,
-            guard=scene.ports.guard,
+            guard=scene.services.guard,
             now=time.time(),
             ttl_days=1,
         )
@@ -50,8 +50,8 @@ def test_expired_tasks_are_deleted_as_dynamodb_would(
     now = time.time()
     old, young = (new_task(due_at=None, expires_at=int(now) + age) for age in (-1, 1000))
     with stage(kind, tmp_path, monkeypatch, [1]) as scene, fleet(tmp_path, scene.env) as workers:
-        scene.ports.table.add(old)
-        scene.ports.table.add(young)
+        scene.services.table.add(old)
+        scene.services.table.add(young)
         workers.start()
         while stands(scene, old.id):
             assert time.time() < now + 30

@@ -17,7 +17,7 @@ from urlsum.settings import Settings
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.task import Failure, Mail, Proof, Representation, Task
 from urlsum.web.application import application
-from urlsum.wiring import Ports
+from urlsum.wiring import Services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,21 +47,21 @@ class World:
     clock: Clock = field(default_factory=Clock)
     settings: Settings = field(default_factory=Settings)
 
-    def ports(self) -> Ports:
+    def services(self) -> Services:
         wired = wiring.wire(self.settings)
-        return Ports(
+        return Services(
             settings=self.settings,
             table=self.table,
             queue=self.queue,
             mailer=MemoryMailer(),
             guard=wired.guard,
-            origin=wired.origin,
+            source=wired.source,
             clock=self.clock,
         )
 
     def app(self) -> FastAPI:
         app = application(submit, check)
-        app.dependency_overrides[wiring.ports] = self.ports
+        app.dependency_overrides[wiring.services] = self.services
         return app
 
 

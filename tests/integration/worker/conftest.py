@@ -1,4 +1,4 @@
-"""The worker's code with ports in memory, and Lambda's events as AWS documents them."""
+"""The worker's code with services in memory, and Lambda's events as AWS documents them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from urlsum.settings import load
 from urlsum.task import Mail, Task
 
 if TYPE_CHECKING:
-    from urlsum.wiring import Ports
+    from urlsum.wiring import Services
 
 # The example of https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, whole.
 DOCUMENTED = {
@@ -71,7 +71,7 @@ class Context:
 
 
 class Bay:
-    """A worker's ports; every piece of ``source`` takes a second."""
+    """A worker's services; every piece of ``source`` takes a second."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -81,14 +81,14 @@ class Bay:
         self.source = SyntheticSource(b"x" * 100_000, self.clock)
         self.settings = load()
 
-    def ports(self) -> Ports:
+    def services(self) -> Services:
         wired = wiring.wire(self.settings)
         return replace(
             wired,
             table=self.table,
             queue=self.queue,
             mailer=self.mailer,
-            origin=self.source,  # type: ignore[arg-type] # a Source is all that is asked of it
+            source=self.source,
             clock=self.clock,
             monotonic=self.clock,
         )
@@ -103,7 +103,7 @@ class Bay:
     def process(self, *bodies: str, seconds: float = 300.0) -> list[str]:
         """Hand a batch over; return the ids of what must come again. Messages are called 0, 1, and so on."""
         records = [record(body, str(number)) for number, body in enumerate(bodies)]
-        response = process({"Records": records}, Context(seconds), ports=self.ports)
+        response = process({"Records": records}, Context(seconds), services=self.services)
         assert response.keys() == {"batchItemFailures"}
         assert all(failure.keys() == {"itemIdentifier"} for failure in response["batchItemFailures"])
         # Lambda takes them in any order, and they fail side by side.

@@ -23,7 +23,7 @@ from urlsum.queues.sqs import SqsQueue
 from urlsum.settings import Settings
 from urlsum.tables.dynamodb import DynamoTaskTable
 from urlsum.task import Status, Task
-from urlsum.wiring import Ports
+from urlsum.wiring import Services
 from urlsum.worker import slice as slice_module
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ def _scaled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slice_module, "MD5", ScaledMD5)
 
 
-def wired(table: TaskTable, queue: TaskQueue, source: Any, clock: Clock) -> Ports:
-    return Ports(SETTINGS, table, queue, MemoryMailer(), Guard(SETTINGS), source, clock, clock)
+def wired(table: TaskTable, queue: TaskQueue, source: Any, clock: Clock) -> Services:
+    return Services(SETTINGS, table, queue, MemoryMailer(), Guard(SETTINGS), source, clock, clock)
 
 
-def submitted(ports: Ports) -> Task:
-    now = ports.clock()
+def submitted(services: Services) -> Task:
+    now = services.clock()
     task = new_task(created_at=now, updated_at=now, due_at=now, expires_at=2**40)
-    ports.table.add(task)
-    ports.queue.send(task.id)
+    services.table.add(task)
+    services.queue.send(task.id)
     return task
 
 
@@ -63,21 +63,21 @@ def test_hundreds_of_slices_end_right_in_flat_memory() -> None:
             raise Incomplete(f"cut at {offset}")
 
     source.fault = fault
-    ports = wired(MemoryTaskTable(), MemoryQueue(), source, clock)
-    task = submitted(ports)
-    runner = FakeLambda(ports, "Allow")
+    services = wired(MemoryTaskTable(), MemoryQueue(), source, clock)
+    task = submitted(services)
+    runner = FakeLambda(services, "Allow")
     peaks = []
     tracemalloc.start()
     try:
-        while not ports.table.get(task.id).complete:
+        while not services.table.get(task.id).complete:
             tracemalloc.reset_peak()
-            [delivery] = ports.queue.receive(10, wait=0)
+            [delivery] = services.queue.receive(10, wait=0)
             runner._invoke([delivery])
             clock.now += 30  # the back-off after a cut
             peaks.append(tracemalloc.get_traced_memory()[1])
     finally:
         tracemalloc.stop()
-    done = ports.table.get(task.id)
+    done = services.table.get(task.id)
     assert (done.status, done.md5, done.size) == (Status.DONE, source.md5, FIVE_TB)
     assert len(source.opened) == done.slices > 400
     assert sorted(source.opened) == source.opened
@@ -86,14 +86,14 @@ def test_hundreds_of_slices_end_right_in_flat_memory() -> None:
 
 def test_progress_is_told_on_the_way() -> None:
     clock = Clock()
-    ports = wired(MemoryTaskTable(), MemoryQueue(), ScaledSource(FIVE_TB, clock, rate=100e6), clock)
-    task = submitted(ports)
-    runner = FakeLambda(ports, "Allow")
+    services = wired(MemoryTaskTable(), MemoryQueue(), ScaledSource(FIVE_TB, clock, rate=100e6), clock)
+    task = submitted(services)
+    runner = FakeLambda(services, "Allow")
     offsets = []
     for _ in range(20):
-        [delivery] = ports.queue.receive(10, wait=0)
+        [delivery] = services.queue.receive(10, wait=0)
         runner._invoke([delivery])
-        stored = ports.table.get(task.id)
+        stored = services.table.get(task.id)
         offsets.append(stored.offset)
         assert stored.size == FIVE_TB
         assert stored.rate == pytest.approx(100e6, rel=0.01)
@@ -113,11 +113,11 @@ def aws() -> Iterator[tuple[TaskTable, TaskQueue]]:
 def test_through_sqs_under_the_rule_of_sixteen_hops(aws: tuple[TaskTable, TaskQueue], recursive_loop: str) -> None:
     clock = Clock()
     source = ScaledSource(FIVE_TB, clock, rate=1e9, piece=16_384)
-    ports = wired(*aws, source, clock)
-    task = submitted(ports)
-    runner = FakeLambda(ports, recursive_loop)
+    services = wired(*aws, source, clock)
+    task = submitted(services)
+    runner = FakeLambda(services, recursive_loop)
     runner.run()
-    stored = ports.table.get(task.id)
+    stored = services.table.get(task.id)
     if recursive_loop == "Allow":
         assert (stored.status, stored.md5, stored.size) == (Status.DONE, source.md5, FIVE_TB)
         assert runner.invocations == stored.slices > MOST_HOPS

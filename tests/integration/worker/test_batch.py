@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from functions.hash_worker.app import SHARED_SECONDS, process
+from functions.hash_worker.app import BATCHED_SECONDS, process
 from tests.integration.origin.conftest import Serve
 from tests.integration.origin.conftest import serve as _serve
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
@@ -21,7 +21,7 @@ from urlsum.origin.source import HttpSource
 from urlsum.queues import Delivery, encode
 from urlsum.settings import parse
 from urlsum.task import Status, Task
-from urlsum.wiring import Ports
+from urlsum.wiring import Services
 from urlsum.worker import slice as slice_module
 
 serve = _serve
@@ -33,21 +33,23 @@ class Context:
         return 300_000
 
 
-def wired(source: Any, clock: Any = time.time, monotonic: Any = time.monotonic) -> Ports:
-    return Ports(SETTINGS, MemoryTaskTable(), MemoryQueue(), MemoryMailer(), Guard(SETTINGS), source, clock, monotonic)
+def wired(source: Any, clock: Any = time.time, monotonic: Any = time.monotonic) -> Services:
+    return Services(
+        SETTINGS, MemoryTaskTable(), MemoryQueue(), MemoryMailer(), Guard(SETTINGS), source, clock, monotonic
+    )
 
 
-def submitted(ports: Ports, url: str) -> Task:
-    now = ports.clock()
+def submitted(services: Services, url: str) -> Task:
+    now = services.clock()
     task = new_task(url=url, created_at=now, updated_at=now, due_at=now, expires_at=2**40)
-    ports.table.add(task)
+    services.table.add(task)
     return task
 
 
-def invoke(ports: Ports, *bodies: str) -> list[str]:
+def invoke(services: Services, *bodies: str) -> list[str]:
     """Invoke with these messages; return the ids of those that are to come again."""
     records = [queues.lambda_record(Delivery(f"message-{n}", "", body, 1)) for n, body in enumerate(bodies)]
-    response = process({"Records": records}, Context(), ports=lambda: ports)
+    response = process({"Records": records}, Context(), services=lambda: services)
     return sorted(failure["itemIdentifier"] for failure in response["batchItemFailures"])
 
 
@@ -59,18 +61,18 @@ def test_small_files_are_hashed_at_the_same_time(serve: Serve) -> None:
         return [head("200 OK", f"Content-Length: {len(request.path)}"), request.path.encode()]
 
     origin = serve(script)
-    ports = wired(HttpSource(SETTINGS, Guard(SETTINGS)))
-    tasks = [submitted(ports, origin.url(f"/{number}")) for number in range(10)]
-    assert invoke(ports, *(encode(task.id) for task in tasks)) == []
+    services = wired(HttpSource(SETTINGS, Guard(SETTINGS)))
+    tasks = [submitted(services, origin.url(f"/{number}")) for number in range(10)]
+    assert invoke(services, *(encode(task.id) for task in tasks)) == []
     for number, task in enumerate(tasks):
-        assert ports.table.get(task.id).md5 == hashlib.md5(f"/{number}".encode()).hexdigest()
+        assert services.table.get(task.id).md5 == hashlib.md5(f"/{number}".encode()).hexdigest()
     assert len(origin.requests) == 10
 
 
 def test_only_what_failed_comes_again(serve: Serve) -> None:
     origin = serve(lambda request: [head("200 OK", "Content-Length: 2"), b"ok", KEEP])
-    ports = wired(HttpSource(SETTINGS, Guard(SETTINGS)))
-    good = [submitted(ports, origin.url(f"/{number}")) for number in range(3)]
+    services = wired(HttpSource(SETTINGS, Guard(SETTINGS)))
+    good = [submitted(services, origin.url(f"/{number}")) for number in range(3)]
     unknown = new_task()
     bodies = [
         encode(good[0].id),
@@ -81,8 +83,8 @@ def test_only_what_failed_comes_again(serve: Serve) -> None:
         encode(good[2].id),
     ]
     # An unknown task is dropped: it has expired, and will not come back.
-    assert invoke(ports, *bodies) == ["message-1", "message-2"]
-    assert [ports.table.get(task.id).status for task in good] == [Status.DONE] * 3
+    assert invoke(services, *bodies) == ["message-1", "message-2"]
+    assert [services.table.get(task.id).status for task in good] == [Status.DONE] * 3
 
 
 def test_all_of_a_batch_may_fail() -> None:
@@ -105,15 +107,15 @@ def test_of_large_files_in_company_only_the_first_keeps_the_slice(monkeypatch: A
             return source.open(url, deadline=deadline, resume=resume)
 
     company = Company()
-    ports = wired(company, clock=lambda: 1_000_000.0, monotonic=lambda: 0.0)
-    tasks = [submitted(ports, f"https://o.example/{number}") for number in range(4)]
-    assert invoke(ports, *(encode(task.id) for task in tasks)) == []
-    first, *others = [ports.table.get(task.id) for task in tasks]
+    services = wired(company, clock=lambda: 1_000_000.0, monotonic=lambda: 0.0)
+    tasks = [submitted(services, f"https://o.example/{number}") for number in range(4)]
+    assert invoke(services, *(encode(task.id) for task in tasks)) == []
+    first, *others = [services.table.get(task.id) for task in tasks]
     assert company.seconds[first.url] == SETTINGS.slice_seconds
-    assert {company.seconds[task.url] for task in others} == {SHARED_SECONDS}
+    assert {company.seconds[task.url] for task in others} == {BATCHED_SECONDS}
     assert all(task.offset > 0 and task.status is Status.RUNNING for task in (first, *others))
-    assert sorted(task_id for task_id, _ in ports.queue.sent) == sorted(task.id for task in tasks)  # type: ignore[attr-defined]
+    assert sorted(task_id for task_id, _ in services.queue.sent) == sorted(task.id for task in tasks)  # type: ignore[attr-defined]
 
 
 def test_a_silent_origin_is_found_out_before_a_file_in_company_is_put_down() -> None:
-    assert SETTINGS.connect_timeout + SETTINGS.read_timeout < SHARED_SECONDS
+    assert SETTINGS.connect_timeout + SETTINGS.read_timeout < BATCHED_SECONDS

@@ -9,6 +9,7 @@ import boto3
 import moto
 import pytest
 
+from tests.support.deps import Deps
 from tests.support.memory import MemoryMailer
 from tests.support.synthetic import Clock, SyntheticSource
 from tests.support.template import create_queue, create_table
@@ -21,8 +22,7 @@ from urlsum.service import Submission
 from urlsum.settings import Settings
 from urlsum.tables.dynamodb import DynamoTaskTable
 from urlsum.task import Status, Task
-from urlsum.worker.delivery import work
-from urlsum.worker.slice import Bench
+from urlsum.worker.delivery import handle
 from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class Cloud:
 
     def work(self, task_id: str) -> Task | None:
         source = SyntheticSource(b"x" * 1000, self.clock)
-        bench = Bench(self.table, source, SETTINGS, self.clock, self.clock)
-        return work(task_id, bench, queue=self.queue, mailer=self.mailer, deadline=self.clock() + 100)
+        deps = Deps(SETTINGS, self.table, source, self.clock, self.clock, self.queue, self.mailer)
+        return handle(task_id, deps, deadline=self.clock() + 100)
 
 
 @pytest.fixture

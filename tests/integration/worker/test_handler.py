@@ -170,7 +170,7 @@ context = SimpleNamespace(
     get_remaining_time_in_millis=lambda: 300_000,
 )
 event = {"Records": [record(body, str(number)) for number, body in enumerate(bodies)]}
-print(handler(event, context, ports=bay.ports) == {"batchItemFailures": [{"itemIdentifier": "2"}]})
+print(handler(event, context, services=bay.services) == {"batchItemFailures": [{"itemIdentifier": "2"}]})
 """
 
 

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from urlsum.task import Task
-    from urlsum.wiring import Ports
+    from urlsum.wiring import Services
 
 
 class Bay(Protocol):
-    def ports(self) -> Ports: ...
+    def services(self) -> Services: ...
     def add(self) -> Task: ...
 
 
@@ -43,8 +43,8 @@ def queue() -> TidyQueue:
 
 @pytest.fixture
 def keeper(bay: Bay, queue: TidyQueue) -> Iterator[Housekeeper]:
-    ports = replace(bay.ports(), queue=queue, settings=Settings(sweep_seconds=0.05))
-    made = Housekeeper(ports, queue, tidy_seconds=0.01)  # type: ignore[arg-type] # tidy() is all that it needs beside
+    services = replace(bay.services(), queue=queue, settings=Settings(sweep_seconds=0.05))
+    made = Housekeeper(services, queue, tidy_seconds=0.01)  # type: ignore[arg-type] # tidy() is all that it needs beside
     yield made
     made.stop()
 

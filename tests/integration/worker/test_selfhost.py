@@ -46,7 +46,7 @@ class WorkerClock:
 
 
 class Shop:
-    """A worker on ports in memory; ``gate`` holds every piece of every file back until it is set."""
+    """A worker on services in memory; ``gate`` holds every piece of every file back until it is set."""
 
     def __init__(self, bay: Bay) -> None:
         self.bay = bay
@@ -56,8 +56,8 @@ class Shop:
         self.most_at_once = 0
         self.worker = Worker(Settings())
         self.source = SyntheticSource(b"x" * 100_000, WorkerClock(self.worker), fault=self._piece)  # type: ignore[arg-type] # a clock, too
-        wired = bay.ports()
-        self.worker.ports = replace(wired, origin=self.source, clock=time.time, monotonic=self.worker.monotonic)  # type: ignore[arg-type]
+        wired = bay.services()
+        self.worker.services = replace(wired, source=self.source, clock=time.time, monotonic=self.worker.monotonic)
         self._lock = threading.Lock()
 
     def submit(self) -> str:

@@ -35,8 +35,9 @@ def test_many_small_files_go_through_quickly_over_few_connections(serve: Serve, 
         allowed_networks=Networks.read("127.0.0.0/8"),
     )
     worker = Worker(settings)
-    worker.ports = replace(worker.ports, origin=HttpSource(settings, worker.ports.guard, tuning=UNHURRIED))
-    table, now = worker.ports.table, time.time()
+    source = HttpSource(settings, worker.services.guard, tuning=UNHURRIED)
+    worker.services = replace(worker.services, source=source)
+    table, now = worker.services.table, time.time()
     tasks = [
         new_task(url=origin.url(f"/{number}"), created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 1000)
         for number in range(FILES)

@@ -58,7 +58,7 @@ def hasher(source: Source, sleep: Slept | None = None, state: Path | None = None
         state=state,
         sleep=sleep or Slept(),
     )
-    made._origin = Metered(source, NoMeter())
+    made._source = Metered(source, NoMeter())
     return made
 
 

@@ -59,7 +59,7 @@ def test_the_web_functions_have_their_adapters_ready_before_the_first_request(fu
 
 
 def test_the_worker_wires_itself_without_what_others_need() -> None:
-    loaded = imported("hash_worker", "from urlsum.wiring import ports; ports()")
+    loaded = imported("hash_worker", "from urlsum.wiring import services; services()")
     assert {"pynamodb", "boto3", "h11"} <= loaded
     assert loaded & UNWANTED["hash_worker"] == set()
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.deps import Deps
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from tests.support.synthetic import Clock, SyntheticSource
 from urlsum.errors import Incomplete, MailUnavailable, QueueUnavailable, TableUnavailable
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status, Task
-from urlsum.worker.delivery import work
-from urlsum.worker.slice import Bench
+from urlsum.worker.delivery import handle
 
 ID = "0e4fac17-0000-4000-8000-000000000000"
 
@@ -22,7 +22,7 @@ class Desk:
         self.queue = MemoryQueue()
         self.mailer = MemoryMailer()
         self.source = SyntheticSource(b"x" * 100_000, self.clock)
-        self.bench = Bench(self.table, self.source, Settings(), self.clock, self.clock)
+        self.deps = Deps(Settings(), self.table, self.source, self.clock, self.clock, self.queue, self.mailer)
         now = self.clock()
         self.table.add(
             Task(
@@ -37,8 +37,8 @@ class Desk:
             )
         )
 
-    def work(self, seconds: float = 10_000) -> Task | None:
-        return work(ID, self.bench, queue=self.queue, mailer=self.mailer, deadline=self.clock() + seconds)
+    def handle(self, seconds: float = 10_000) -> Task | None:
+        return handle(ID, self.deps, deadline=self.clock() + seconds)
 
     @property
     def stored(self) -> Task:
@@ -47,7 +47,7 @@ class Desk:
 
 def test_one_delivery_hashes_and_mails() -> None:
     desk = Desk()
-    desk.work()
+    desk.handle()
     assert (desk.stored.md5, desk.stored.mail) == (desk.source.md5, Mail.SENT)
     assert [letter.to for letter in desk.mailer.letters] == ["someone@abc.ru"]
     assert desk.queue.sent == []
@@ -55,11 +55,11 @@ def test_one_delivery_hashes_and_mails() -> None:
 
 def test_further_deliveries_change_nothing() -> None:
     desk = Desk()
-    desk.work()
+    desk.handle()
     settled = desk.stored
     for _ in range(3):
         desk.clock.now += 1000
-        assert desk.work() is None
+        assert desk.handle() is None
     assert desk.stored == settled
     assert len(desk.mailer.letters) == 1
 
@@ -67,12 +67,12 @@ def test_further_deliveries_change_nothing() -> None:
 def test_a_delivery_of_an_unknown_task_is_dropped() -> None:
     desk = Desk()
     desk.table.remove(desk.stored)
-    assert desk.work() is None
+    assert desk.handle() is None
 
 
 def test_the_deadline_asks_for_the_next_slice() -> None:
     desk = Desk()
-    desk.work(seconds=20)
+    desk.handle(seconds=20)
     assert desk.queue.sent == [(ID, 0.0)]
     assert desk.mailer.letters == []
 
@@ -84,7 +84,7 @@ def test_a_failure_that_may_pass_delays_the_next_delivery() -> None:
         raise Incomplete("cut")
 
     desk.source.fault = cut
-    desk.work()
+    desk.handle()
     [(_, delay)] = desk.queue.sent
     assert 0 < delay <= 5
 
@@ -92,7 +92,7 @@ def test_a_failure_that_may_pass_delays_the_next_delivery() -> None:
 def test_a_delivery_that_comes_too_early_is_sent_on() -> None:
     desk = Desk()
     desk.table.save(replace(desk.stored, not_before=desk.clock() + 3600), over=desk.stored)
-    assert desk.work() is None
+    assert desk.handle() is None
     assert desk.queue.sent == [(ID, 3600.0)]
     assert desk.source.opened == []
 
@@ -101,7 +101,7 @@ def test_a_message_that_meets_another_holder_is_done_with_and_changes_nothing() 
     desk = Desk()
     held = desk.stored.claimed(desk.clock(), 90)
     desk.table.save(held, over=desk.stored)
-    assert desk.work() is None
+    assert desk.handle() is None
     assert desk.stored == held
     assert (desk.source.opened, desk.queue.sent) == ([], [])
 
@@ -116,23 +116,23 @@ def test_a_task_that_is_cancelled_is_left_at_the_next_checkpoint_without_a_word(
 
     desk.source.fault = cancel
     began = desk.clock()
-    assert desk.work() is None
-    assert desk.clock() - began <= 30 + desk.bench.settings.checkpoint_seconds  # a kilobyte a second
+    assert desk.handle() is None
+    assert desk.clock() - began <= 30 + desk.deps.settings.checkpoint_seconds  # a kilobyte a second
     assert (desk.stored.status, desk.stored.md5, desk.stored.due_at) == (Status.CANCELLED, None, None)
     assert (desk.mailer.letters, desk.queue.sent) == ([], [])
-    assert desk.work() is None
+    assert desk.handle() is None
 
 
 def test_a_mail_that_is_put_off_is_tried_again_without_hashing_again() -> None:
     desk = Desk()
     desk.mailer.refuse_with = MailUnavailable("greylisted")
-    desk.work()
+    desk.handle()
     assert (desk.stored.status, desk.stored.mail) == (Status.DONE, Mail.PENDING)
     [(_, delay)] = desk.queue.sent
     assert delay >= 60
     desk.clock.now += delay
     desk.mailer.refuse_with = None
-    desk.work()
+    desk.handle()
     assert desk.stored.mail is Mail.SENT
     assert len(desk.mailer.letters) == 1
     assert desk.source.opened == [0]
@@ -142,10 +142,10 @@ def test_a_result_outlives_a_queue_that_is_down() -> None:
     desk = Desk()
     desk.queue.down = True
     with pytest.raises(QueueUnavailable):
-        desk.work(seconds=20)
+        desk.handle(seconds=20)
     assert desk.stored.offset > 0
     desk.queue.down = False
-    desk.work()
+    desk.handle()
     assert desk.stored.md5 == desk.source.md5
 
 
@@ -153,7 +153,7 @@ def test_a_table_that_is_down_leaves_the_message_to_come_again() -> None:
     desk = Desk()
     desk.table.down = True
     with pytest.raises(TableUnavailable):
-        desk.work()
+        desk.handle()
     assert desk.mailer.letters == []
 
 
@@ -165,7 +165,7 @@ def test_a_failed_task_is_mailed_too() -> None:
 
     desk.source.fault = bug
     for _ in range(Settings().max_attempts):
-        desk.work()
+        desk.handle()
         desk.clock.now += 1000
     assert desk.stored.status is Status.FAILED
     assert len(desk.mailer.letters) == 1
@@ -173,6 +173,6 @@ def test_a_failed_task_is_mailed_too() -> None:
 
 def test_without_an_address_nothing_is_mailed() -> None:
     desk = Desk(email=None)
-    desk.work()
+    desk.handle()
     assert desk.stored.status is Status.DONE
     assert desk.mailer.letters == []

@@ -10,7 +10,7 @@ from urlsum.errors import FailureCode, LeaseLost, MailRefused, MailUnavailable, 
 from urlsum.mail import SEND_SECONDS, Letter
 from urlsum.mail.message import compose
 from urlsum.task import Failure, Mail, Status, Task
-from urlsum.worker.notify import LEASE_SECONDS, MAX_TRIES, deliver, mail_delay
+from urlsum.worker.notify import LEASE_SECONDS, MAX_TRIES, mail_delay, send_result_email
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,8 +78,8 @@ class World:
         self.table.save(task, over=before, lease_before=self.now)
         return task
 
-    def deliver(self, task: Task) -> Task:
-        return deliver(
+    def send(self, task: Task) -> Task:
+        return send_result_email(
             task, table=self.table, mailer=self.mailer, public_url=None, now=lambda: self.now, sleep=self.sleep
         )
 
@@ -94,7 +94,7 @@ def world() -> World:
 
 
 def test_the_mail_is_sent_and_noted(world: World) -> None:
-    after = world.deliver(world.done)
+    after = world.send(world.done)
     assert world.mailer.letters == [compose(world.done, public_url=None)]
     assert after == world.stored == world.done.mailed(Mail.SENT, world.now)
     assert after.due_at is None
@@ -103,33 +103,35 @@ def test_the_mail_is_sent_and_noted(world: World) -> None:
 def test_nothing_is_written_before_the_mail_is_out(world: World) -> None:
     seen: list[Task] = []
     world.mailer.hook = lambda: seen.append(world.stored)
-    world.deliver(world.done)
+    world.send(world.done)
     assert seen == [world.done]
     assert world.table.writes == 1
 
 
 def test_a_mail_that_is_noted_is_not_owed_any_more(world: World) -> None:
-    world.deliver(world.done)
+    world.send(world.done)
     world.now += 10**6
     with pytest.raises(NothingToDo):
         world.claim()
 
 
 def test_the_letter_links_to_the_public_url(world: World) -> None:
-    deliver(world.done, table=world.table, mailer=world.mailer, public_url="https://u.example", now=lambda: 1000.0)
+    send_result_email(
+        world.done, table=world.table, mailer=world.mailer, public_url="https://u.example", now=lambda: 1000.0
+    )
     assert "Link:      https://u.example/check?id=" in world.mailer.letters[0].body
 
 
 def test_a_refused_mail_is_given_up_at_once_and_the_result_stays(world: World) -> None:
     world.mailer.refuse_with = MailRefused("no such mailbox")
-    after = world.deliver(world.done)
+    after = world.send(world.done)
     assert after == world.stored == world.done.mailed(Mail.FAILED, world.now)
     assert (after.status, after.md5, after.due_at) == (Status.DONE, "0" * 32, None)
 
 
 def test_a_mail_that_cannot_go_out_now_is_put_off_and_the_lease_given_back(world: World) -> None:
     world.mailer.refuse_with = MailUnavailable("greylisted")
-    after = world.deliver(world.done)
+    after = world.send(world.done)
     assert after == world.stored == world.done.released(world.now, delay=60.0)
     assert (after.status, after.mail, after.due_at) == (Status.DONE, Mail.PENDING, world.now + 60.0)
     with pytest.raises(NotDue):
@@ -138,20 +140,20 @@ def test_a_mail_that_cannot_go_out_now_is_put_off_and_the_lease_given_back(world
 
 def test_a_mail_that_was_put_off_goes_out_when_it_is_due(world: World) -> None:
     world.mailer.refuse_with = MailUnavailable("greylisted")
-    world.deliver(world.done)
+    world.send(world.done)
     world.mailer.refuse_with = None
     world.now += 60.0
-    assert world.deliver(world.claim()).mail is Mail.SENT
+    assert world.send(world.claim()).mail is Mail.SENT
     assert len(world.mailer.letters) == 1
 
 
 def test_a_mail_system_that_stays_away_is_asked_thirty_times_in_a_day_and_then_given_up(world: World) -> None:
     world.mailer.refuse_with = MailUnavailable("down")
     tries = 1
-    task = world.deliver(world.done)
+    task = world.send(world.done)
     while task.due_at is not None:
         world.now = task.due_at
-        task = world.deliver(world.claim())
+        task = world.send(world.claim())
         tries += 1
     assert (tries, task.mail, task.status) == (MAX_TRIES, Mail.FAILED, Status.DONE)
     assert 24.0 <= (world.now - 1000.0) / 3600 <= 24.5
@@ -171,7 +173,7 @@ def test_workers_that_die_while_sending_are_counted_too_so_that_a_deadly_mail_en
     while task.mail is Mail.PENDING:
         tries += 1
         try:
-            task = world.deliver(task)
+            task = world.send(task)
         except KeyboardInterrupt:
             world.now += WORKER_LEASE + LEASE_SECONDS
             task = world.claim()
@@ -182,10 +184,10 @@ def test_workers_that_die_while_sending_are_counted_too_so_that_a_deadly_mail_en
 def test_a_crash_between_sending_and_noting_costs_one_more_mail_and_only_one(world: World) -> None:
     world.table.failures = 3
     with pytest.raises(TableUnavailable):
-        world.deliver(world.done)
+        world.send(world.done)
     assert world.stored.mail is Mail.PENDING
     world.now += WORKER_LEASE + 1
-    world.deliver(world.claim())
+    world.send(world.claim())
     world.now += 10**6
     with pytest.raises(NothingToDo):
         world.claim()
@@ -199,7 +201,7 @@ def test_a_table_that_stumbles_after_the_mail_is_asked_again_and_the_mail_is_not
     world: World, failures: int, answer_lost: bool
 ) -> None:
     world.table.failures, world.table.answer_lost = failures, answer_lost
-    after = world.deliver(world.done)
+    after = world.send(world.done)
     assert after == world.stored
     assert (after.mail, len(world.mailer.letters)) == (Mail.SENT, 1)
     assert world.slept == [0.5, 2.0][:failures]
@@ -209,7 +211,7 @@ def test_a_worker_that_lost_its_lease_while_it_slept_sends_nothing(world: World)
     world.now += WORKER_LEASE + 1
     other = world.claim()
     with pytest.raises(LeaseLost):
-        world.deliver(world.done)
+        world.send(world.done)
     assert world.mailer.letters == []
     assert world.stored == other
 
@@ -221,7 +223,7 @@ def test_a_worker_that_is_overtaken_while_sending_notes_nothing(world: World) ->
 
     world.mailer.hook = overtake
     with pytest.raises(LeaseLost):
-        world.deliver(world.done)
+        world.send(world.done)
     assert world.stored.mail is Mail.PENDING
     assert world.stored.fence == world.done.fence + 1
 
@@ -235,7 +237,7 @@ def test_a_lease_that_would_lapse_while_sending_is_renewed_first(world: World) -
         world.now += SEND_SECONDS
 
     world.mailer.hook = slow
-    after = world.deliver(world.done)
+    after = world.send(world.done)
     assert lease == [LEASE_SECONDS]
     assert after == world.stored
     assert after.mail is Mail.SENT
@@ -245,7 +247,7 @@ def test_a_table_that_is_away_before_the_mail_keeps_it_from_going_out_on_a_lease
     world.now += WORKER_LEASE - 1
     world.table.failures = 1
     with pytest.raises(TableUnavailable):
-        world.deliver(world.done)
+        world.send(world.done)
     assert world.mailer.letters == []
 
 
@@ -253,7 +255,7 @@ def test_the_log_names_the_task_and_the_reason_but_not_the_recipient(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     world.mailer.refuse_with = MailRefused("no such mailbox")
-    world.deliver(world.done)
+    world.send(world.done)
     assert f"task {QUEUED.id}: mail refused: no such mailbox" in caplog.text
     assert "example@abc.ru" not in caplog.text
 
@@ -262,5 +264,5 @@ def test_the_mail_of_a_failure_goes_the_same_way(world: World) -> None:
     del world.table.tasks[QUEUED.id]
     failed = QUEUED.claimed(world.now, WORKER_LEASE).failed(Failure(FailureCode.HTTP, "404"), world.now)
     world.table.add(failed)
-    assert world.deliver(failed).mail is Mail.SENT
+    assert world.send(failed).mail is Mail.SENT
     assert world.mailer.letters[0].subject.startswith("urlsum: no MD5")

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.deps import Deps
 from tests.support.memory import MemoryTaskTable
 from tests.support.synthetic import FILE, Clock, SyntheticSource
 from urlsum import errors
@@ -12,7 +13,7 @@ from urlsum.settings import Settings
 from urlsum.task import Checkpoint, Mail, Status, Task
 from urlsum.worker import retry
 from urlsum.worker import slice as slice_module
-from urlsum.worker.slice import Bench, run_slice
+from urlsum.worker.slice import run_slice
 
 ID = "0e4fac17-0000-4000-8000-000000000000"
 CONTENT = bytes(range(256)) * 400  # 102,400 bytes: 103 pieces of the synthetic origin, so 103 seconds
@@ -26,14 +27,14 @@ class Desk:
         self.clock = Clock()
         self.table = MemoryTaskTable()
         self.source = SyntheticSource(content, self.clock)
-        self.bench = Bench(self.table, self.source, settings, self.clock, self.clock)
+        self.deps = Deps(settings, self.table, self.source, self.clock, self.clock)
         now = self.clock()
         self.table.add(
             Task(id=ID, url="https://o.example/f", created_at=now, updated_at=now, due_at=now, expires_at=2_000_000)
         )
 
     def slice(self, seconds: float = 10_000) -> Task:
-        return run_slice(ID, self.bench, deadline=self.clock() + seconds)
+        return run_slice(ID, self.deps, deadline=self.clock() + seconds)
 
     @property
     def stored(self) -> Task:

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from urlsum.remarks import READ_TWICE
-
 from urlsum.md5 import MD5
 from urlsum.task import Proof, Representation
+from urlsum.text.remarks import READ_TWICE
 from urlsum.worker.two_readings import TwoReadings, proven
 
 

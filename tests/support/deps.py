@@ -1,0 +1,30 @@
+"""What the worker's code is given in tests, in place of ``urlsum.wiring.Services``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.support.memory import MemoryMailer, MemoryQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urlsum.mail import Mailer
+    from urlsum.queues import TaskQueue
+    from urlsum.settings import Settings
+    from urlsum.tables import TaskStore
+    from urlsum.worker.source import Source
+
+
+@dataclass
+class Deps:
+    """Fulfils ``SliceDeps`` and ``HandlerDeps`` of the worker."""
+
+    settings: Settings
+    table: TaskStore
+    source: Source
+    clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    queue: TaskQueue = field(default_factory=MemoryQueue)
+    mailer: Mailer = field(default_factory=MemoryMailer)
