@@ -43,7 +43,7 @@ AGAIN_SECONDS = 10
 AGAIN_TIMES = 60
 
 
-class Stop:
+class ShutdownWatch:
     """The wish that this job's worker end, and the clock that hears of it."""
 
     def __init__(self, job: Job) -> None:
@@ -87,7 +87,7 @@ def run(task_id: str) -> Retry | None:
     job = get_current_job()
     if job is None:
         raise RuntimeError("selfhost.rq_task.run is called by RQ's workers only")
-    stop = Stop(job)
+    shutdown = ShutdownWatch(job)
     config = settings.load()
     # The next message goes where this one came from, whatever this worker's own REDIS_URL says.
     queue = RedisQueue(
@@ -96,10 +96,10 @@ def run(task_id: str) -> Retry | None:
         slice_seconds=config.slice_seconds,
         lease_seconds=config.lease_seconds,
     )
-    services = replace(wiring.wire(config, monotonic=stop.monotonic), queue=queue)
+    services = replace(wiring.wire(config, monotonic=shutdown.monotonic), queue=queue)
     delivery = Delivery(job.id, job.id, queues.encode(task_id), receive_count=1 + (job.number_of_retries or 0))
-    with stop.watched():
-        answer = process({"Records": [queues.lambda_record(delivery)]}, stop, services=lambda: services)
+    with shutdown.watched():
+        answer = process({"Records": [queues.lambda_record(delivery)]}, shutdown, services=lambda: services)
     return Retry(max=AGAIN_TIMES, interval=AGAIN_SECONDS) if answer["batchItemFailures"] else None
 
 

@@ -27,7 +27,7 @@ from urlsum.web.application import application
 if TYPE_CHECKING:
     from types import FrameType
 
-    from selfhost.housekeeper import Housekeeper
+    from selfhost.rq_maintenance import RqMaintenance
     from urlsum.settings import Settings
 
 log = logging.getLogger("urlsum.server")
@@ -89,7 +89,7 @@ class EmbeddedWorker:
 class Server(uvicorn.Server):
     """uvicorn, which tells the worker of the signal at once: requests and tasks then end side by side."""
 
-    worker: EmbeddedWorker | Housekeeper | None = None
+    worker: EmbeddedWorker | RqMaintenance | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note the signal; uvicorn ends its loop within 0.1 s."""
@@ -98,17 +98,17 @@ class Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _beside(config: Settings) -> EmbeddedWorker | Housekeeper | None:
+def _beside(config: Settings) -> EmbeddedWorker | RqMaintenance | None:
     """What has to run beside the routes: the work itself, or what RQ's workers leave to others."""
     if config.tasks_queue_url:
         return None
     if config.redis_url:
-        from selfhost.housekeeper import Housekeeper  # noqa: PLC0415 - RQ is loaded only when its setting asks for it
+        from selfhost.rq_maintenance import RqMaintenance  # noqa: PLC0415 - RQ is loaded only when its setting asks for it
         from urlsum.queues.redis import RedisQueue  # noqa: PLC0415
 
         services = wiring.services()
         if isinstance(services.queue, RedisQueue):
-            return Housekeeper(services, services.queue)
+            return RqMaintenance(services, services.queue)
     return EmbeddedWorker()
 
 

@@ -46,7 +46,7 @@ def assert_unavailable(queue: RedisQueue) -> None:
         lambda: queue.send(ID, delay=5),
         lambda: queue.receive(1, wait=0),
         lambda: queue.delete(delivery),
-        queue.tidy,
+        queue.requeue_due_and_abandoned,
     ):
         with pytest.raises(QueueUnavailable, match=r"\ARedis: "):
             call()
@@ -79,12 +79,12 @@ def test_a_delayed_message_never_comes_early(rig: RedisRig) -> None:
     assert begin + 0.3 <= rig.rq.scheduled_job_registry.get_scheduled_time(job_id).timestamp() <= begin + 1.4
 
 
-def test_many_that_tidy_at_once_neither_lose_nor_double_a_message(rig: RedisRig) -> None:
+def test_many_that_requeue_at_once_neither_lose_nor_double_a_message(rig: RedisRig) -> None:
     sent = {rig.submit(delay=1000) for _ in range(200)}
     for job_id in rig.rq.scheduled_job_registry.get_job_ids():
         put_off(rig, job_id, -1)
     queues = [RedisQueue(client(REDIS), rig.rq.name, slice_seconds=240, lease_seconds=90) for _ in range(6)]
-    threads = [threading.Thread(target=queue.tidy) for queue in queues for _ in range(3)]
+    threads = [threading.Thread(target=queue.requeue_due_and_abandoned) for queue in queues for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

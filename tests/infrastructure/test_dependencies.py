@@ -22,7 +22,7 @@ EXTRAS = {
 DECLARED = {name: wanted for group in (CORE, *EXTRAS.values()) for name, wanted in group.items()}
 COMMAND = reached(modules("urlsum.cli"))
 AWS = {"urlsum.tables.dynamodb", "urlsum.queues.sqs", "urlsum.mail.ses"}
-REDIS = {"urlsum.queues.redis", "selfhost.rq_task", "selfhost.rq_config", "selfhost.housekeeper"}
+REDIS = {"urlsum.queues.redis", "selfhost.rq_task", "selfhost.rq_config", "selfhost.rq_maintenance"}
 SERVER = {name for package in OURS for name in modules(package)} - COMMAND - AWS - REDIS
 # The health check asks Redis only where a setting names one.
 OF_REDIS = {("selfhost.health", "redis")}

@@ -46,7 +46,7 @@ RETRY_CAP_SECONDS = 0.5
 # bounded by its client's time-outs. A job that takes longer hangs, and RQ kills it.
 JOB_MARGIN_SECONDS = 120
 # How often RQ starts a job again whose worker died or was killed. The sweeper goes on from there.
-DEATHS = 3
+MAX_WORKER_DEATHS = 3
 # For people who look with `rq info` or a dashboard; by then the task itself tells what happened.
 FAILURE_TTL_SECONDS = 7 * 86400
 # As RQ's own workers do it: so much later than the next sign of life is due is a worker held to be dead.
@@ -91,7 +91,7 @@ class RedisQueue:
 
     def __init__(self, connection: Redis, name: str, *, slice_seconds: float, lease_seconds: float) -> None:
         self._queue = Queue(name, connection=connection)
-        self._mourning_seconds = max(0.0, lease_seconds - HEARTBEAT_MARGIN_SECONDS)
+        self._abandoned_after_seconds = max(0.0, lease_seconds - HEARTBEAT_MARGIN_SECONDS)
         self._job_seconds = math.ceil(slice_seconds) + JOB_MARGIN_SECONDS
 
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
@@ -104,7 +104,7 @@ class RedisQueue:
                 result_ttl=0,
                 failure_ttl=FAILURE_TTL_SECONDS,
                 description=f"task {task_id}",
-                retry=Retry(max=DEATHS),
+                retry=Retry(max=MAX_WORKER_DEATHS),
             )
             if delay > 0:
                 self._queue.schedule_job(job, datetime.fromtimestamp(math.ceil(time.time() + delay), UTC))
@@ -116,7 +116,7 @@ class RedisQueue:
         deadline = time.monotonic() + wait
         with _translated():
             while True:
-                self.tidy()
+                self.requeue_due_and_abandoned()
                 left = deadline - time.monotonic()
                 if (first := self._take(min(left, BLOCK_SECONDS))) is not None:
                     break
@@ -133,14 +133,14 @@ class RedisQueue:
             job = Job.fetch(delivery.message_id, connection=self._queue.connection)
             job.delete(remove_from_queue=False)
 
-    def tidy(self) -> None:
+    def requeue_due_and_abandoned(self) -> None:
         """Put jobs into line whose time has come, and those of workers that have not been heard of for too long.
 
         Several processes may do it at once, RQ's own scheduler and maintenance among them.
         """
         with _translated():
             # Later than RQ itself would: as long as the dead worker's lease holds, nobody can take the task.
-            self._queue.started_job_registry.cleanup(time.time() - self._mourning_seconds)
+            self._queue.started_job_registry.cleanup(time.time() - self._abandoned_after_seconds)
             # Looked at first without a transaction: nearly always there is nothing to do.
             if self._queue.scheduled_job_registry.get_jobs_to_schedule(chunk_size=1):
                 self._promote()
@@ -176,7 +176,7 @@ class RedisQueue:
             pipeline.persist(job.key)
             pipeline.lrem(self._queue.intermediate_queue_key, 1, job.id)
             pipeline.execute()
-        deaths = DEATHS - (job.retries_left or 0)
+        deaths = MAX_WORKER_DEATHS - (job.retries_left or 0)
         return Delivery(job.id, execution.id, encode(str(job.args[0])), receive_count=1 + deaths)
 
 

@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from urlsum.queues.redis import RedisQueue
     from urlsum.wiring import Services
 
-log = logging.getLogger("urlsum.housekeeper")
+log = logging.getLogger("urlsum.rq_maintenance")
 
 # RQ counts delays in whole seconds. Two small requests to Redis.
-TIDY_SECONDS = 1.0
+REQUEUE_SECONDS = 1.0
 
 
-class Housekeeper:
-    """A thread that keeps ``queue`` tidy and sweeps, until it is stopped. Several servers may have one each."""
+class RqMaintenance:
+    """A thread that requeues and sweeps until it is stopped. Several servers may have one each."""
 
-    def __init__(self, services: Services, queue: RedisQueue, *, tidy_seconds: float = TIDY_SECONDS) -> None:
+    def __init__(self, services: Services, queue: RedisQueue, *, requeue_seconds: float = REQUEUE_SECONDS) -> None:
         self._services = services
         self._queue = queue
-        self._tidy_seconds = tidy_seconds
+        self._requeue_seconds = requeue_seconds
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="rq maintenance", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -57,11 +57,11 @@ class Housekeeper:
         complaints: dict[str, str] = {}
         sweep_at = time.monotonic()  # at once, too: nobody may have swept for long
         while not self._stopping.is_set():
-            self._try("queue", self._queue.tidy, complaints)
+            self._try("queue", self._queue.requeue_due_and_abandoned, complaints)
             if time.monotonic() >= sweep_at:
                 self._try("sweep", lambda: sweep({}, self, services=lambda: self._services), complaints)
                 sweep_at = time.monotonic() + self._services.settings.sweep_seconds
-            self._stopping.wait(self._tidy_seconds)
+            self._stopping.wait(self._requeue_seconds)
 
     @staticmethod
     def _try(what: str, act: Callable[[], object], complaints: dict[str, str]) -> None:
