@@ -15,7 +15,6 @@ from moto.server import ThreadedMotoServer
 
 from tests.support import template
 from urlsum.errors import QueueUnavailable
-from urlsum.queues import lambda_record
 
 if TYPE_CHECKING:
     import threading
@@ -117,7 +116,19 @@ def bridge(queue: TaskQueue, invoke: Callable[[list[dict[str, Any]]], dict[str, 
             stop.wait(POLL_SECONDS)
 
 
+def record(delivery: Delivery) -> dict[str, Any]:
+    """The delivery as Lambda hands it to a function: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html."""
+    return {
+        "messageId": delivery.message_id,
+        "receiptHandle": delivery.receipt,
+        "body": delivery.body,
+        "attributes": {},
+        "messageAttributes": {},
+        "eventSource": "aws:sqs",
+    }
+
+
 def _deliver(delivery: Delivery, queue: TaskQueue, invoke: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:
-    failed = {item["itemIdentifier"] for item in invoke([lambda_record(delivery)])["batchItemFailures"]}
+    failed = {item["itemIdentifier"] for item in invoke([record(delivery)])["batchItemFailures"]}
     if delivery.message_id not in failed:
         queue.delete(delivery)

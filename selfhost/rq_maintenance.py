@@ -12,8 +12,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from functions.sweeper.app import process as sweep
 from urlsum.errors import Unavailable
+from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,19 +49,25 @@ class RqMaintenance:
         """Return at once: whatever the thread is doing may be cut."""
         self.ask_to_stop()
 
-    def get_remaining_time_in_millis(self) -> int:
-        """A sweep has all the time it needs."""
-        return 10**9
-
     def _run(self) -> None:
         complaints: dict[str, str] = {}
         sweep_at = time.monotonic()  # at once, too: nobody may have swept for long
         while not self._stopping.is_set():
             self._try("queue", self._queue.requeue_due_and_abandoned, complaints)
             if time.monotonic() >= sweep_at:
-                self._try("sweep", lambda: sweep({}, self, services=lambda: self._services), complaints)
+                self._try("sweep", self._sweep, complaints)
                 sweep_at = time.monotonic() + self._services.settings.sweep_seconds
             self._stopping.wait(self._requeue_seconds)
+
+    def _sweep(self) -> None:
+        services = self._services
+        sweep(
+            services.table,
+            services.queue,
+            now=services.clock(),
+            settings=services.settings,
+            stop=self._stopping.is_set,
+        )
 
     @staticmethod
     def _try(what: str, act: Callable[[], object], complaints: dict[str, str]) -> None:

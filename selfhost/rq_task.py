@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 from rq import Retry, Worker, get_current_job
 
-from functions.hash_worker.app import process
 from urlsum import queues, settings, wiring
-from urlsum.queues import Delivery
 from urlsum.queues.redis import RedisQueue, client_like
+from urlsum.worker.delivery import handle_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,10 +53,6 @@ class ShutdownWatch:
     def monotonic(self) -> float:
         """The clock of all deadlines; once the worker is stopping, every deadline has passed."""
         return math.inf if self._wished.is_set() else time.monotonic()
-
-    def get_remaining_time_in_millis(self) -> int:
-        """SLICE_SECONDS bounds a slice; the job's own time-out is longer."""
-        return 10**9
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -97,10 +92,11 @@ def run(task_id: str) -> Retry | None:
         lease_seconds=config.lease_seconds,
     )
     services = replace(wiring.wire(config, monotonic=shutdown.monotonic), queue=queue)
-    delivery = Delivery(job.id, job.id, queues.encode(task_id), receive_count=1 + (job.number_of_retries or 0))
     with shutdown.watched():
-        answer = process({"Records": [queues.lambda_record(delivery)]}, shutdown, services=lambda: services)
-    return Retry(max=AGAIN_TIMES, interval=AGAIN_SECONDS) if answer["batchItemFailures"] else None
+        # The job's own time-out is longer, see urlsum.queues.redis.
+        deadline = services.monotonic() + config.slice_seconds
+        handled = handle_message(queues.encode(task_id), services, deadline=deadline)
+    return None if handled else Retry(max=AGAIN_TIMES, interval=AGAIN_SECONDS)
 
 
 def _log_to_stdout() -> None:

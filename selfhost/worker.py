@@ -1,4 +1,4 @@
-"""The self-hosted worker: hands each delivery of the queue, and the sweep's turn, to the very code that Lambda runs."""
+"""The self-hosted worker: a few threads that handle deliveries, and one that sweeps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from functions.hash_worker.app import process
-from functions.sweeper.app import process as sweep
-from urlsum import queues, settings, wiring
+from urlsum import settings, wiring
 from urlsum.errors import SettingsError, Unavailable
+from urlsum.worker.delivery import handle_message
+from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
     from urlsum.queues import Delivery
@@ -93,13 +93,13 @@ class Worker:
             return None
 
     def _work(self, delivery: Delivery) -> None:
+        services = self.services
         try:
-            event = {"Records": [queues.lambda_record(delivery)]}
-            response = process(event, self, services=lambda: self.services)
-            if response["batchItemFailures"]:
-                self.stopping.wait(PAUSE_SECONDS)
+            # Nothing outside ends this process: SLICE_SECONDS alone bounds a slice.
+            if handle_message(delivery.body, services, deadline=services.monotonic() + services.settings.slice_seconds):
+                services.queue.delete(delivery)
             else:
-                self.services.queue.delete(delivery)
+                self.stopping.wait(PAUSE_SECONDS)
         except Unavailable as exc:  # the queue, which was to delete it; it comes again, to no effect
             log.warning("delivery %s: %s", delivery.message_id, exc)
         except Exception:
@@ -107,19 +107,22 @@ class Worker:
             self.stopping.wait(PAUSE_SECONDS)
 
     def _sweep(self) -> None:
-        # At once, too: after a restart there may be what the last process left behind.
+        # The first one at once: the last process may have left stranded tasks behind.
+        services = self.services
         while not self.stopping.is_set():
             try:
-                sweep({}, self, services=lambda: self.services)
+                sweep(
+                    services.table,
+                    services.queue,
+                    now=services.clock(),
+                    settings=services.settings,
+                    stop=self.stopping.is_set,
+                )
             except Unavailable as exc:
                 log.warning("the sweep: %s", exc)
             except Exception:
                 log.exception("the sweep")
-            self.stopping.wait(self.services.settings.sweep_seconds)
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Nothing outside ends this process; SLICE_SECONDS alone bounds a slice."""
-        return 10**9
+            self.stopping.wait(services.settings.sweep_seconds)
 
 
 def _stop_with_parent(worker: Worker) -> None:

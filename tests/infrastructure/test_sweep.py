@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from functions.sweeper import app as sweeper
 from tests.support.deployment import deploy
+from tests.support.fake_lambda import Context
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from urlsum import wiring
 from urlsum.queues import sqs
@@ -24,12 +25,8 @@ BACKOFF_SECONDS = 3
 TASK_SECONDS = 0.03  # about 10 ms for each of its three requests
 
 
-class Context:
-    def get_remaining_time_in_millis(self) -> int:
-        return 150_000
-
-
-def services(settings: Settings) -> Services:
+def services() -> Services:
+    settings = Settings()
     wired = wiring.wire(settings)
     return Services(settings, MemoryTaskTable(), MemoryQueue(), MemoryMailer(), wired.guard, wired.source)
 
@@ -72,8 +69,8 @@ def test_a_full_run_ends_before_the_next_one_begins_and_before_it_is_cut_off() -
 
 def test_an_alarm_rings_when_no_sweep_comes_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
     alarm = deploy()["SweeperAlarm"]
-    settings = Settings(aws_lambda_function_name="sweeper")
-    sweeper.process({}, Context(), services=lambda: services(settings))
+    swept = sweeper.process({}, Context(150.0), services=services)
+    assert swept == {"resent": 0, "failed": 0, "purged": 0}
     emitted = json.loads(capsys.readouterr().out)
     [metric] = emitted["_aws"]["CloudWatchMetrics"]
     # What the function reports is what the alarm waits for.
@@ -85,12 +82,3 @@ def test_an_alarm_rings_when_no_sweep_comes_to_its_end(capsys: pytest.CaptureFix
     assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Sum", "LessThanThreshold", 1)
     assert alarm["Period"] == INTERVAL_SECONDS
     assert alarm["TreatMissingData"] == "breaching"
-
-
-def test_off_lambda_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sweeper.process({}, Context(), services=lambda: services(Settings())) == {
-        "resent": 0,
-        "failed": 0,
-        "purged": 0,
-    }
-    assert capsys.readouterr().out == ""

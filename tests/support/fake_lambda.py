@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions.hash_worker.app import process
 from urlsum import queues
@@ -17,6 +19,38 @@ if TYPE_CHECKING:
 
 # "approximately 16 times": https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 MOST_HOPS = 16
+# The example of https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, whole.
+DOCUMENTED = {
+    "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",
+    "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...",
+    "body": "Test message.",
+    "attributes": {
+        "ApproximateReceiveCount": "1",
+        "SentTimestamp": "1545082649183",
+        "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+        "ApproximateFirstReceiveTimestamp": "1545082649185",
+    },
+    "messageAttributes": {},
+    "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
+    "eventSource": "aws:sqs",
+    "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:my-queue",
+    "awsRegion": "us-east-2",
+}
+
+
+def record(body: str, message_id: str) -> dict[str, Any]:
+    """One record as Lambda delivers it."""
+    return {**DOCUMENTED, "messageId": message_id, "body": body}
+
+
+class Context(LambdaContext):
+    """The context of an invocation that has ``seconds`` left."""
+
+    def __init__(self, seconds: float = 300.0) -> None:
+        self.seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static there
+        return round(self.seconds * 1000)
 
 
 @dataclass
@@ -43,10 +77,6 @@ class FakeLambda:
             if batch:
                 self._invoke(batch)
 
-    def get_remaining_time_in_millis(self) -> int:
-        """As the context of an invocation that has just begun."""
-        return int(self.seconds * 1000)
-
     def _lets_through(self, delivery: Delivery) -> bool:
         task_id = queues.decode(delivery.body)
         self.hops[task_id] += 1
@@ -58,8 +88,8 @@ class FakeLambda:
 
     def _invoke(self, batch: list[Delivery]) -> None:
         self.invocations += 1
-        event = {"Records": [queues.lambda_record(delivery) for delivery in batch]}
-        response = process(event, self, services=lambda: self.services)
+        event = {"Records": [record(delivery.body, delivery.message_id) for delivery in batch]}
+        response = process(event, Context(self.seconds), services=lambda: self.services)
         failed = {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
         for delivery in batch:
             if delivery.message_id not in failed:

@@ -86,7 +86,7 @@ class MemoryQueue:
         self._check()
         self._count += 1
         self.sent.append((task_id, delay))
-        self._messages.append(Delivery(f"message-{self._count}", f"receipt-{self._count}", encode(task_id), 1))
+        self._messages.append(Delivery(f"message-{self._count}", f"receipt-{self._count}", encode(task_id)))
 
     def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
         self._check()
@@ -111,7 +111,7 @@ class MemoryQueue:
     def redeliver(self) -> None:
         """What was received and not deleted comes again, as after a visibility time-out."""
         for given in list(self._given.values()):
-            self._messages.append(Delivery(given.message_id, given.receipt, given.body, given.receive_count + 1))
+            self._messages.append(given)
         self._given.clear()
 
     def _check(self) -> None:

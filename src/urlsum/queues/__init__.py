@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,6 @@ class Delivery:
     message_id: str
     receipt: str
     body: str
-    receive_count: int
 
 
 class TaskQueue(Protocol):
@@ -56,18 +55,3 @@ def decode(body: str) -> str:
         raise ValueError(f"not a task message: {body[:100]!r}")  # noqa: TRY004 - the content is wrong, not the type
     task_id: str = message["id"]
     return task_id
-
-
-def lambda_record(delivery: Delivery) -> dict[str, Any]:
-    """The delivery as Lambda hands it to a function.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
-    """
-    return {
-        "messageId": delivery.message_id,
-        "receiptHandle": delivery.receipt,
-        "body": delivery.body,
-        "attributes": {"ApproximateReceiveCount": str(delivery.receive_count)},
-        "messageAttributes": {},
-        "eventSource": "aws:sqs",
-    }

@@ -176,8 +176,7 @@ class RedisQueue:
             pipeline.persist(job.key)
             pipeline.lrem(self._queue.intermediate_queue_key, 1, job.id)
             pipeline.execute()
-        deaths = MAX_WORKER_DEATHS - (job.retries_left or 0)
-        return Delivery(job.id, execution.id, encode(str(job.args[0])), receive_count=1 + deaths)
+        return Delivery(job.id, execution.id, encode(str(job.args[0])))
 
 
 @contextmanager

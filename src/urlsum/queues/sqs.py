@@ -61,15 +61,9 @@ class SqsQueue:
                 QueueUrl=self._queue_url,
                 MaxNumberOfMessages=min(limit, MAX_BATCH),
                 WaitTimeSeconds=int(min(wait, MAX_WAIT_SECONDS)),
-                MessageSystemAttributeNames=["ApproximateReceiveCount"],
             )
         return [
-            Delivery(
-                message_id=message["MessageId"],
-                receipt=message["ReceiptHandle"],
-                body=message["Body"],
-                receive_count=int(message["Attributes"]["ApproximateReceiveCount"]),
-            )
+            Delivery(message_id=message["MessageId"], receipt=message["ReceiptHandle"], body=message["Body"])
             for message in answer.get("Messages", [])
         ]
 

@@ -82,14 +82,13 @@ class TableQueue:
         """Up to ``limit`` tasks that are due, the longest waiting first; looks at least once, however short ``wait``.
 
         What a look finds beyond ``limit`` is handed out first, as long as it is no older than a poll interval.
-        The message id and the receipt are the task's id: unique among what is delivered together. The receive count
-        is always 1, because each delivery is made anew from the row; the table counts the attempts.
+        The message id and the receipt are the task's id: unique among what is delivered together.
         """
         deadline = self._monotonic() + wait
         while True:
             sends = self._sends
             if ids := self._take(limit):
-                return [Delivery(message_id=i, receipt=i, body=encode(i), receive_count=1) for i in ids]
+                return [Delivery(message_id=i, receipt=i, body=encode(i)) for i in ids]
             left = deadline - self._monotonic()
             if left <= 0:
                 return []

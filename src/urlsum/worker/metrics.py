@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Metrics:
-    """What one invocation of ``service`` counts; ``flush`` writes it. Off Lambda (``enabled`` False) nothing is."""
+    """What one invocation of the function ``service`` counts; ``flush`` writes it to standard output."""
 
-    def __init__(self, service: str, *, enabled: bool) -> None:
-        self._provider = AmazonCloudWatchEMFProvider(namespace="urlsum", service=service) if enabled else None
+    def __init__(self, service: str) -> None:
+        self._provider = AmazonCloudWatchEMFProvider(namespace="urlsum", service=service)
 
     def count_slice(self, task: Task, seconds: float) -> None:
         """Count one slice of ``task``, which took ``seconds``."""
@@ -42,9 +42,8 @@ class Metrics:
 
     def flush(self) -> None:
         """Write what was counted as one line, if anything was."""
-        if self._provider is not None and self._provider.metric_set:
+        if self._provider.metric_set:
             self._provider.flush_metrics()
 
     def _add(self, name: str, value: float, unit: MetricUnit = MetricUnit.Count) -> None:
-        if self._provider is not None:
-            self._provider.add_metric(name=name, unit=unit, value=value)
+        self._provider.add_metric(name=name, unit=unit, value=value)

@@ -78,7 +78,10 @@ def sweep(
                 queue.send(after.id)
                 resent += 1
                 log.warning("task %s: nobody was at it; sent again", after.id)
-    return Swept(resent, failed, table.purge(now, limit))
+    swept = Swept(resent, failed, table.purge(now, limit))
+    if swept != Swept():
+        log.info("%d sent again, %d given up, %d deleted", swept.resent, swept.failed, swept.purged)
+    return swept
 
 
 def _stranded(task: Task, overdue: float) -> bool:

@@ -1,13 +1,14 @@
-"""The worker's code with services in memory, and Lambda's events as AWS documents them."""
+"""The worker's code with services in memory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from functions.hash_worker.app import process
+from tests.support.fake_lambda import Context, record
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from tests.support.synthetic import Clock, SyntheticSource
 from tests.support.tables import new_task
@@ -20,31 +21,9 @@ from urlsum.task import Mail, Task
 if TYPE_CHECKING:
     from urlsum.wiring import Services
 
-# The example of https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, whole.
-DOCUMENTED = {
-    "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",
-    "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...",
-    "body": "Test message.",
-    "attributes": {
-        "ApproximateReceiveCount": "1",
-        "SentTimestamp": "1545082649183",
-        "SenderId": "AIDAIENQZJOLO23YVJ4VO",
-        "ApproximateFirstReceiveTimestamp": "1545082649185",
-    },
-    "messageAttributes": {},
-    "md5OfBody": "e4e68fb7bd0e697a0ae8f1bb342846b3",
-    "eventSource": "aws:sqs",
-    "eventSourceARN": "arn:aws:sqs:us-east-2:123456789012:my-queue",
-    "awsRegion": "us-east-2",
-}
 EMAIL = "secret.person@abc.ru"
 SIGNATURE = "X-Amz-Signature=5ec2e7"
 URL = f"https://o.example/a.bam?{SIGNATURE}"
-
-
-def record(body: str, message_id: str) -> dict[str, Any]:
-    """One record as Lambda delivers it."""
-    return {**DOCUMENTED, "messageId": message_id, "body": body}
 
 
 class FlakyTaskTable(MemoryTaskTable):
@@ -58,16 +37,6 @@ class FlakyTaskTable(MemoryTaskTable):
         if task_id in self.silent:
             raise TableUnavailable("the table does not answer")
         return super().get(task_id)
-
-
-@dataclass
-class Context:
-    """Lambda's context, with so many seconds left."""
-
-    seconds: float = 300.0
-
-    def get_remaining_time_in_millis(self) -> int:
-        return round(self.seconds * 1000)
 
 
 class Bay:

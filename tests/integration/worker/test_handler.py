@@ -13,10 +13,9 @@ from msgspec import structs
 
 from functions.hash_worker.app import MARGIN_SECONDS
 from scripts.sam_build import ROOT
-from tests.integration.worker.conftest import DOCUMENTED, EMAIL, SIGNATURE, Bay
+from tests.integration.worker.conftest import EMAIL, SIGNATURE, Bay
 from urlsum.errors import Incomplete, MailRefused, MailUnavailable, QueueUnavailable
-from urlsum.queues import Delivery, encode, lambda_record
-from urlsum.settings import Settings
+from urlsum.queues import encode
 from urlsum.task import Mail, Status
 
 if TYPE_CHECKING:
@@ -84,16 +83,6 @@ def test_slices_add_up_to_the_one_digest(bay: Bay) -> None:
     assert len(bay.mailer.letters) == 1
 
 
-def test_self_hosted_records_are_lambdas_in_shape() -> None:
-    made = lambda_record(Delivery(message_id="m", receipt="r", body=encode("x"), receive_count=3))
-    assert made.keys() <= DOCUMENTED.keys()
-    for name, value in made.items():
-        assert type(value) is type(DOCUMENTED[name])
-    assert made["attributes"].keys() <= DOCUMENTED["attributes"].keys()  # type: ignore[attr-defined]
-    assert all(isinstance(value, str) for value in made["attributes"].values())
-    assert made["eventSource"] == DOCUMENTED["eventSource"]
-
-
 def done(bay: Bay) -> None:
     bay.work_on(bay.add())
 
@@ -148,12 +137,13 @@ def test_logs_name_the_task_and_nothing_that_is_private(
         assert all(task_id in caplog.text for task_id in bay.table.tasks)
 
 
-# Settings are read when the module is imported, as on Lambda; hence a process of its own.
+# The logger is chosen when the module is imported; hence a process of its own.
 ON_LAMBDA = """
 from itertools import count
 from types import SimpleNamespace
 from functions.hash_worker.app import handler
-from tests.integration.worker.conftest import Bay, record
+from tests.integration.worker.conftest import Bay
+from tests.support.fake_lambda import record
 from urlsum.errors import Incomplete
 from urlsum.queues import encode
 bay = Bay()
@@ -210,13 +200,7 @@ def test_on_lambda_logs_and_metrics_are_json_lines() -> None:
 
 
 def test_a_mail_that_is_given_up_is_counted_for_operators(bay: Bay, capsys: pytest.CaptureFixture[str]) -> None:
-    bay.settings = Settings(aws_lambda_function_name="hash_worker")
     bay.mailer.refuse_with = MailRefused("no such mailbox")
     assert bay.work_on(bay.add()).mail is Mail.FAILED
     [line] = capsys.readouterr().out.splitlines()
     assert json.loads(line)["MailFailed"] == [1.0]
-
-
-def test_off_lambda_there_are_no_metrics(bay: Bay, capsys: pytest.CaptureFixture[str]) -> None:
-    bay.work_on(bay.add())
-    assert capsys.readouterr().out == ""

@@ -116,6 +116,18 @@ def test_as_many_tasks_as_there_are_slots_run_at_once_and_no_more(shop: Shop) ->
     assert shop.bay.queue.receive(10, wait=0) == []  # each was deleted
 
 
+def test_the_log_tells_how_a_slice_ended_and_nothing_else_is_printed(
+    shop: Shop, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO, "urlsum")
+    shop.gate.set()
+    task_id = shop.submit()
+    with shop.open():
+        until(lambda: settled(shop, task_id))
+    assert f"task {task_id}: done at 100000 bytes" in caplog.messages
+    assert capsys.readouterr().out == ""  # no metrics: CloudWatch reads them on Lambda only
+
+
 def test_a_long_file_does_not_hold_up_short_ones(shop: Shop) -> None:
     long_one = shop.submit()
     with shop.open():

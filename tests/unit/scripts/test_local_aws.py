@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from scripts.local_aws import WorkerError, bridge
+from scripts.local_aws import WorkerError, bridge, record
+from tests.support.fake_lambda import DOCUMENTED
 from urlsum.queues import Delivery, decode, encode
 
 if TYPE_CHECKING:
@@ -40,9 +41,17 @@ class ListQueue:
 def run(invoke: Callable[[list[dict[str, Any]]], dict[str, Any]], ids: Sequence[str]) -> list[str]:
     """Run the bridge over messages with these ids; return those that it deleted."""
     stop = threading.Event()
-    queue = ListQueue([Delivery(i, f"receipt-{i}", encode(f"task-{i}"), 1) for i in ids], stop)
+    queue = ListQueue([Delivery(i, f"receipt-{i}", encode(f"task-{i}")) for i in ids], stop)
     bridge(queue, invoke, stop)
     return queue.deleted
+
+
+def test_records_are_lambdas_in_shape() -> None:
+    local = record(Delivery(message_id="m", receipt="r", body=encode("x")))
+    assert local.keys() <= DOCUMENTED.keys()
+    for name, value in local.items():
+        assert type(value) is type(DOCUMENTED[name])
+    assert local["eventSource"] == DOCUMENTED["eventSource"]
 
 
 def test_a_message_is_handed_over_as_lambda_does_and_then_deleted() -> None:

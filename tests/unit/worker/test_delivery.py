@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,10 @@ from tests.support.deps import Deps
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from tests.support.synthetic import Clock, SyntheticSource
 from urlsum.errors import Incomplete, MailUnavailable, QueueUnavailable, TableUnavailable
+from urlsum.queues import encode
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status, Task
-from urlsum.worker.delivery import handle
+from urlsum.worker.delivery import MESSAGE_CHARACTERS, handle, handle_message
 
 ID = "0e4fac17-0000-4000-8000-000000000000"
 
@@ -176,3 +178,44 @@ def test_without_an_address_nothing_is_mailed() -> None:
     desk.handle()
     assert desk.stored.status is Status.DONE
     assert desk.mailer.letters == []
+
+
+def test_a_message_that_was_handled_is_logged_and_its_task_reported(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "urlsum")
+    desk = Desk()
+    seen: list[Task] = []
+    assert handle_message(encode(ID), desk.deps, deadline=desk.clock() + 10_000, after_slice=seen.append)
+    assert seen == [desk.stored]
+    assert f"task {ID}: done at 100000 bytes" in caplog.messages
+    assert handle_message(encode(ID), desk.deps, deadline=desk.clock() + 10_000, after_slice=seen.append)
+    assert len(seen) == 1  # there was nothing left to do
+
+
+def test_a_message_for_a_table_that_is_down_must_come_again(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    desk.table.down = True
+    assert not handle_message(encode(ID), desk.deps, deadline=desk.clock() + 10_000)
+    [record] = caplog.records
+    assert record.getMessage().startswith(f"{encode(ID)}: TableUnavailable: ")
+    assert record.exc_info is None
+
+
+def test_a_bug_is_logged_with_its_traceback_and_the_message_comes_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk()
+
+    def bug(task_id: str) -> Task:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(desk.table, "get", bug)
+    assert not handle_message(encode(ID), desk.deps, deadline=desk.clock() + 10_000)
+    [record] = caplog.records
+    assert record.exc_info is not None
+
+
+def test_a_foreign_message_is_given_back_and_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    desk = Desk()
+    assert not handle_message("x" * 1000, desk.deps, deadline=desk.clock() + 10_000)
+    [record] = caplog.records
+    assert record.getMessage().startswith("x" * MESSAGE_CHARACTERS + ": JSONDecodeError: ")
