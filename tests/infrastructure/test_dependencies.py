@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -21,7 +23,15 @@ EXTRAS = {
 }
 DECLARED = {name: wanted for group in (CORE, *EXTRAS.values()) for name, wanted in group.items()}
 COMMAND = reached(modules("urlsum.cli"))
-AWS = {"urlsum.tables.dynamodb", "urlsum.queues.sqs", "urlsum.mail.ses"}
+AWS = {
+    "functions.hash_worker.app",
+    "functions.sweeper.app",
+    "urlsum.mail.ses",
+    "urlsum.queues.sqs",
+    "urlsum.tables.dynamodb",
+    "urlsum.web.gateway",
+    "urlsum.worker.metrics",
+}
 REDIS = {"urlsum.queues.redis", "selfhost.rq_task", "selfhost.rq_config", "selfhost.rq_maintenance"}
 SERVER = {name for package in OURS for name in modules(package)} - COMMAND - AWS - REDIS
 # The health check asks Redis only where a setting names one.
@@ -39,6 +49,13 @@ def test_a_server_without_vendors_needs_one_extra() -> None:
 @pytest.mark.parametrize(("extra", "adapters"), [("aws", AWS), ("redis", REDIS)])
 def test_the_adapters_of_a_vendor_need_its_extra(extra: str, adapters: set[str]) -> None:
     assert imported_by(adapters) - CORE.keys() - EXTRAS["server"].keys() == EXTRAS[extra].keys()
+
+
+def test_no_self_hosted_process_loads_what_only_lambda_needs() -> None:
+    processes = "selfhost.server, selfhost.worker, selfhost.rq_task, selfhost.rq_maintenance, selfhost.health"
+    code = f"import sys, {processes}\nprint(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"aws_lambda_powertools", "mangum", "boto3"}.isdisjoint(loaded.stdout.split())
 
 
 def test_the_extra_for_mysql_is_the_driver_that_database_uri_names() -> None:

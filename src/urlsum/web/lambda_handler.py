@@ -7,9 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mangum import Mangum
-from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
-
 from urlsum import wiring
 from urlsum.settings import load, on_lambda
 from urlsum.web.negotiation import PROBLEM
@@ -17,6 +14,7 @@ from urlsum.web.negotiation import PROBLEM
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mangum import Mangum
     from mangum.types import LambdaContext
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -54,18 +52,21 @@ class LambdaHandler:
 
     @cached_property
     def _mangum(self) -> Mangum:
-        return _Mangum(
+        # Self-hosted servers import this module with the routes of the functions, and have no Mangum.
+        from mangum import Mangum  # noqa: PLC0415
+        from mangum.adapter import DEFAULT_TEXT_MIME_TYPES  # noqa: PLC0415
+
+        class LoopTaker(Mangum):
+            def _setup_event_loop(self) -> None:
+                """Do nothing: LambdaHandler owns the loop. The way of Mangum is deprecated or leaves a loop open."""
+
+        return LoopTaker(
             _Staged(self._app),
             lifespan="off",
             # Behind a custom domain the path begins with the API mapping, which PUBLIC_URL contains.
             api_gateway_base_path=urlsplit(self._public_url() or "").path.rstrip("/"),
             text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM],
         )
-
-
-class _Mangum(Mangum):
-    def _setup_event_loop(self) -> None:
-        """Do nothing, since LambdaHandler owns the loop: Mangum's way is deprecated or leaves a loop open."""
 
 
 class _Staged:

@@ -66,3 +66,42 @@ def test_the_worker_wires_itself_without_what_others_need() -> None:
 
 def test_who_wants_a_page_is_who_pays_for_it() -> None:
     assert "jinja2" in imported("submit", "import urlsum.web.pages")
+
+
+# A wrong setting, in the environment and in a file; whatever is opened for writing, looked up or connected fails.
+WITHOUT_ANYTHING = """
+import sys
+def refuse(event, arguments):
+    if event.startswith("socket."):
+        raise PermissionError(event)
+    if event == "open" and (str(arguments[0]).endswith(".env") or set(arguments[1] or "") & set("wax+")):
+        raise PermissionError(arguments[0])
+sys.addaudithook(refuse)
+import functions.FUNCTION.app
+from urlsum import settings, wiring
+print(settings.load.cache_info().misses, wiring.services.cache_info().misses)
+"""
+
+
+@pytest.mark.parametrize("function", UNWANTED)
+def test_an_import_reads_no_setting_and_does_no_io(function: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("LEASE_SECONDS=0\n")
+    process = import_alone(function, tmp_path, {"LEASE_SECONDS": "0"})
+    assert (process.returncode, process.stderr, process.stdout) == (0, "", "0 0\n")
+
+
+@pytest.mark.parametrize("function", ["hash_worker", "sweeper"])
+def test_on_lambda_an_import_reads_no_setting_either(function: str, tmp_path: Path) -> None:
+    process = import_alone(function, tmp_path, {**ON_LAMBDA, "LEASE_SECONDS": "0"})
+    assert (process.returncode, process.stderr, process.stdout) == (0, "", "0 0\n")
+
+
+def import_alone(function: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-B", "-c", WITHOUT_ANYTHING.replace("FUNCTION", function)],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
