@@ -63,10 +63,10 @@ def kind(command: bytes) -> str | None:
 
 def main() -> int:
     """Print one line; return 0 when all is well, else 1."""
-    asked = sys.argv[1] if sys.argv[1:] else kind(Path("/proc/1/cmdline").read_bytes())
-    if asked not in ("server", "worker", None):
+    process = sys.argv[1] if sys.argv[1:] else kind(Path("/proc/1/cmdline").read_bytes())
+    if process not in ("server", "worker", None):
         sys.exit("usage: python -m selfhost.health [server|worker]")
-    wrong = server() if asked == "server" else worker() if asked == "worker" else None
+    wrong = server() if process == "server" else worker() if process == "worker" else None
     print(wrong or "healthy")  # noqa: T201 - a command line
     return 1 if wrong else 0
 

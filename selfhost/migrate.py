@@ -47,11 +47,11 @@ def upgrade(database_uri: str, *, lock_seconds: float = LOCK_SECONDS) -> str:
 
 def config(connection: sa.Connection) -> Config:
     """Alembic's configuration, for a connection that is already locked; there is no alembic.ini."""
-    made = Config()
+    configuration = Config()
     # Config interpolates, so a per cent sign in the path has to be doubled.
-    made.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    made.attributes["connection"] = connection
-    return made
+    configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    configuration.attributes["connection"] = connection
+    return configuration
 
 
 def _upgrade(connection: sa.Connection) -> str:

@@ -153,13 +153,13 @@ def forked(function: Callable[[], object]) -> Any:
             os._exit(status)
     os.close(writer)
     with os.fdopen(reader, "rb") as answer:
-        said = answer.read()
+        result = answer.read()
     _, status = os.waitpid(pid, 0)
     if os.WIFSIGNALED(status):
         return None
     if status != 0:
         raise RuntimeError("a forked process failed, see standard error")
-    return json.loads(said)
+    return json.loads(result)
 
 
 def finish(site: Site) -> dict[str, Any]:

@@ -111,15 +111,15 @@ class SelfHosted:
 
     def bytes_hashed(self, task_id: str) -> int:
         """How far /check says the task is, its size once it is done."""
-        told = self.check(task_id).json()
-        count: int = told["size"] if told["complete"] else told["progress"]["bytes"]
+        answer = self.check(task_id).json()
+        count: int = answer["size"] if answer["complete"] else answer["progress"]["bytes"]
         return count
 
     def finished(self, task_id: str, seconds: float = 30.0) -> dict[str, Any]:
         """The final answer of /check."""
         wait_until(lambda: self.check(task_id).status != 202, seconds, lambda: self.output)
-        told: dict[str, Any] = json.loads(self.check(task_id).body)
-        return told
+        answer: dict[str, Any] = json.loads(self.check(task_id).body)
+        return answer
 
     def mails(self) -> list[EmailMessage]:
         paths = sorted((self.folder / "outbox").glob("*.eml"))
@@ -158,9 +158,9 @@ def alive(pid: int) -> bool:
 def peak_mebibytes(pid: int) -> float:
     """The most memory that the process ever held, by Linux's own count (proc(5), VmHWM)."""
     with open(f"/proc/{pid}/status") as status:  # noqa: PTH123 (no Path needed for what is no file)
-        found = re.search(r"VmHWM:\s+(\d+) kB", status.read())
-    assert found is not None
-    return int(found[1]) / 1024
+        match = re.search(r"VmHWM:\s+(\d+) kB", status.read())
+    assert match is not None
+    return int(match[1]) / 1024
 
 
 def _group(pid: int) -> int:

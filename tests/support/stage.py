@@ -134,7 +134,7 @@ class Stage:
     def mails(self) -> Counter[str]:
         """How many mails each task has sent."""
         texts = [parse(path.read_bytes()).body for path in self.outbox.glob("*.eml")]
-        return Counter(found[1] for text in texts if (found := re.search(r"^Task: +(\S+)$", text, re.MULTILINE)))
+        return Counter(match[1] for text in texts if (match := re.search(r"^Task: +(\S+)$", text, re.MULTILINE)))
 
     def assert_right(self) -> None:
         """Check that every task has the right digest and that at least one mail tells it."""
@@ -179,19 +179,19 @@ def stage(
     with OriginServer(files) as origin, _store(kind, directory, monkeypatch) as (store, audit):
         outbox = directory / "outbox"
         env = {**TIMES, **times, **store, "OUTBOX_DIR": str(outbox)}
-        made = settings.parse({name.lower(): value for name, value in env.items()})
-        yield Stage(env, wiring.wire(made), audit, files, origin, outbox)
+        config = settings.parse({name.lower(): value for name, value in env.items()})
+        yield Stage(env, wiring.wire(config), audit, files, origin, outbox)
 
 
 @contextmanager
 def _store(kind: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Audit]]:
     match kind:
         case "sqlite":
-            with _sql(f"sqlite:///{directory / 'urlsum.db'}") as made:
-                yield made
+            with _sql(f"sqlite:///{directory / 'urlsum.db'}") as backend:
+                yield backend
         case "mysql":
-            with mysql_database() as uri, _sql(uri) as made:
-                yield made
+            with mysql_database() as uri, _sql(uri) as backend:
+                yield backend
         case "aws":
-            with _aws(monkeypatch) as made:
-                yield made
+            with _aws(monkeypatch) as backend:
+                yield backend

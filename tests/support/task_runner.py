@@ -45,7 +45,7 @@ class Recorder(MemoryTaskTable):
 
 def patient(**changes: object) -> Settings:
     """Settings that open loopback and wait for nothing longer than a test may."""
-    given: dict[str, object] = {
+    values: dict[str, object] = {
         "allowed_networks": "127.0.0.0/8,::1/128",
         "connect_timeout": 1.0,
         "read_timeout": 0.3,
@@ -54,7 +54,7 @@ def patient(**changes: object) -> Settings:
         "retry_base_seconds": 0.01,
         **changes,
     }
-    return parse(given)
+    return parse(values)
 
 
 @dataclass

@@ -64,8 +64,15 @@ class Bay:
 
     def add(self, **changes: Any) -> Task:
         now = self.clock()
-        given = {"url": URL, "email": EMAIL, "mail": Mail.PENDING, "created_at": now, "updated_at": now, "due_at": now}
-        task = new_task(**{**given, **changes})
+        defaults = {
+            "url": URL,
+            "email": EMAIL,
+            "mail": Mail.PENDING,
+            "created_at": now,
+            "updated_at": now,
+            "due_at": now,
+        }
+        task = new_task(**{**defaults, **changes})
         self.table.add(task)
         return task
 

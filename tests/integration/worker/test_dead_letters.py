@@ -68,8 +68,8 @@ class Cloud:
         assert self.dead_letters() == 1
 
     def dead_letters(self) -> int:
-        asked = self.client.get_queue_attributes(QueueUrl=self.dead_url, AttributeNames=["All"])["Attributes"]
-        return int(asked["ApproximateNumberOfMessages"])
+        attributes = self.client.get_queue_attributes(QueueUrl=self.dead_url, AttributeNames=["All"])["Attributes"]
+        return int(attributes["ApproximateNumberOfMessages"])
 
     def sweep(self) -> None:
         sweep(self.table, self.queue, now=self.clock(), settings=SETTINGS)

@@ -182,16 +182,16 @@ def run_on_lambda(**environment: str) -> list[str]:
 def test_on_lambda_logs_and_metrics_are_json_lines() -> None:
     *lines, answered = run_on_lambda()
     assert answered == "True"
-    told: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    output: list[dict[str, Any]] = [json.loads(line) for line in lines]
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
-    [metrics] = [line for line in told if "_aws" in line]
+    [metrics] = [line for line in output if "_aws" in line]
     [definition] = metrics["_aws"]["CloudWatchMetrics"]
     assert (definition["Namespace"], definition["Dimensions"]) == ("urlsum", [["service"]])
     units = {metric["Name"]: metric["Unit"] for metric in definition["Metrics"]}
     assert units == {"SliceSeconds": "Seconds", "Done": "Count", "BytesHashed": "Bytes"}
     assert (metrics["service"], metrics["Done"], metrics["BytesHashed"]) == ("hash_worker", [1.0], [100_000.0])
     assert len(metrics["SliceSeconds"]) == 2
-    logs = [line for line in told if "_aws" not in line]
+    logs = [line for line in output if "_aws" not in line]
     # Each says which invocation it belongs to.
     assert {line["function_request_id"] for line in logs} == {"request-1"}
     levels = [line["level"] for line in logs]

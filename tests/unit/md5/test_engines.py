@@ -37,16 +37,16 @@ def test_the_libcrypto_of_the_interpreter_comes_first() -> None:
 @pytest.mark.skipif(not NATIVE, reason="no native library on this machine")
 def test_a_missing_library_and_a_missing_function_are_passed_over_with_their_reason() -> None:
     unnamed = replace(OWN, name="nameless", symbol="MD5_Nothing")
-    found, refusals = engines.find([MISSING, unnamed, *libraries()])
-    assert found.name == NATIVE[0].name
+    engine, refusals = engines.find([MISSING, unnamed, *libraries()])
+    assert engine.name == NATIVE[0].name
     assert refusals[0].startswith("nowhere: libnowhere.so.0: cannot open")
     assert refusals[1].startswith("nameless: ")
     assert "MD5_Nothing" in refusals[1]
 
 
 def test_without_any_library_plain_python_hashes() -> None:
-    found, refusals = engines.find([MISSING])
-    assert found is engines.PYTHON
+    engine, refusals = engines.find([MISSING])
+    assert engine is engines.PYTHON
     assert len(refusals) == 1
 
 

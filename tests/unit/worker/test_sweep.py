@@ -120,9 +120,9 @@ def test_of_two_sweeps_at_once_one_sends(floor: Floor) -> None:
 
     def other_sweep_comes_between(task_id: str) -> Task:
         floor.table.get = get  # type: ignore[method-assign]
-        found = get(task_id)
+        task = get(task_id)
         assert floor.sweep() == Swept(resent=1)
-        return found
+        return task
 
     floor.table.get = other_sweep_comes_between  # type: ignore[method-assign]
     assert floor.sweep() == Swept()
@@ -135,11 +135,11 @@ def test_a_worker_that_checkpoints_in_between_keeps_its_task(floor: Floor) -> No
     get = floor.table.get
 
     def late_checkpoint(task_id: str) -> Task:
-        found = get(task_id)
+        task = get(task_id)
         point = Checkpoint(64, b"s", "v")
         late = running.checkpointed(point, size=9, rate=1, now=floor.now, lease_seconds=LEASE)
         floor.table.save(late, over=running)
-        return found
+        return task
 
     floor.table.get = late_checkpoint  # type: ignore[method-assign]
     assert floor.sweep() == Swept()
