@@ -1,7 +1,7 @@
-"""Whether the process of this container does its work: ``python -m selfhost.health [server|worker]``.
+"""Health check of the container's process: ``python -m selfhost.health [server|worker]``.
 
-Docker asks every few seconds and reads the exit status; people read the line. Without an argument the container's first
-process says which it is.
+Docker runs it every few seconds and reads the exit status; people read the line. Without an argument the command line
+of the container's first process decides which check it is.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ ANSWER_SECONDS = 8.0
 
 
 def server() -> str | None:
-    """What is wrong with the server on this machine: it must say, from the table, that it does not know an id.
+    """The fault of the server on this machine, if any: it must answer 404 for an unknown id, from the table.
 
-    It has read the settings; to load them here would cost three times what the question does, every few seconds.
+    The port comes straight from the environment: loading the settings would cost three times as much as the request.
     """
     connection = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("PORT") or 5000), timeout=ANSWER_SECONDS)
     try:
@@ -34,11 +34,11 @@ def server() -> str | None:
 
 
 def worker() -> str | None:
-    """What is wrong with an RQ worker on this machine: it runs, or nobody would ask, but Redis must answer it.
+    """The fault of the RQ worker on this machine, if any: Redis must answer.
 
-    Whether Redis knows the worker tells nothing: after a loss of data it does not, and the worker works all the same.
+    That Redis knows the worker is no criterion: after a loss of data it does not, and the worker works all the same.
     """
-    # Only who asks for it pays for the import.
+    # Imported here, because the check of a server runs every few seconds and needs none of it.
     from redis.exceptions import RedisError  # noqa: PLC0415
 
     from urlsum import settings  # noqa: PLC0415
@@ -55,14 +55,14 @@ def worker() -> str | None:
 
 
 def kind(command: bytes) -> str | None:
-    """What a process with this command line is; None for one that has nothing to be asked."""
+    """The check for a process with this command line; None if there is none."""
     if b"selfhost.server" in command:
         return "server"
     return "worker" if b"rq" in {part.rsplit(b"/", 1)[-1] for part in command.split(b"\0")} else None
 
 
 def main() -> int:
-    """Print one line; return 0 when all is well, else 1."""
+    """Print one line; return 0 if the process is healthy, else 1."""
     process = sys.argv[1] if sys.argv[1:] else kind(Path("/proc/1/cmdline").read_bytes())
     if process not in ("server", "worker", None):
         sys.exit("usage: python -m selfhost.health [server|worker]")

@@ -1,4 +1,4 @@
-"""Bring the database to the schema of this version: ``python -m selfhost.migrate``."""
+"""Migrate the database to the schema of this version: ``python -m selfhost.migrate``."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("urlsum.migrate")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-# How long a second process waits for the one that migrates. Altering a table of millions of rows takes minutes.
+# How long a second process waits for a running migration. Altering a table of millions of rows takes minutes.
 LOCK_SECONDS = 600.0
 
 
 def upgrade(database_uri: str, *, lock_seconds: float = LOCK_SECONDS) -> str:
-    """Migrate to the newest schema and return its name; do nothing when the database has it, or a newer one.
+    """Migrate to the newest schema and return its name; do nothing if the database has it, or a newer one.
 
-    Processes that start at the same time do it one after the other. Raises SettingsError on a URI of another kind, and
-    TableUnavailable when the database does not answer or another process migrates for more than ``lock_seconds``.
+    Processes that start at the same time migrate one after the other. Raises SettingsError on a URI of another kind,
+    and TableUnavailable if the database does not answer or another process migrates for more than ``lock_seconds``.
     """
     database = engine(database_uri, wait=lock_seconds)
     try:
@@ -59,7 +59,7 @@ def _upgrade(connection: sa.Connection) -> str:
     scripts = ScriptDirectory.from_config(configuration)
     present = MigrationContext.configure(connection).get_current_revision()
     if present is not None and not _known(scripts, present):
-        # This version was rolled back to. Migrations only add, so it works with the newer schema.
+        # A rollback to this version. Migrations only add, so this version works with the newer schema.
         log.warning("the database has schema %s, which is newer than this version; it is left as it is", present)
         return present
     command.upgrade(configuration, "head")
@@ -76,10 +76,10 @@ def _known(scripts: ScriptDirectory, revision: str) -> bool:
 
 @contextmanager
 def _alone(connection: sa.Connection, lock_seconds: float) -> Iterator[None]:
-    """Hold the database's own migration lock, which a killed process gives back by being dead."""
+    """Hold a migration lock of the database, which the death of the process releases."""
     if connection.dialect.name == "sqlite":
-        # Readers do not block the writer under WAL, nor it them; the file remembers the mode. Of two processes that
-        # switch it at once one is refused, and need not care.
+        # Under WAL readers and the writer do not block each other; the mode is stored in the file. Of two processes
+        # that switch it at once one is refused, which does no harm.
         with suppress(OperationalError):
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         connection.exec_driver_sql("BEGIN IMMEDIATE")  # rolled back, whole, unless the commit below is reached
@@ -88,7 +88,7 @@ def _alone(connection: sa.Connection, lock_seconds: float) -> Iterator[None]:
         return
     # Locks are the server's, names at most 64 characters: https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html
     name = "urlsum-migrate-" + hashlib.sha256(str(connection.engine.url.database).encode()).hexdigest()[:32]
-    # Half of the time-out of the connection itself, so that it is the lock that reports.
+    # Half of the time-out of the connection, so that the lock reports first.
     if connection.scalar(sa.select(sa.func.get_lock(name, lock_seconds / 2))) != 1:
         raise TableUnavailable("another process is migrating the database; try again when it is done")
     yield  # after an error the connection is closed, and the lock goes with it

@@ -1,6 +1,6 @@
-"""What ``rq`` reads with ``-c selfhost.rq_config``, which is the image's default: where Redis is, and the queue's name.
+"""Settings for ``rq -c selfhost.rq_config``, the image's default: the URL of Redis and the name of the queue.
 
-It also imports the job once, so that the process that RQ forks for each one need not.
+It also imports the job function once, so that the process that RQ forks for each job need not.
 """
 
 from __future__ import annotations

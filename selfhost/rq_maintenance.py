@@ -1,8 +1,8 @@
-"""What plain ``rq worker`` processes leave to others, done by a thread of the server.
+"""Maintenance that plain ``rq worker`` processes do not do, in a thread of the server.
 
-Delayed messages have to be put into line when their time comes, and jobs of workers that died have to be given to
-others. RQ's workers do the first only when started with ``--with-scheduler``, and the second every ten minutes. And
-the table has to be swept, which makes up for all that Redis may lose; a job in Redis could not.
+Delayed jobs are requeued when they are due, and jobs of dead workers when they are abandoned. RQ's workers do the first
+only with ``--with-scheduler``, and the second every ten minutes. The thread also sweeps the table, which restores all
+that Redis may lose; a job in Redis could not.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("urlsum.rq_maintenance")
 
-# RQ counts delays in whole seconds. Two small requests to Redis.
+# RQ counts delays in whole seconds, and each round costs two small requests to Redis.
 REQUEUE_SECONDS = 1.0
 
 
@@ -46,12 +46,12 @@ class RqMaintenance:
         self._stopping.set()
 
     def stop(self) -> None:
-        """Return at once: whatever the thread is doing may be cut."""
+        """Return at once: all that the thread does may be interrupted at any point."""
         self.ask_to_stop()
 
     def _run(self) -> None:
         complaints: dict[str, str] = {}
-        sweep_at = time.monotonic()  # at once, too: nobody may have swept for long
+        sweep_at = time.monotonic()  # the first one at once: the last sweep may be long ago
         while not self._stopping.is_set():
             self._try("queue", self._queue.requeue_due_and_abandoned, complaints)
             if time.monotonic() >= sweep_at:

@@ -1,8 +1,8 @@
-"""What an RQ worker runs for each message: the very code that Lambda runs.
+"""The job that an RQ worker runs for each message.
 
-``rq worker`` of any kind can do it; it needs the settings of the server in its environment, and nothing else. When the
-worker is told to stop, RQ lets the job go on to its end and notes the wish in Redis. The job looks there, writes its
-checkpoint, gives the lease back and sends the next message, so that another worker goes on from the offset.
+Any ``rq worker`` can run it; it needs the settings of the server in its environment, and nothing else. On shutdown of a
+worker, RQ lets the job finish and records the request in Redis. The job polls that record, writes its checkpoint,
+releases the lease and sends the next message, so that another worker resumes from the offset.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("urlsum.worker")
 
-# How often a job looks whether its worker is to stop: one small request to Redis.
+# How often a job looks for a shutdown of its worker: one small request to Redis.
 LOOK_SECONDS = 0.5
-# From the wish to stop to the end of the job: what runs has checkpointed long before, or its origin or a store is
-# silent, and it is abandoned to its lease. `docker stop` kills after 10 s.
+# From the request to the end of the job: it has checkpointed long before, or its origin or a store is silent, and it is
+# abandoned to its lease. `docker stop` kills after 10 s.
 GRACE_SECONDS = 6.0
-# When a message must come again: the table or Redis does not answer. Together ten minutes, for a database to restart;
-# after that the sweeper finds the task in the table.
+# Retries of a message that must come again, because the table or Redis does not answer: together ten minutes, for a
+# database to restart. After that the sweeper finds the task in the table.
 AGAIN_SECONDS = 10
 AGAIN_TIMES = 60
 
 
 class ShutdownWatch:
-    """The wish that this job's worker end, and the clock that hears of it."""
+    """Watches for a shutdown of this job's worker, and makes its clock jump then."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._wished = threading.Event()
+        self._requested = threading.Event()
         self._over = threading.Event()
 
     def monotonic(self) -> float:
-        """The clock of all deadlines; once the worker is stopping, every deadline has passed."""
-        return math.inf if self._wished.is_set() else time.monotonic()
+        """The clock of all deadlines; on shutdown it jumps to infinity, so that every deadline has passed."""
+        return math.inf if self._requested.is_set() else time.monotonic()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Look for the wish while the block runs; end this process if the block does not end soon after it."""
+        """Watch while the block runs; end this process if the block does not end within GRACE_SECONDS."""
         threading.Thread(target=self._watch, daemon=True).start()
         try:
             yield
@@ -66,25 +66,25 @@ class ShutdownWatch:
     def _watch(self) -> None:
         key = f"{Worker.redis_worker_namespace_prefix}{self._job.worker_name}"
         while not self._over.wait(LOOK_SECONDS):
-            with suppress(RedisError):  # no answer is no wish
+            with suppress(RedisError):  # no answer is no request
                 if self._job.connection.hexists(key, "shutdown_requested_date"):
-                    self._wished.set()
+                    self._requested.set()
                     break
-        if self._wished.is_set() and not self._over.wait(GRACE_SECONDS):
+        if self._requested.is_set() and not self._over.wait(GRACE_SECONDS):
             log.warning("job %s did not stop within %g s and is abandoned to its lease", self._job.id, GRACE_SECONDS)
-            # RQ sees a job that was killed, and puts it into line again.
+            # RQ sees a job that was killed, and requeues it.
             os._exit(1)
 
 
 def run(task_id: str) -> Retry | None:
-    """Work on the task for one slice; what is returned tells RQ whether the message must come again."""
+    """Work on the task for one slice; the result tells RQ whether the message must come again."""
     _log_to_stdout()
     job = get_current_job()
     if job is None:
         raise RuntimeError("selfhost.rq_task.run is called by RQ's workers only")
     shutdown = ShutdownWatch(job)
     config = settings.load()
-    # The next message goes where this one came from, whatever this worker's own REDIS_URL says.
+    # The next message goes to the queue that this one came from, even if REDIS_URL of this worker differs.
     queue = RedisQueue(
         client_like(job.connection),
         job.origin,

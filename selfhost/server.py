@@ -1,4 +1,4 @@
-"""The self-hosted service: both routes under uvicorn, and beside them an embedded worker, or what keeps RQ in order."""
+"""The self-hosted service: the routes under uvicorn, and beside them an embedded worker or RQ's maintenance."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("urlsum.server")
 
-# Before a worker that died is started again: long enough not to spin, short against a lease.
+# Pause before a dead worker is restarted: long enough not to spin, short against a lease.
 RESTART_SECONDS = 1.0
-# Beyond the worker's own grace of 1.5 s it is ended from outside; its leases lapse by themselves.
+# More than the worker's own grace of 1.5 s; then it is killed, and its leases lapse by themselves.
 WORKER_STOP_SECONDS = 1.8
-# A process that was killed is gone as soon as the kernel comes to it; not waiting at all would leave it to others.
+# A killed process is gone within milliseconds; without a wait it would stay a zombie until this process ends.
 WORKER_REAP_SECONDS = 0.1
-# Requests take milliseconds; one that is still open after this is a client that does not read.
+# Requests take milliseconds; one that is still open after this has a client that does not read.
 DRAIN_SECONDS = 1
 
 
 class EmbeddedWorker:
-    """A worker process beside the server, started again whenever it dies."""
+    """A worker process beside the server, restarted whenever it dies."""
 
     def __init__(self) -> None:
         self._stopping = threading.Event()
@@ -56,7 +56,7 @@ class EmbeddedWorker:
         self._thread.start()
 
     def ask_to_stop(self) -> None:
-        """Tell the worker to end; what it was working on goes on at the next start."""
+        """Terminate the worker; its tasks resume at the next start."""
         if not self._stopping.is_set():
             self._stopping.set()
             self._stop_by = time.monotonic() + WORKER_STOP_SECONDS
@@ -64,7 +64,7 @@ class EmbeddedWorker:
             self._process.terminate()
 
     def stop(self) -> None:
-        """Return when the worker has ended, WORKER_STOP_SECONDS after it was first asked to at the latest."""
+        """Return when the worker has ended, at the latest WORKER_STOP_SECONDS after the first ``ask_to_stop``."""
         self.ask_to_stop()
         self._thread.join(max(0.0, self._stop_by - time.monotonic()))
         if self._thread.is_alive() and self._process is not None:
@@ -74,11 +74,11 @@ class EmbeddedWorker:
     def _supervise(self) -> None:
         command = [sys.executable, "-m", "selfhost.worker", "--embedded"]
         while not self._stopping.is_set():
-            # The pipe is never written to: when this process dies, however it dies, the worker reads its end. In a
-            # session of its own a Ctrl-C reaches the worker through this process only, which then expects its end.
+            # The pipe is never written to: the worker reads its end when this process dies, however it dies. In a
+            # session of its own, Ctrl-C reaches the worker through this process only, which then expects it to end.
             with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:  # noqa: S603 (all of it is ours)
                 self._process = process
-                if self._stopping.is_set():  # asked while the process was being made
+                if self._stopping.is_set():  # stopped while the process was being started
                     process.terminate()
                 status = process.wait()
             if not self._stopping.is_set():
@@ -87,7 +87,7 @@ class EmbeddedWorker:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which tells the worker of the signal at once: requests and tasks then end side by side."""
+    """uvicorn, which passes the signal to the worker at once, so that requests and tasks end at the same time."""
 
     worker: EmbeddedWorker | RqMaintenance | None = None
 
@@ -99,11 +99,11 @@ class Server(uvicorn.Server):
 
 
 def _beside(config: Settings) -> EmbeddedWorker | RqMaintenance | None:
-    """What has to run beside the routes: the work itself, or what RQ's workers leave to others."""
+    """The companion of the routes: the embedded worker, or RQ's maintenance, or nothing (SQS)."""
     if config.tasks_queue_url:
         return None
     if config.redis_url:
-        from selfhost.rq_maintenance import RqMaintenance  # noqa: PLC0415 - RQ is loaded only when its setting asks for it
+        from selfhost.rq_maintenance import RqMaintenance  # noqa: PLC0415 - loads RQ
         from urlsum.queues.redis import RedisQueue  # noqa: PLC0415
 
         services = wiring.services()
@@ -134,12 +134,12 @@ def _banner(config: Settings, host: str) -> str:
 
 
 def _no_fault(record: logging.LogRecord) -> bool:
-    """Whether to log ``record``: a request that the stop cut off is no fault, and its traceback helps nobody."""
+    """Whether to log ``record``: a request that was cancelled by the stop is no fault, and needs no traceback."""
     return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
 
 
 def _prepare(config: Settings, host: str) -> socket.socket:
-    """Do whatever can show now that a setting is wrong, and take the port. Raises SettingsError."""
+    """Check at start all that the settings name, and bind the port. Raises SettingsError."""
     wiring.services()
     if config.mail_backend == "outbox":
         try:
@@ -179,9 +179,9 @@ def serve(host: str) -> None:
     if server.worker is not None:
         server.worker.start()
     try:
-        server.run(sockets=[listener])  # repeats the signal that ended it once it is done
+        server.run(sockets=[listener])  # raises the signal that ended it again at the end
     finally:
-        # A second Ctrl-C must not cut the clearing up; it is over within two seconds.
+        # A second Ctrl-C must not interrupt the clean-up, which ends within two seconds.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         if server.worker is not None:
@@ -202,7 +202,7 @@ def main() -> int:
         sys.stderr.write(f"urlsum: {exc}\n")
         return 2
     except KeyboardInterrupt:
-        pass  # how both signals end it
+        pass  # both signals end the server this way
     return 0
 
 
@@ -210,5 +210,5 @@ if __name__ == "__main__":
     ended_with = main()
     logging.shutdown()
     sys.stdout.flush()
-    # Not sys.exit: that would wait for threads in a request whose table is silent.
+    # Not sys.exit, which would wait for threads in a request whose table is silent.
     os._exit(ended_with)

@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("urlsum.worker")
 
-# Tasks worked on at once by one process. MD5 and TLS release the GIL, so a few share a small machine well; huge or slow
-# files then leave room for small ones. While some of those wait for the disk, together (tables.disk), others are read.
-# Memory is bounded by the buffers that all of them share.
+# Threads of one process, each with one task at a time. MD5 and TLS release the GIL, so a few threads share a small
+# machine well; huge or slow files then do not block small ones, and while some tasks wait for the disk (group commit),
+# others are read. Memory is bounded by the buffers that all threads share.
 SLOTS = 8
-# How long one look at the queue may wait: also how quickly the loop sees that it is to stop.
+# The longest wait for a delivery, and so the longest time until the loop notices a stop.
 POLL_SECONDS = 0.5
-# After a store or queue that does not answer, or a record that must come again, before the next look.
+# Pause after a store or queue that does not answer, or after a message that must come again.
 PAUSE_SECONDS = 2.0
-# From the wish to stop to the end of the process: what runs has checkpointed well before, or is abandoned to
-# its lease. Ctrl-C is promised to take no more than two seconds in all.
+# From the signal to the end of the process: a running slice has checkpointed well before, or is abandoned to its lease.
+# Ctrl-C is promised to take no more than two seconds in all.
 GRACE_SECONDS = 1.5
 
 
 class Worker:
-    """A few threads, each of which takes the next delivery by itself; stops quickly without losing anything."""
+    """A few threads, each of which takes the next delivery by itself; stops quickly without losing a task."""
 
     def __init__(self, config: settings.Settings) -> None:
         self.stopping = threading.Event()
@@ -47,11 +47,11 @@ class Worker:
         self._looking = threading.Lock()
 
     def monotonic(self) -> float:
-        """The clock of all deadlines; once the worker is stopping, every deadline has passed."""
+        """The clock of all deadlines; on shutdown it jumps to infinity, so that every deadline has passed."""
         return math.inf if self.stopping.is_set() else time.monotonic()
 
     def stop(self, *_: object) -> None:
-        """Let running slices checkpoint, give their leases back and end."""
+        """Have the running slices checkpoint, release their leases and end."""
         self.stopping.set()
 
     def run(self) -> None:
@@ -78,13 +78,13 @@ class Worker:
                 self.stopping.wait(PAUSE_SECONDS)
 
     def _next(self) -> Delivery | None:
-        """The next delivery; None when there is none for now. One slot looks at a time, the others wait their turn."""
+        """The next delivery; None if there is none for now. One slot asks the queue at a time, the others wait."""
         with self._looking:
             if self.stopping.is_set():
                 return None
-            # No more than this slot works on: what is received and not worked on is hidden from the others.
+            # One only: a delivery that is received and not handled is hidden from other processes.
             deliveries = self.services.queue.receive(1, wait=POLL_SECONDS)
-            # A table queue offers a row until it is claimed, so one that is being worked on may come again.
+            # The table queue offers a row until it is claimed, so a delivery that is being handled may come again.
             for delivery in deliveries:
                 if delivery.receipt not in self.running:
                     self.running.add(delivery.receipt)
@@ -100,7 +100,7 @@ class Worker:
                 services.queue.delete(delivery)
             else:
                 self.stopping.wait(PAUSE_SECONDS)
-        except Unavailable as exc:  # the queue, which was to delete it; it comes again, to no effect
+        except Unavailable as exc:  # of the deletion: the message comes again, to no effect
             log.warning("delivery %s: %s", delivery.message_id, exc)
         except Exception:
             log.exception("delivery %s", delivery.message_id)
@@ -126,7 +126,7 @@ class Worker:
 
 
 def _stop_with_parent(worker: Worker) -> None:
-    """Stop when standard input ends: the server holds its other end, and however it dies, the pipe closes."""
+    """Stop when standard input ends: the server holds the other end of the pipe, which closes however it dies."""
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 1024):
@@ -151,7 +151,7 @@ def main() -> int:
         _stop_with_parent(worker)
     worker.run()
     logging.shutdown()
-    # Not sys.exit: that would wait for threads whose origin is silent. Their leases lapse by themselves.
+    # Not sys.exit, which would wait for threads whose origin is silent. Their leases lapse by themselves.
     os._exit(0)
 
 

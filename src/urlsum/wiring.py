@@ -1,7 +1,7 @@
-"""Settings → table, queue, mailer, origin: the composition root.
+"""Settings → Services (table, queue, mailer, guard, source, clocks): the composition root.
 
-An adapter is imported only when its setting asks for it, so that a Lambda never pays for SQLAlchemy, nor a
-laptop for boto3. Nothing here opens a connection; the one file that is read is SSL_CERT_FILE.
+An adapter is imported only when its setting asks for it: a function on Lambda never loads SQLAlchemy, a laptop never
+loads boto3. Nothing here opens a connection; SSL_CERT_FILE is the one file that is read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything that a use case may touch outside its own process."""
+    """Everything outside its own process that a use case may reach; ``monotonic`` is the clock of all deadlines."""
 
     settings: Settings
     table: TaskTable
@@ -52,7 +52,7 @@ def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic)
     if settings.ssl_cert_file is not None:
         from urlsum.origin.http11 import tls
 
-        tls.context(settings.ssl_cert_file)  # a file that is no certificate stops the process, not each task
+        tls.context(settings.ssl_cert_file)  # an invalid file stops the process now, not each task later
     table = _table(settings)
     guard = Guard(settings)
     return Services(

@@ -1,4 +1,4 @@
-"""MD5 (RFC 1321) that can be put down and taken up again: by another process, machine or architecture.
+"""Resumable MD5 (RFC 1321): a saved state can be restored by another process, machine or architecture.
 
 A saved state is 29 bytes, integers little-endian:
 
@@ -11,8 +11,7 @@ offset  length  content
 25      4       CRC-32 (zlib's) of the 25 bytes before, so that damage is refused
 ======  ======  =====================================================================
 
-States are only taken on block boundaries: no byte of the file itself is kept in one, and what it says does not
-depend on how a library buffers.
+States exist at block boundaries only: a state holds no byte of the file, and does not depend on how a library buffers.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ _BODY = struct.Struct("<B4IQ")
 _CRC = struct.Struct("<I")
 STATE_SIZE = _BODY.size + _CRC.size
 
-# MD5 counts bits in 64 bits; past that it wraps, and a state could no longer say how long the file is.
+# MD5 counts bits in 64 bits. Past that the count wraps, and a state no longer has the length of the file.
 _END = 2**61
 
 _ENGINE, _REFUSALS = engines.find()
 
 engine = _ENGINE.name
-"""What hashes in this process: ``libcrypto …`` nearly everywhere."""
+"""Name of the engine of this process: ``libcrypto …`` nearly everywhere."""
 
 
 @cache
@@ -72,15 +71,15 @@ class MD5:
 
     def _open(self, context: Context) -> None:
         self._context = context
-        # update lets go of the GIL with the context half-way. Re-entrant, so that a signal handler that wants
-        # a checkpoint does not wait for the very thread that it interrupted.
+        # update releases the GIL while the context is inconsistent. Re-entrant, so that a signal handler that takes a
+        # checkpoint does not wait for the thread that it interrupted.
         self._lock = threading.RLock()
         if self._engine is engines.PYTHON:
             _warn_slow()
 
     @classmethod
     def restore(cls, state: bytes) -> Self:
-        """Go on from what ``checkpoint`` returned. Raises StateError unless it is whole and of this version."""
+        """Resume from a state of ``checkpoint``. Raises StateError unless it is intact and of this version."""
         if len(state) != STATE_SIZE:
             raise StateError(f"a saved MD5 state has {STATE_SIZE} bytes, this one {len(state)}")
         if state[0] != VERSION:
@@ -106,8 +105,8 @@ class MD5:
     def update(self, data: Buffer) -> None:
         """Hash more bytes, in place and without the GIL.
 
-        ``data`` is anything that lends its memory in one piece, writable or not; it is released on return.
-        Raises TypeError or BufferError for anything else, and has then hashed nothing of it.
+        ``data`` is any contiguous buffer, writable or not; it is released on return. Raises TypeError or BufferError
+        for anything else, and then hashes nothing.
         """
         with self._lock:
             self._context.update(data)
@@ -120,7 +119,7 @@ class MD5:
     def checkpoint(self) -> tuple[int, bytes]:
         """Return the last block boundary at or before ``count``, in bytes, and the state there.
 
-        Whoever restores it must go on with the byte at that offset.
+        After a restore, the first byte to hash is the one at that offset.
         """
         with self._lock:
             words, count = self._context.words, self._context.count

@@ -1,9 +1,9 @@
-"""Which code runs MD5 here: found by trying, never by guessing.
+"""Choice of the MD5 engine of this process, by a self-test of each candidate.
 
-An engine begins a context at any chaining value, and a context tells its chaining value at any time; that is
-what ``hashlib`` hides. Each candidate hashes a message of known digest in two parts, the second by a fresh
-context begun where the first stood, and must carry its count over both ends of a 32-bit word. So a library with
-another layout, or another function of the same name, is passed over.
+An engine starts a context at any chaining value, and a context exposes its chaining value at any time; ``hashlib``
+hides both. Each candidate hashes a message of known digest in two parts, the second in a new context that starts where
+the first ended, and must carry its count over both ends of a 32-bit word. A library with another layout, or another
+function of the same name, fails the test and is skipped.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ INITIAL: Words = (0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476)
 """The chaining value before the first byte (RFC 1321, 3.3)."""
 
 
-# The MD5 of the bytes 0 to 255. Not asked of hashlib, which has no MD5 under some FIPS policies.
+# The MD5 of the bytes 0 to 255. Not computed by hashlib, which has no MD5 under some FIPS policies.
 _EXPECTED = bytes.fromhex("e2c865db4162bed963bfaa9ef6ac18f0")
 
 
@@ -47,10 +47,10 @@ class Context(Protocol):
 
     @property
     def count(self) -> int:
-        """Bytes taken so far, those before the point where the context began included."""
+        """Bytes hashed so far, including those before the start of the context."""
 
     def update(self, data: Buffer) -> None:
-        """Take more bytes: all of them, or none when it raises."""
+        """Hash more bytes: all of them, or none if it raises."""
 
     def copy(self) -> Self:
         """Return an independent twin."""
@@ -76,7 +76,7 @@ def digest(context: Context) -> bytes:
 
 
 def fault(begin: Callable[[Words, int], Context]) -> str | None:
-    """Say what is wrong with an engine, or None when it may be used."""
+    """The reason why an engine fails the self-test, or None if it passes."""
     message = bytes(range(256))
     for cut in (0, 1, BLOCK - 1, BLOCK, BLOCK + 1, len(message)):
         first = begin(INITIAL, 0)
@@ -98,7 +98,7 @@ def fault(begin: Callable[[Words, int], Context]) -> str | None:
 
 
 def try_library(library: Library) -> Engine | str:
-    """Return the engine of ``library``, or why it cannot be one."""
+    """Return the engine of ``library``, or the reason why it has none."""
     try:
         begin = library.load()
     except (OSError, AttributeError) as error:
@@ -108,9 +108,9 @@ def try_library(library: Library) -> Engine | str:
 
 
 def find(libraries: Iterable[Library] | None = None) -> tuple[Engine, list[str]]:
-    """Return the first usable engine and why those before it are not.
+    """Return the first engine that passes the self-test, and the reasons against those before it.
 
-    Pure Python stands at the end, so there always is one.
+    Pure Python is the last candidate and always passes.
     """
     if native is None:
         return PYTHON, ["ctypes: this Python was built without it"]

@@ -1,13 +1,13 @@
 """MD5 contexts of C libraries, driven through ctypes.
 
-Of each library only its update function is called. Beginning means writing the chaining value and the count
-into the library's context, ending means feeding the padding and reading the chaining value, and both are the
-same for every library: so resuming needs no function that a library might lack, and OpenSSL's ``MD5_Init``,
-which some FIPS builds make fatal, is never met. The context is the only place where the count lives; an
-exception between two bytecodes (Ctrl-C) can therefore not part the count from the words.
+Only the update function of each library is called. To start, the chaining value and the count are written into the
+library's context; to end, the padding is hashed and the chaining value is read. Both are the same for every library: a
+resume needs no function that a library might lack, and OpenSSL's ``MD5_Init``, which is fatal in some FIPS builds, is
+never called. The count is stored in the context only, so an exception between two bytecodes (Ctrl-C) cannot separate
+the count from the words.
 
-The calls go through ``CDLL``, which lets go of the GIL. Nothing here guesses: ``urlsum.md5.engines``
-tests what ``Library.load`` returns before it is used.
+The calls go through ``CDLL``, which releases the GIL. ``urlsum.md5.engines`` tests each context of ``Library.load``
+before it is used.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from urlsum.md5.python import Words
 
-# Room behind each context, so that a library whose context is longer than the one described here fails the
-# self-test instead of writing over the heap. The three known ones take 88 to 96 bytes.
+# Spare bytes behind each context, so that a library whose context is longer than described here fails the self-test
+# instead of overwriting the heap. The three known contexts have 88 to 96 bytes.
 _SLACK = 256
 _PYBUF_SIMPLE = 0
 
@@ -101,7 +101,7 @@ class _LibMd(ctypes.Structure):
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Where an update function may be found; ``filename`` None means among what the process has loaded."""
+    """A library that may have an update function; ``filename`` None means those that the process has loaded."""
 
     name: str
     filename: str | None
@@ -110,9 +110,9 @@ class Library:
     length_first: bool = False
 
     def load(self) -> Callable[[Words, int], NativeContext]:
-        """Return what begins a context at a chaining value and a count.
+        """Return a function that starts a context at a chaining value and a count.
 
-        Raises OSError when the library is not there and AttributeError when it lacks the function.
+        Raises OSError if the library is missing and AttributeError if it lacks the function.
         """
         update = ctypes.CDLL(self.filename)[self.symbol]
         update.restype = None
@@ -132,7 +132,7 @@ class Library:
 
 
 def libraries() -> Iterator[Library]:
-    """Name the libraries to try, the fastest and surest first."""
+    """The libraries to try, the fastest and most reliable first."""
     try:
         import _hashlib  # noqa: PLC0415 - missing where Python was built without OpenSSL
     except ImportError:
@@ -140,14 +140,14 @@ def libraries() -> Iterator[Library]:
     else:
         own = getattr(_hashlib, "__file__", None)  # a built-in module has none
     if own:
-        # dlsym searches an object's dependencies too: this is the libcrypto that the interpreter itself links,
-        # already loaded, whatever its name is and whatever other copies the machine has.
+        # dlsym searches an object's dependencies too: this finds the libcrypto that the interpreter links, which is
+        # loaded already, under any name and beside any other copies on the machine.
         yield Library("libcrypto of the interpreter", own, "MD5_Update", _OpenSsl)
     yield Library("libcrypto in the process", None, "MD5_Update", _OpenSsl)
     yield Library("libcrypto.so.3", "libcrypto.so.3", "MD5_Update", _OpenSsl)
     yield Library("libcrypto.so.1.1", "libcrypto.so.1.1", "MD5_Update", _OpenSsl)
-    # For interpreters with a sealed OpenSSL inside, on images without its library: dpkg brings libmd (0.93 of
-    # libcrypto's speed on x86_64), whatever speaks through GnuTLS brings Nettle (0.90).
+    # For interpreters with a statically linked OpenSSL, on images without its library: dpkg depends on libmd (0.93 of
+    # libcrypto's speed on x86_64), GnuTLS on Nettle (0.90).
     yield Library("libmd.so.0", "libmd.so.0", "MD5Update", _LibMd)
     yield Library("libnettle.so.8", "libnettle.so.8", "nettle_md5_update", _Nettle, length_first=True)
 
@@ -172,8 +172,8 @@ class _PyBuffer(ctypes.Structure):
     ]
 
 
-# Indexed, not as attributes: ctypes shares an attribute's function object, and with it the argument types,
-# with every other module that uses the same name.
+# Indexed, not as attributes: ctypes shares the function object of an attribute, with its argument types, among all
+# modules that use the name.
 _get_buffer = ctypes.pythonapi["PyObject_GetBuffer"]
 _get_buffer.argtypes = [ctypes.py_object, ctypes.c_void_p, ctypes.c_int]
 _release_buffer = ctypes.pythonapi["PyBuffer_Release"]
@@ -182,7 +182,7 @@ _release_buffer.restype = None
 
 
 class NativeContext:
-    """A running MD5 as ``urlsum.md5.engines.Context`` asks for it."""
+    """A running MD5: implements ``urlsum.md5.engines.Context``."""
 
     __slots__ = ("_context", "_feed", "_pointer")
 
@@ -199,15 +199,15 @@ class NativeContext:
 
     @property
     def count(self) -> int:
-        """Bytes taken so far."""
+        """Bytes hashed so far."""
         return self._context.count
 
     def update(self, data: Buffer) -> None:
-        """Take more bytes, without copying. Raises TypeError or BufferError for what is not contiguous bytes."""
+        """Hash more bytes without copying them. Raises TypeError or BufferError unless they are contiguous."""
         view = _PyBuffer()
         pointer = ctypes.byref(view)
-        # Taken inside the try, because an interrupt may come right behind the call; releasing a view that was
-        # never taken does nothing.
+        # Inside the try, because an interrupt may follow the call at once; to release a view that was never taken does
+        # nothing.
         try:
             _get_buffer(data, pointer, _PYBUF_SIMPLE)
             if view.len:

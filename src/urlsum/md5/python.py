@@ -1,6 +1,6 @@
-"""The MD5 block function of RFC 1321 in plain Python: the last engine, and the yardstick of the others.
+"""The MD5 block function of RFC 1321 in pure Python: the last engine, and the reference for the others.
 
-About 250 times slower than C, but it needs nothing from the machine and its state lies open.
+About 250 times slower than C, but it needs no library, and its state is accessible.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def compress(words: Words, data: Buffer, offset: int) -> Words:
 
 
 class PythonContext:
-    """A running MD5 as ``urlsum.md5.engines.Context`` asks for it."""
+    """A running MD5: implements ``urlsum.md5.engines.Context``."""
 
     __slots__ = ("_state",)
 
@@ -71,11 +71,11 @@ class PythonContext:
 
     @property
     def count(self) -> int:
-        """Bytes taken so far."""
+        """Bytes hashed so far."""
         return self._state[1]
 
     def update(self, data: Buffer) -> None:
-        """Take more bytes. Raises TypeError or BufferError for what is not contiguous bytes."""
+        """Hash more bytes. Raises TypeError or BufferError unless they are contiguous."""
         view = memoryview(data)
         if not view.c_contiguous:
             raise BufferError("the bytes to hash must be contiguous")
@@ -94,7 +94,7 @@ class PythonContext:
             for offset in range(taken, end, BLOCK):
                 words = compress(words, view, offset)
             tail = bytes(view[end:])
-        # One store, so that an interrupt in between leaves the state before the update, never half of it.
+        # One assignment, so that an interrupt leaves the state before the update and never half of it.
         self._state = (words, count + len(view), tail)
 
     def copy(self) -> PythonContext:

@@ -1,8 +1,8 @@
 """The task queue in Redis, kept by RQ: one job is one message, and any RQ worker can do the work.
 
-https://python-rq.org/docs/ describes what lies in Redis. A job calls ``selfhost.rq_task.run`` with the id of the task.
-``rq worker`` takes jobs by itself and needs neither ``receive`` nor ``delete``; those are for a worker that asks
-through the port (``selfhost.worker``). Both keep the same books, so both kinds can work on one queue.
+https://python-rq.org/docs/ describes the keys in Redis. A job calls ``selfhost.rq_task.run`` with the id of the task.
+``rq worker`` takes jobs by itself and needs neither ``receive`` nor ``delete``; those are for a worker that uses the
+port (``selfhost.worker``). Both keep the same registries, so both kinds of worker can share a queue.
 
 Redis only wakes workers. If it loses its data, or a worker dies with a job, the sweeper finds the task in the table.
 """
@@ -31,33 +31,33 @@ from urlsum.queues import Delivery, encode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# What a job calls, by name: this room must not import that one, and whoever only sends need not load it.
+# Import path of the job function. A string, because `urlsum` must not import `selfhost` and senders need not load it.
 FUNCTION = "selfhost.rq_task.run"
 
-# Redis answers within a millisecond where it is near. Somebody waits for the answer to POST /submit: three tries of
-# 2 + 4 s end before proxies and API clients give up (30 s and more).
+# A Redis nearby answers within a millisecond. A caller waits for the response to POST /submit: three tries of 2 + 4 s
+# end before proxies and API clients time out (30 s and more).
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 4.0
 RETRIES = 2
 RETRY_BASE_SECONDS = 0.05
 RETRY_CAP_SECONDS = 0.5
 
-# From the end of a slice to the end of its job: the last checkpoint, the next message or the result and its mail, each
+# From the end of a slice to the end of its job: the last checkpoint, the next message or the result and its email, each
 # bounded by its client's time-outs. A job that takes longer hangs, and RQ kills it.
 JOB_MARGIN_SECONDS = 120
-# How often RQ starts a job again whose worker died or was killed. The sweeper goes on from there.
+# How often RQ restarts a job whose worker died or was killed. After that the sweeper finds the task.
 MAX_WORKER_DEATHS = 3
-# For people who look with `rq info` or a dashboard; by then the task itself tells what happened.
+# For people who look with `rq info` or a dashboard; by then the task itself has the reason.
 FAILURE_TTL_SECONDS = 7 * 86400
-# As RQ's own workers do it: so much later than the next sign of life is due is a worker held to be dead.
+# A worker counts as dead so much later than its next heartbeat is due, as in RQ's own workers.
 HEARTBEAT_MARGIN_SECONDS = 60
-# The longest wait inside Redis. Between two, jobs that have become due are put into line.
+# The longest wait inside Redis. Between two waits, due jobs are requeued.
 BLOCK_SECONDS = 1.0
-# Jobs that are put into line in one transaction: as many as RQ's scheduler takes at once.
+# Jobs requeued in one transaction: as many as RQ's scheduler takes at once.
 PROMOTE_LIMIT = 1000
 
 
-# One of ours gives up soon, so that a caller hears of an outage; RQ's own wait as long as they can.
+# These clients time out soon, so that a caller learns of an outage; RQ's own wait as long as they can.
 PATIENCE: dict[str, Any] = {
     "socket_connect_timeout": CONNECT_SECONDS,
     "socket_timeout": ANSWER_SECONDS,
@@ -84,7 +84,7 @@ class RedisQueue:
     """The RQ queue ``name`` in the Redis of ``connection``. Safe for many threads.
 
     ``slice_seconds`` is how long a job works before its task goes back to the queue, ``lease_seconds`` how long after
-    the last sign of life of its worker another one may take the task.
+    the last heartbeat of its worker another one may claim the task.
     """
 
     reads_table = False
@@ -112,7 +112,7 @@ class RedisQueue:
                 self._queue.enqueue_job(job)
 
     def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
-        """Up to ``limit`` deliveries. One that is not deleted within the time of a job comes again."""
+        """Up to ``limit`` deliveries. A delivery that is not deleted within the time of a job comes again."""
         deadline = time.monotonic() + wait
         with _translated():
             while True:
@@ -128,25 +128,25 @@ class RedisQueue:
         return deliveries
 
     def delete(self, delivery: Delivery) -> None:
-        """Forget the job, as RQ does with one that is done."""
+        """Delete the job, as RQ does with a finished one."""
         with _translated(), suppress(NoSuchJobError):
             job = Job.fetch(delivery.message_id, connection=self._queue.connection)
             job.delete(remove_from_queue=False)
 
     def requeue_due_and_abandoned(self) -> None:
-        """Put jobs into line whose time has come, and those of workers that have not been heard of for too long.
+        """Requeue jobs that are due, and jobs whose worker has sent no heartbeat for too long.
 
-        Several processes may do it at once, RQ's own scheduler and maintenance among them.
+        Safe beside other processes that do the same, RQ's own scheduler and maintenance among them.
         """
         with _translated():
-            # Later than RQ itself would: as long as the dead worker's lease holds, nobody can take the task.
+            # Later than RQ itself would: while the dead worker's lease holds, no other worker can claim the task.
             self._queue.started_job_registry.cleanup(time.time() - self._abandoned_after_seconds)
-            # Looked at first without a transaction: nearly always there is nothing to do.
+            # Checked without a transaction first: nearly always there is nothing to do.
             if self._queue.scheduled_job_registry.get_jobs_to_schedule(chunk_size=1):
                 self._promote()
 
     def _promote(self) -> None:
-        # Void when another process was faster: a message is neither lost nor doubled.
+        # A WatchError means that another process was faster: a message is neither lost nor doubled.
         registry = self._queue.scheduled_job_registry
         with self._queue.connection.pipeline() as pipeline, suppress(WatchError):
             pipeline.watch(registry.key)  # type: ignore[no-untyped-call] # of redis-py
@@ -169,7 +169,7 @@ class RedisQueue:
         if taken is None:
             return None
         job, _ = taken
-        # What RQ's worker does before it starts a job: from here on its books say who has it, and until when.
+        # As RQ's worker does before it starts a job: from here on RQ's registries say who has it, and until when.
         with connection.pipeline() as pipeline:
             execution = Execution.create(job, self._job_seconds + HEARTBEAT_MARGIN_SECONDS, pipeline)
             job.prepare_for_execution("", pipeline)

@@ -1,1 +1,1 @@
-"""Hashing: the resumable digest, and one task's slice of work."""
+"""The worker: one delivery, one slice of one task, its email, and the sweep."""

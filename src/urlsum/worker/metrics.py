@@ -1,4 +1,4 @@
-"""What CloudWatch is told, as lines of the log in its embedded metric format: that needs no request and no permission.
+"""Metrics for CloudWatch, as log lines in its embedded metric format: they need no request and no permission.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format.html
 """
@@ -35,13 +35,13 @@ class Metrics:
             self._add("MailFailed", 1)
 
     def count_sweep(self, swept: Swept) -> None:
-        """Count one sweep that came to its end: an alarm waits for ``Sweeps`` to stay away."""
+        """Count one complete sweep: an alarm rings when ``Sweeps`` stays away."""
         self._add("Sweeps", 1)
         self._add("Resent", swept.resent)
         self._add("GivenUp", swept.failed)
 
     def flush(self) -> None:
-        """Write what was counted as one line, if anything was."""
+        """Write the counts as one line, unless there are none."""
         if self._provider.metric_set:
             self._provider.flush_metrics()
 

@@ -1,10 +1,9 @@
-"""The result mail: sent once by whoever holds the lease, noted in the table, tried again for a day.
+"""The result email, at-least-once: sent by the holder of the lease, then marked in the table, retried for a day.
 
-Nothing is written before the mail goes out, because the lease already says that this worker, and no other, is at it.
-The result was committed before. So there are two ways to a second mail. The worker dies between sending and noting it:
-the lease lapses, another worker claims the task, finds the mail owed, and sends it again, once per such crash. Or the
-mail system takes the letter and its answer is lost. A note written *before* sending would turn both into a mail that
-is lost, which nobody would find out.
+The result is committed before, and the lease keeps other workers away, so nothing is written before the email goes out.
+A second email is sent in two cases. The worker dies between sending and marking: the lease lapses, and the next claim
+sends the email again, once per crash. Or the mail server accepts the email and its response is lost. A mark *before*
+sending would turn both cases into a lost email, which nobody would notice.
 """
 
 from __future__ import annotations
@@ -28,23 +27,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A minute passes most throttles, the doubling reaches greylisting (usually five minutes), the hour keeps a server that
-# is down from being asked all the time: 1 + 2 + 4 + 8 + 16 + 32 minutes and then 23 hours are a day. RFC 5321, 4.5.4.1
-# has mail servers try for four or five days, but they only start once they have the letter; and whoever waits for a
-# checksum has asked /check by then.
+# A minute outlasts most throttles, the doubling reaches greylisting (usually five minutes), and an hour spares a server
+# that is down: 1 + 2 + 4 + 8 + 16 + 32 minutes and then 23 hours are a day. RFC 5321, 4.5.4.1 has mail servers retry
+# for four or five days, but only emails that they accepted; and a person who waits for a checksum has asked /check by
+# then.
 FIRST_DELAY_SECONDS = 60.0
 LONGEST_DELAY_SECONDS = 3600.0
 MAX_TRIES = 30
 
-# Noting that the mail is out is worth some patience, as the alternative is a second mail; but not more than the lease
-# lasts, after which the note would be refused.
+# Pauses between the tries to mark an email as sent: without the mark a second email follows. Together shorter than the
+# lease, after which the mark would be refused.
 MARK_PAUSES_SECONDS = (0.5, 2.0)
-# What the lease must still hold when a mail is begun: sending, then noting it over a slow table.
+# How long the lease must last when sending begins: for sending, and for marking in a slow table.
 LEASE_SECONDS = SEND_SECONDS + 30.0
 
 
 def mail_delay(attempts: int) -> float:
-    """Seconds until the next try of a mail, after ``attempts`` claims of the finished task."""
+    """Seconds until the next try to send, after ``attempts`` claims of the finished task."""
     return min(LONGEST_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2.0 ** min(attempts, MAX_TRIES))
 
 
@@ -57,14 +56,14 @@ def send_result_email(
     now: Callable[[], float],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Task:
-    """Send the mail that the finished ``task`` owes, as the holder of its lease; return the task as last written.
+    """Send the email that the finished ``task`` owes, as the holder of its lease; return the task as last written.
 
-    When the mail system is unavailable, the task returned has a ``due_at``: somebody must come again then. Raises
-    LeaseLost before sending when the lease is gone, or after sending when it lapsed meanwhile, and TableUnavailable; in
-    each case nothing more may be written, and a later claim finds what is still owed.
+    If the mail server is unavailable, the returned task has a ``due_at``, the time of the next try. Raises LeaseLost
+    before sending if the lease is gone, or after sending if it lapsed meanwhile, and TableUnavailable; in each case
+    nothing more may be written, and a later claim finds the email still owed.
     """
     if task.attempts >= MAX_TRIES:
-        # Only claims that died on the way count up to here, a mail that was put off is settled below.
+        # Only claims whose worker died count up to here: a postponed email is settled below.
         log.error("task %s: no mail after %d tries, given up", task.id, task.attempts)
         return _mark(task.mailed(Mail.FAILED, now()), task, table, sleep)
     task = _hold(task, table, now())
@@ -79,7 +78,7 @@ def send_result_email(
 
 
 def _hold(task: Task, table: TaskStore, now: float) -> Task:
-    """``task`` with a lease that outlasts the sending, or else a second worker would send the mail too."""
+    """``task`` with a lease that outlasts the sending; otherwise a second worker would send the email too."""
     if task.lease_until >= now + LEASE_SECONDS:
         return task
     until = now + LEASE_SECONDS
@@ -98,8 +97,8 @@ def _put_off(task: Task, unavailable: MailUnavailable, now: float) -> Task:
 
 
 def _mark(after: Task, before: Task, table: TaskStore, sleep: Callable[[float], None]) -> Task:
-    # Should a write have been applied although its answer was lost, the next one finds the same fence and status, and
-    # writes the same again.
+    # Idempotent: if a write was applied and its response lost, the next one finds the same fence and status, and writes
+    # the same again.
     for pause in MARK_PAUSES_SECONDS:
         try:
             table.save(after, over=before)

@@ -1,4 +1,4 @@
-"""The retry policy: which failure is tried again, after how long, and how often without progress."""
+"""The retry policy: which failures are retried, after how long, and how often without progress."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from urlsum.task import Task
 
-# Statuses that a later try may cure. Any other status is the origin's final word: 525 and 526 (Cloudflare's for the
+# Transient statuses. Any other status is final: 525 and 526 (Cloudflare's for the
 # certificate of the server behind it) and 430 (Shopify's for a client that it suspects) among them.
 PASSING_STATUSES = frozenset(
     {
@@ -30,21 +30,21 @@ PASSING_STATUSES = frozenset(
         *(598, 599),  # proxies: their own time-out, of reading and of connecting
     }
 )
-# Statuses that a later try may cure where Retry-After says how much later: GA4GH's DRS has 202 for a file that is being
-# fetched from tape, and some rate limiters say 403.
+# Statuses that are transient if the response has a Retry-After: GA4GH's DRS has 202 for a file that is being fetched
+# from tape, and some rate limiters send 403.
 # https://ga4gh.github.io/data-repository-service-schemas/
 ACCEPTED = 202
 WAITING_STATUSES = frozenset({ACCEPTED, 403})
-# How long a file may be prepared. Tapes and cold archives need minutes to half a day.
+# The longest preparation of a file. Tapes and cold archives need minutes to half a day.
 MOST_PREPARING_SECONDS = 86_400.0
-# While it is, the task is looked at after this share of the time that it has waited already.
+# Meanwhile the next try comes after this share of the time that the task has waited already.
 PREPARING_SHARE = 0.1
-# The longest wait of our own choosing: what one SQS message can be delayed by.
+# The longest back-off: the longest delay of one SQS message.
 LONGEST_BACKOFF_SECONDS = 900.0
 # The longest wait that an origin may ask for. Maintenance windows end within it; a task lives for days.
 LONGEST_RETRY_AFTER_SECONDS = 6 * 3600.0
-# How often a task may begin again because its file changed. Two are for the release that was being uploaded
-# just then; a file that changes faster than it can be read has no digest to report.
+# How often a task may restart because its file changed. Two restarts are for a release that is being uploaded; a file
+# that changes faster than it can be read has no digest to report.
 MAX_RESTARTS = 3
 # Slices of SLICE_SECONDS = 240 are four weeks of work, about as long as a task is kept.
 MAX_SLICES = 10_000
@@ -52,9 +52,9 @@ MAX_SLICES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How one failure code is met.
+    """What happens after a failure of one code.
 
-    ``wait`` is the first wait, in units of RETRY_BASE_SECONDS; it doubles. ``most`` bounds the attempts without
+    ``wait`` is the first back-off in units of RETRY_BASE_SECONDS; it doubles. ``most`` bounds the attempts without
     progress, None means MAX_ATTEMPTS.
     """
 
@@ -65,9 +65,9 @@ class Policy:
 
 NEVER = Policy(retry=False)
 PATIENTLY = Policy(retry=True)
-# Mostly a property of the origin, but one broken machine behind a balancer looks the same.
+# Mostly a property of the origin, but one broken machine behind a load balancer looks the same.
 ONCE_MORE = Policy(retry=True, most=2)
-# Whoever is replacing the file needs time to finish: a minute, by default.
+# An upload in progress needs time to finish: a minute, by default.
 AFTER_A_WHILE = Policy(retry=True, wait=12.0)
 
 POLICIES: dict[FailureCode, Policy] = {
@@ -95,10 +95,10 @@ def delay(
     base_seconds: float,
     fraction: Callable[[], float] = random_fraction,
 ) -> float | None:
-    """Seconds to wait before the next try, or None when there is to be none.
+    """Seconds until the next try, or None if the failure is final.
 
-    ``attempts`` counts the tries since the last progress, the one that just failed included. The wait doubles from
-    the policy's first and is drawn from its upper half, so that tasks which failed together do not return together.
+    ``attempts`` counts the tries since the last progress, including the one that just failed. The back-off doubles; the
+    wait is drawn from its upper half (jitter), so that tasks that failed together do not retry together.
     """
     policy = POLICIES[error.code]
     if not policy.retry or isinstance(error, TlsUnsupported):
@@ -115,9 +115,9 @@ def delay(
 
 
 def preparing(error: OriginError, *, seconds: float) -> float | None:
-    """Seconds to wait, at least, for a file that its server has been preparing for ``seconds``; None when it is not.
+    """Minimum wait in seconds for a file that its server has been preparing for ``seconds``; None if it is not.
 
-    That is no failed try: only time bounds it.
+    Such a response is no failed try: only time bounds the number of them.
     """
     is_preparing = isinstance(error, HttpFailed) and error.status == ACCEPTED and error.retry_after is not None
     return seconds * PREPARING_SHARE if is_preparing and seconds < MOST_PREPARING_SECONDS else None
@@ -130,9 +130,9 @@ def _may_pass(error: HttpFailed) -> bool:
 
 
 def spent(task: Task, *, attempts: int, max_attempts: int) -> Failure | None:
-    """Why the unfinished ``task`` is not to be tried again after ``attempts`` tries without progress, if it is not."""
+    """Why the unfinished ``task`` has failed for good after ``attempts`` tries without progress, None if it has not."""
     if attempts >= max_attempts:
-        # Only tries that nobody lived to settle count up to here, see ``delay``.
+        # Only tries whose worker died count up to here: all others end in ``delay``.
         died = f"the work stopped {max_attempts} times without getting any further"
         return task.error or Failure(FailureCode.INTERNAL, died)
     if task.slices > MAX_SLICES:

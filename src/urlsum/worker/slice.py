@@ -1,8 +1,8 @@
 """One task, one slice: claim → restore → stream → checkpoint → finish or hand over.
 
 A slice ends in exactly one of these: the digest is recorded; the failure is recorded; the task is released for a
-later try; the deadline came and the next invocation goes on from the checkpoint; the lease is lost and nothing
-is written. Whatever kills the process leaves the last checkpoint and a lease that lapses.
+later try; the deadline came and the next slice resumes from the checkpoint; the lease is lost and nothing is written.
+A killed process leaves its last checkpoint and a lease that lapses.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A kill costs at most one checkpoint interval; on a 25 Gbit/s line 10 s would be 30 GiB of the origin's
-# traffic, so bytes bound it too.
+# A kill costs at most one checkpoint interval. On a 25 Gbit/s line 10 s would be 30 GiB of the origin's traffic, so
+# bytes bound the interval too.
 CHECKPOINT_BYTES = 4 * 2**30
-# The first checkpoint of a slice, which is also the first that anybody who waits sees of it: soon enough not to look
-# stuck, and late enough that a small file ends without one. The pauses then double up to CHECKPOINT_SECONDS, so that a
-# slice costs three or four writes more than it would without.
+# Time of a slice's first checkpoint, which is also the first progress that /check shows: early enough not to look
+# stuck, and late enough that a small file needs no checkpoint. The intervals then double up to CHECKPOINT_SECONDS,
+# which costs three or four writes more per slice.
 FIRST_CHECKPOINT_SECONDS = 1.0
-# How often a file of MAX_BYTES may be read for one task: each restart reads it again, and so does each try where the
-# origin cannot go on in the middle. Without an end to that, one URL could keep a line busy for weeks.
+# How often a file of MAX_BYTES may be read for one task. Each restart reads it again, and so does each try on an origin
+# without ranges; unbounded, one URL could keep a line busy for weeks.
 READINGS = retry.MAX_RESTARTS + 1
 
 
@@ -86,7 +86,7 @@ class SliceDeps(Protocol):
 def run_slice(task_id: str, deps: SliceDeps, *, deadline: float) -> Task:
     """Work on the task until it ends or ``deadline`` comes; return it as it was last written.
 
-    Raises LeaseHeld, NotDue or NothingToDo when there is no work to take, LeaseLost when it was taken away,
+    Raises LeaseHeld, NotDue or NothingToDo if there is nothing to claim, LeaseLost if another worker has taken over,
     TaskNotFound, TableUnavailable.
     """
     now = deps.clock()
@@ -113,7 +113,7 @@ class _Slice:
         self.renew_at = deps.monotonic() + deps.settings.checkpoint_seconds
 
     def run(self) -> Task:
-        # The claim has counted this very try already.
+        # The claim has already counted this try.
         used = self.task.attempts - 1
         if spent := retry.spent(self.task, attempts=used, max_attempts=self.deps.settings.max_attempts):
             return self._write(self.task.failed(spent, self.deps.clock()))
@@ -123,12 +123,12 @@ class _Slice:
             return self._hand_over()
         except OriginError as error:
             if self.deps.monotonic() >= self.deadline:
-                # What fails as the time ends may fail because it ends: the clock of a worker that is being stopped
-                # leaps, and every wait then looks endless. Whatever is really wrong, the next slice meets it again.
+                # On shutdown the clock jumps to infinity, so a pending wait looks like a time-out. Errors after the
+                # deadline are not blamed on the origin; a real fault recurs in the next slice.
                 return self._write(self.task.released(self.deps.clock()))
             return self._settle(error)
         except UrlsumError:
-            raise  # the table's, or a lost lease: not this task's fault, and nothing may be written now
+            raise  # the table is away or the lease is lost: no fault of the task, and nothing may be written
         except Exception:
             log.exception("task %s: unexpected error", self.task.id)
             return self._settle(OriginError("an unexpected error inside urlsum; its operators find it in the log"))
@@ -150,7 +150,7 @@ class _Slice:
                         continue
                     if isinstance(error, Changed) and not isinstance(error, AnotherKind):
                         raise
-                    # What was read up to here is still good: the next try need not read it again.
+                    # The bytes up to here are valid: the next try resumes behind them.
                     self._checkpoint(body)
                     if not isinstance(error, RangesFailed) or self.md5.count == began:
                         raise
@@ -169,13 +169,13 @@ class _Slice:
                 self._restart()
         body = self._opened()
         if body.offset == 0:
-            # The whole file comes: all of it is hashed, so that the digest is of one response.
+            # A whole response: all of it is hashed, so that the digest covers one response.
             self.md5 = MD5()
             self.catch_up = CatchUp(self.md5, self.task.checkpoint) if self.task.checkpoint else None
         if body.offset != self.md5.count:
             body.close()
             raise OriginError(f"the source resumed at {body.offset}, not at {self.md5.count}")
-        self.rate = Rate(self.deps.monotonic(), self.md5.count)  # connecting says nothing of it
+        self.rate = Rate(self.deps.monotonic(), self.md5.count)  # without the time of connecting
         self.opened_at = self.md5.count
         self.body = body
         return body
@@ -199,7 +199,7 @@ class _Slice:
         self.md5, self.opened_at = MD5(), 0
 
     def _renew(self) -> None:
-        """Keep the lease while bytes come that were hashed before: no checkpoint does it then."""
+        """Renew the lease while bytes arrive that were hashed before: no checkpoint renews it then."""
         if self.deps.monotonic() >= self.renew_at:
             self._write(self.task.renewed(self.deps.clock(), lease_seconds=self.deps.settings.lease_seconds))
 
@@ -247,7 +247,7 @@ class _Slice:
                 f" at most {human_bytes(limit)} are ({READINGS} times MAX_BYTES)"
             )
         if self.catch_up is not None:
-            self._renew()  # the checkpoint that there is lies further on
+            self._renew()  # the stored checkpoint is ahead
             return
         offset, state = self.md5.checkpoint()
         if offset == 0:
@@ -267,8 +267,8 @@ class _Slice:
     def _hand_over(self) -> Task:
         task = self.task.released(self.deps.clock())
         if task.attempts and self.deps.monotonic() < math.inf:
-            # Nothing was gained, and not because the worker is being stopped. When that has happened too often, the
-            # task must end with the reason, not as a riddle.
+            # No progress, and not because of a shutdown. The error is kept: it is the reason of the failure when the
+            # attempts are spent.
             why = "a whole slice of work brought nothing new: the origin is too slow, or has no ranges to go on by"
             task = replace(task, error=Failure(FailureCode.TIMEOUT, f"{shown_url(task.url)}: {why}"))
         return self._write(task)

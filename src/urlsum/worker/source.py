@@ -20,7 +20,7 @@ class Stream(Protocol):
 
     @property
     def reread(self) -> int:
-        """How many bytes have been read again so far, to prove the version or for want of ranges."""
+        """How many bytes were read twice so far, to prove the version or because the origin has no ranges."""
         ...
 
     @property
@@ -35,13 +35,13 @@ class Stream(Protocol):
 
     @property
     def representation(self) -> Representation:
-        """What the responses so far say of the file."""
+        """The facts about the file in the responses so far."""
         ...
 
     def read(self) -> memoryview:
         """The next bytes, valid until the next call; empty only at the proven end of one version.
 
-        Raises OriginError, and DeadlineReached when the deadline came first.
+        Raises OriginError, and DeadlineReached if the deadline came first.
         """
         ...
 
@@ -60,8 +60,8 @@ class Source(Protocol):
     def open(
         self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: Callable[[], None] = ...
     ) -> Stream:
-        """The file from ``resume`` on; ``heartbeat`` is called often while nothing new can be read.
+        """The file from ``resume`` on; ``heartbeat`` is called often while no new bytes arrive.
 
-        Raises Changed when it is not provably the same version, other OriginErrors, and DeadlineReached.
+        Raises Changed if it is not provably the same version, other OriginErrors, and DeadlineReached.
         """
         ...

@@ -1,11 +1,11 @@
-"""What the queue and the workers left lying: call again, give up, throw away.
+"""Periodic maintenance: requeue stranded tasks, fail exhausted ones, purge expired ones.
 
-A worker that dies leaves a task under a lease that lapses; a message that is lost or dead-lettered leaves one that is
-due and that nobody takes. Both stand in the sparse index of what is due, with a time that is past. So does the mail
-that a finished task still owes. A sweep reads that index, the longest waiting first, and never the whole table.
+A task is stranded when its worker died, or when its message was lost or dead-lettered. It then stands in the sparse
+index of due tasks with a time in the past, as does a finished task that still owes an email. A sweep reads that index,
+the longest waiting first, and never the whole table.
 
-Whatever it writes is one conditional write on the fence and on a lease that has lapsed, before the message is sent. So
-two sweeps at once, or a sweep and a worker, do together what one of them would have done alone.
+Each change is one conditional write, on the fence and on a lapsed lease, before the message is sent. Concurrent sweeps
+and workers therefore have the effect of one.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Tasks looked at, and expired tasks deleted, in one run. Each costs two requests to the table and one to the queue, on
-# AWS about 30 ms in all: a full run takes half a minute. The next run goes on with what is left.
+# Tasks examined, and expired tasks deleted, in one run. Each costs two requests to the table and one to the queue, on
+# AWS about 30 ms in all: a full run takes half a minute. The next run takes the rest.
 LIMIT = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """How many tasks were sent again, failed because their attempts were spent, and deleted because they expired."""
+    """How many tasks were requeued, failed because their attempts were spent, and deleted because they expired."""
 
     resent: int = 0
     failed: int = 0
@@ -51,18 +51,18 @@ def sweep(
     limit: int = LIMIT,
     stop: Callable[[], bool] = lambda: False,
 ) -> Swept:
-    """Sweep once, until ``stop`` says so or ``limit`` tasks are looked at.
+    """Sweep once, until ``stop`` returns True or ``limit`` tasks were examined.
 
-    Raises TableUnavailable or QueueUnavailable; what was written up to there is right, and the next run goes on.
+    Raises TableUnavailable or QueueUnavailable; all writes up to then are valid, and the next run takes the rest.
     """
     resent = failed = 0
-    # Overdue by a whole lease. A message needs some time to reach a worker, and a worker that is late with its
-    # checkpoint still holds the fence as long as nobody else has taken it.
+    # Overdue by a whole lease: a message needs time to reach a worker, and a worker that is late with its checkpoint
+    # keeps the fence until another one claims the task.
     overdue = now - settings.lease_seconds
     for task_id in table.due(overdue, limit):
         if stop():
             break
-        with suppress(TaskNotFound, LeaseLost):  # gone, or taken by somebody: not stranded
+        with suppress(TaskNotFound, LeaseLost):  # deleted, or claimed by a worker: not stranded
             before = table.get(task_id)
             if not _stranded(before, overdue):
                 continue
@@ -94,13 +94,13 @@ def _rescued(task: Task, now: float, settings: Settings) -> Task:
         spent = retry.spent(task, attempts=task.attempts, max_attempts=settings.max_attempts)
         if spent is not None:
             return task.given_up(spent, now)
-    return task.resent(now, wait=_patience(task, now, settings.lease_seconds))
+    return task.resent(now, wait=_next_look(task, now, settings.lease_seconds))
 
 
-def _patience(task: Task, now: float, least: float) -> float:
-    """Seconds until the next look: as long again as the task has waited.
+def _next_look(task: Task, now: float, least: float) -> float:
+    """Seconds until the next sweep may requeue the task: as long again as it has waited.
 
-    The message may only wait its turn in a long queue, and every look adds another one. So a queue that is a day behind
-    holds about ten messages for a task, not a thousand.
+    Its message may be waiting in a long queue, and each requeue adds another. With the doubling, a queue that is a day
+    behind holds about ten messages for a task, not a thousand.
     """
     return max(least, now - max(task.updated_at, task.lease_until, task.not_before))

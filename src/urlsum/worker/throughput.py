@@ -1,21 +1,20 @@
-"""How fast a slice reads its file: a mean that forgets."""
+"""Throughput of a slice: a moving average of bytes per second."""
 
 from __future__ import annotations
 
 import math
 
-# The reported rate forgets within about this time: long enough to be steady, short enough to be current. As long as it
-# was not measured for so long, it forgets within the time that it was: a file's first second, when the connections are
-# still being tried, must not tint the whole first minute.
+# Time constant of the average, in seconds: long enough to be steady, short enough to be current. Until so much time was
+# measured, the time constant is the measured time: a file's first second, when the number of connections is still being
+# tried, must not weigh on the whole first minute.
 MEMORY_SECONDS = 30.0
-# What a file that was cut off within a moment brought in that moment says nothing of the line: the first bytes were
-# waiting in a buffer, and would promise the end in a second. Half of the time to a slice's first checkpoint, which is
-# to have one.
+# A connection cut within the first half second yields no rate: its bytes came from a socket buffer, not from the
+# network. Half of the time to a slice's first checkpoint, which must have a rate.
 LEAST_SECONDS = 0.5
 
 
 class Rate:
-    """Bytes per second from the opening of the file on, measured anew at every checkpoint.
+    """Bytes per second since the file was opened, updated at every checkpoint.
 
     ``now`` is a monotonic clock in seconds, ``count`` the bytes hashed up to it.
     """
@@ -27,9 +26,9 @@ class Rate:
         self._rate: float | None = None
 
     def measure(self, now: float, count: int) -> float | None:
-        """The rate up to ``now``; None as long as too little time has passed to tell."""
+        """The rate up to ``now``; None until LEAST_SECONDS have passed."""
         elapsed, read = now - self._at, count - self._count
-        # The clock of a worker that is being stopped stands at infinity.
+        # On shutdown the clock jumps to infinity.
         if not LEAST_SECONDS <= elapsed < math.inf:
             return self._rate
         self._at, self._count = now, count

@@ -36,5 +36,5 @@ class TwoReadings:
 
 
 def proven(representation: Representation) -> Representation:
-    """What the response says of the file, with the proof that two equal readings are."""
+    """The facts of the response, with two equal readings as the proof of version."""
     return replace(representation, proof=Proof.LENGTH, notes=(*representation.notes, READ_TWICE))
