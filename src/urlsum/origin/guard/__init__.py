@@ -1,1 +1,1 @@
-"""SSRF protection: judges URLs and addresses, and opens sockets to what it has judged."""
+"""SSRF protection: judges URLs and addresses, and opens sockets to judged addresses only."""

@@ -1,9 +1,9 @@
 """The table of addresses that are not on the public internet.
 
-IPv4 by the IANA IPv4 Special-Purpose Address Registry and the multicast registry, IPv6 by allowing only what
-IANA has opened as global unicast, 2000::/3, minus the special blocks in it. The standard library's
-``is_private`` and ``is_global`` are not used: they differ between patch versions of Python and miss
-100.64.0.0/10, 64:ff9b::/96 and others.
+IPv4 follows the IANA IPv4 Special-Purpose Address Registry and the multicast registry. IPv6 allows only the global
+unicast block that IANA has opened, 2000::/3, minus the special blocks in it. The standard library's ``is_private``
+and ``is_global`` are not used: they differ between patch versions of Python and miss 100.64.0.0/10, 64:ff9b::/96 and
+others.
 
 https://www.iana.org/assignments/iana-ipv4-special-registry
 https://www.iana.org/assignments/iana-ipv6-special-registry
@@ -51,15 +51,15 @@ SPECIAL_V6: Table = {
     IPv6Network("3fff::/20"): "documentation (RFC 9637)",
 }
 NAT64 = IPv6Network("64:ff9b::/96")
-# Where a network translates by a prefix of its own choice, of any length that RFC 6052 knows (RFC 8215).
+# For networks that choose their own NAT64 prefix, of any length that RFC 6052 allows (RFC 8215).
 LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
-# Where the last 32 bits are, or may be, an IPv4 address: NAT64 (RFC 6052), IPv4-mapped and the IPv4-compatible
-# addresses of old (RFC 4291), IPv4-translated (RFC 7915 and its forerunner RFC 2765).
+# Prefixes whose last 32 bits are, or may be, an IPv4 address: NAT64 (RFC 6052), IPv4-mapped and the deprecated
+# IPv4-compatible (RFC 4291), IPv4-translated (RFC 7915 and its forerunner RFC 2765).
 TRAILING_V4 = (NAT64, IPv6Network("::ffff:0:0/96"), IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
-# RFC 6052, 2.2: the lengths of prefixes behind which an IPv4 address may stand.
+# RFC 6052, 2.2: the lengths of prefixes that may precede an IPv4 address.
 PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
 
-# Whatever ALLOWED_NETWORKS says: here clouds answer with credentials, to anybody who can ask from inside.
+# ALLOWED_NETWORKS never opens these: here clouds serve credentials to every client inside.
 NEVER: Table = {
     IPv4Network("169.254.0.0/16"): "link-local, where clouds keep their metadata and credentials",
     IPv4Network("100.100.100.200/32"): "the metadata service of Alibaba Cloud",
@@ -81,10 +81,10 @@ NEVER_ON_LAMBDA: Table = {
 def why_never(address: Address, *, on_lambda: bool) -> str | None:
     """Why no setting can open ``address``; None when a setting may.
 
-    Every IPv4 address that hides in an IPv6 one counts, so that opening ``::/0`` opens no side door.
+    Every IPv4 address embedded in an IPv6 one counts, so that opening ``::/0`` opens no side door.
     """
     table = {**NEVER, **NEVER_ON_LAMBDA} if on_lambda else NEVER
-    for form in forms(address):
+    for form in with_embedded_ipv4(address):
         if reason := _look_up(form, table):
             return reason
     return None
@@ -94,12 +94,12 @@ def why_special(address: Address) -> str | None:
     """Why ``address`` is not a public unicast address; None when it is one.
 
     A NAT64 address is as public as the IPv4 address in it: on networks with DNS64 (RFC 6147) every IPv4-only
-    origin looks like that.
+    origin has one.
     """
     if isinstance(address, IPv4Address):
         return _look_up(address, SPECIAL_V4)
     if address in NAT64:
-        return _look_up(translated(address, 96), SPECIAL_V4)
+        return _look_up(embedded_ipv4(address, 96), SPECIAL_V4)
     if address not in GLOBAL_V6:
         return "not a global unicast address (RFC 4291)"
     return _look_up(address, SPECIAL_V6)
@@ -109,28 +109,28 @@ def _look_up(address: Address, table: Table) -> str | None:
     return next((reason for network, reason in table.items() if address in network), None)
 
 
-def translated(address: IPv6Address, prefix_length: int) -> IPv4Address:
-    """The IPv4 address behind a NAT64 prefix of this length; bits 64 to 71 are skipped (RFC 6052, 2.2).
+def embedded_ipv4(address: IPv6Address, prefix_length: int) -> IPv4Address:
+    """The IPv4 address after a NAT64 prefix of ``prefix_length`` bits; bits 64 to 71 are skipped (RFC 6052, 2.2).
 
-    >>> translated(IPv6Address("2001:db8:122:344::192.0.2.33"), 96)
+    >>> embedded_ipv4(IPv6Address("2001:db8:122:344::192.0.2.33"), 96)
     IPv4Address('192.0.2.33')
-    >>> translated(IPv6Address("2001:db8:122:c000:2:2100::"), 48)
+    >>> embedded_ipv4(IPv6Address("2001:db8:122:c000:2:2100::"), 48)
     IPv4Address('192.0.2.33')
     """
     packed = address.packed if prefix_length == PREFIX_LENGTHS[-1] else address.packed[:8] + address.packed[9:]
     return IPv4Address(packed[prefix_length // 8 :][:4])
 
 
-def forms(address: Address) -> Iterator[Address]:
-    """``address``, and every IPv4 address that it may stand for."""
+def with_embedded_ipv4(address: Address) -> Iterator[Address]:
+    """``address``, and every IPv4 address that it may embed."""
     yield address
     if isinstance(address, IPv4Address):
         return
     if any(address in network for network in TRAILING_V4):
-        yield translated(address, 96)
+        yield embedded_ipv4(address, 96)
     if address in LOCAL_NAT64:
         for length in PREFIX_LENGTHS[2:]:
-            yield translated(address, length)
+            yield embedded_ipv4(address, length)
     if address.sixtofour:
         yield address.sixtofour
     if address.teredo:

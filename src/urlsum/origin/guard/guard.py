@@ -1,8 +1,8 @@
 """SSRF protection: which URLs and addresses may be contacted, and the only way to a socket.
 
 The first connection, every redirect and every reconnect pass here. The guard judges the URL, then every address of its
-name, and connects to exactly one judged address. DNS rebinding gains nothing: a name is judged again at each look-up,
-and no second look-up lies between judgement and connection.
+name, and connects to exactly one judged address. DNS rebinding gains nothing: the result of every lookup is judged, and
+no second lookup lies between judgement and connection.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
-from urlsum.origin.guard.addresses import forms, why_never, why_special
-from urlsum.origin.guard.dns import Nat64, resolve, system
+from urlsum.origin.guard.addresses import why_never, why_special, with_embedded_ipv4
+from urlsum.origin.guard.dns import Nat64, resolve, system_resolver
 from urlsum.origin.guard.url import parse
 
 if TYPE_CHECKING:
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from urlsum.settings import Network, Settings
 
     Dial = Callable[[Address, int, float], socket.socket]
-    """A connection to an address and port, made within some seconds. Raises OSError."""
+    """Connects to an address and port within some seconds. Raises OSError."""
 
 # Names that mean another machine in every network: RFC 6761 (localhost), RFC 6762 (local), ICANN's internal,
-# RFC 8375 (home.arpa), and what /etc/hosts files call themselves.
+# RFC 8375 (home.arpa), and localdomain of /etc/hosts files.
 LOCAL_SUFFIXES = frozenset({"localhost", "localdomain", "local", "internal", "home.arpa"})
-# More addresses than any origin needs; all are judged, but each one that is tried takes its share of CONNECT_TIMEOUT.
+# More addresses than any origin needs. All are judged, but each attempt takes its share of CONNECT_TIMEOUT.
 MAX_ADDRESSES_TRIED = 8
 
 
 class Guard:
-    """Judges URLs and addresses by the settings, and opens sockets to what it has judged.
+    """Judges URLs and addresses by the settings, and opens sockets to judged addresses only.
 
-    ``resolve`` and ``dial`` are the operating system's unless a test brings its own.
+    ``resolve`` and ``dial`` are the operating system's unless a test passes its own.
     """
 
-    def __init__(self, settings: Settings, *, resolve: Resolver = system, dial: Dial | None = None) -> None:
+    def __init__(self, settings: Settings, *, resolve: Resolver = system_resolver, dial: Dial | None = None) -> None:
         self._allowed_networks = settings.allowed_networks
         self._allowed_ports = settings.allowed_ports
         self._denied = DenyList(settings.blocked_hosts)
@@ -49,11 +49,11 @@ class Guard:
         self._connect_timeout = settings.connect_timeout
         self._resolve = resolve
         self._nat64 = Nat64(resolve)
-        self._dial = dial or _connected
-        self._own = _own(settings.public_url)
+        self._dial = dial or _open_socket
+        self._own = _parsed(settings.public_url)
 
     def inspect(self, url: str) -> Target:
-        """Judge what can be judged without a look-up: grammar, port, literal addresses. No I/O.
+        """Judge ``url`` as far as that needs no lookup: grammar, port, literal address. No I/O.
 
         Raises InvalidUrl for the grammar, Blocked for the rest.
         """
@@ -72,25 +72,25 @@ class Guard:
         return judged
 
     def connect(self, judged: Target, *, deadline: float, clock: Callable[[], float] = time.monotonic) -> socket.socket:
-        """Look the host up, judge every address, and connect to exactly one that was judged.
+        """Resolve the host, judge every address, and connect to exactly one of them.
 
-        All of it takes at most CONNECT_TIMEOUT seconds. An address that does not answer is a ConnectFailed, whether
-        it refused or was silent. Raises Blocked, DnsFailed, ConnectFailed, and DeadlineReached when ``deadline``,
-        on ``clock``, came first.
+        All of it takes at most CONNECT_TIMEOUT seconds. Addresses that refuse or stay silent are a ConnectFailed.
+        Raises Blocked, DnsFailed, ConnectFailed, and DeadlineReached when ``deadline`` (seconds, on ``clock``) comes
+        first.
         """
         limit = min(clock() + self._connect_timeout, deadline)
         addresses = self._addresses(judged, limit - clock(), ends_with_deadline=limit == deadline)
         for address in addresses:
             self._judge(judged, address)
             if isinstance(address, IPv6Address):
-                # A look-up that hangs must leave time to connect.
-                inner = self._nat64.ipv4_in(address, within=(limit - clock()) / 2, clock=clock)
-                if inner is not None:
-                    self._judge(judged, inner)
+                # A lookup that hangs must leave time to connect.
+                ipv4 = self._nat64.ipv4_in(address, within=(limit - clock()) / 2, clock=clock)
+                if ipv4 is not None:
+                    self._judge(judged, ipv4)
         tried = addresses[:MAX_ADDRESSES_TRIED]
         failures = []
         for left, address in zip(range(len(tried), 0, -1), tried, strict=True):
-            # A silent address must leave time for those after it.
+            # A silent address must leave time for the next ones.
             share = (limit - clock()) / left
             if share <= 0:
                 break
@@ -117,7 +117,7 @@ class Guard:
                 raise DeadlineReached from exc
             raise DnsFailed(f"{judged}: the look-up of {judged.host} got {exc}") from exc
         except (OSError, ValueError) as exc:
-            # ValueError: an address in a form that ipaddress does not take, or a name that getaddrinfo does not.
+            # ValueError: ipaddress rejects the form of the address, or getaddrinfo the name.
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
             raise DnsFailed(f"{judged}: {judged.host} does not resolve: {reason}") from exc
         if not addresses:
@@ -147,17 +147,17 @@ class Guard:
     def _is_own(self, judged: Target) -> bool:
         if self._own is None or judged.host != self._own.host:
             return False
-        # Who opens networks runs urlsum at home and keeps files on other ports of the same machine.
+        # Operators who open networks run urlsum themselves, and keep files on other ports of the same machine.
         return not self._allowed_networks or judged.port == self._own.port
 
 
-def _own(public_url: str | None) -> Target | None:
+def _parsed(public_url: str | None) -> Target | None:
     if public_url is None:
         return None
     try:
         return parse(public_url)
     except InvalidUrl:
-        # The setting has its own check; a PUBLIC_URL that no client could follow cannot be submitted either.
+        # The settings check PUBLIC_URL themselves; a URL that does not parse cannot be submitted either.
         return None
 
 
@@ -166,7 +166,7 @@ def _ends_in(host: str, suffixes: frozenset[str]) -> bool:
     return any(".".join(labels[start:]) in suffixes for start in range(len(labels)))
 
 
-def _connected(address: Address, port: int, within: float) -> socket.socket:
+def _open_socket(address: Address, port: int, within: float) -> socket.socket:
     family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
     connection = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -179,7 +179,7 @@ def _connected(address: Address, port: int, within: float) -> socket.socket:
 
 
 class DenyList:
-    """Hosts, ``.suffixes`` (a domain and all below it) and networks, as BLOCKED_HOSTS names them."""
+    """The hosts, ``.suffixes`` (a domain and its subdomains) and networks of BLOCKED_HOSTS."""
 
     def __init__(self, entries: Iterable[Network | str]) -> None:
         names = [entry for entry in entries if isinstance(entry, str)]
@@ -192,5 +192,5 @@ class DenyList:
         return host in self._hosts or host.endswith(self._suffixes)
 
     def has_address(self, address: Address) -> bool:
-        """Whether ``address``, or an IPv4 address that it stands for, is in a network of the list."""
-        return any(form in network for form in forms(address) for network in self._networks)
+        """Whether ``address``, or an IPv4 address that it embeds, is in a network of the list."""
+        return any(form in network for form in with_embedded_ipv4(address) for network in self._networks)

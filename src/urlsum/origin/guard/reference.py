@@ -1,4 +1,4 @@
-"""Reference resolution: the URL that a relative reference means below a base URL (RFC 3986, 5.2 and 5.3).
+"""Resolves a relative reference against a base URL (RFC 3986, 5.2 and 5.3).
 
 ``urllib.parse.urljoin`` drops empty segments and empty queries, and so names another file.
 """
@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from urlsum.errors import InvalidUrl
 
-# How PEP 383 spells a byte that is not UTF-8.
+# PEP 383: a byte that is not UTF-8.
 _ESCAPE = re.compile(r"[\udc80-\udcff]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 # Every character that may stand unencoded in a path or a query (RFC 3986, 3.3 and 3.4), and the % of an encoded one.
@@ -21,7 +21,7 @@ _LONGEST_DOTS = len("%2e%2e")
 
 
 class _Parts(NamedTuple):
-    """The five components of RFC 3986, appendix B. None is undefined, which is not the same as empty."""
+    """The five components of RFC 3986, appendix B. None means undefined, which differs from empty."""
 
     scheme: str | None
     authority: str | None
@@ -31,23 +31,23 @@ class _Parts(NamedTuple):
 
 
 def resolve(base: str, reference: str) -> str:
-    r"""The URL that ``reference`` means below ``base``, an absolute URL with an authority (RFC 3986, 5.2.2, strict).
+    r"""``reference`` resolved against ``base``, an absolute URL with an authority (RFC 3986, 5.2.2, strict).
 
-    Blanks and characters outside ASCII are percent-encoded in path, query and fragment, not in the authority. A byte
+    Spaces and characters outside ASCII are percent-encoded in path, query and fragment, not in the authority. A byte
     that is not UTF-8 is a surrogate escape (PEP 383) in ``reference`` and keeps its value: ``\udce9`` becomes
     ``%E9``. Raises InvalidUrl.
     """
-    below, given = _split(base), _split(reference)
-    scheme, authority, path, query, fragment = given
+    base_parts = _split(base)
+    scheme, authority, path, query, fragment = _split(reference)
     if scheme is None:
-        scheme = below.scheme
+        scheme = base_parts.scheme
         if authority is None:
-            authority = below.authority
+            authority = base_parts.authority
             if not path:
-                path = below.path
-                query = below.query if query is None else query
+                path = base_parts.path
+                query = base_parts.query if query is None else query
             elif not path.startswith("/"):
-                path = below.path.rpartition("/")[0] + "/" + path
+                path = base_parts.path.rpartition("/")[0] + "/" + path
     if authority is not None and _ESCAPE.search(authority):
         raise InvalidUrl("the host name is not UTF-8")
     return "".join(
@@ -83,7 +83,7 @@ def remove_dot_segments(path: str) -> str:
 
 
 def quoted(text: str, *, errors: str = "strict") -> str:
-    """``text`` with every character that a URL cannot hold percent-encoded from UTF-8 (RFC 3987, 3.1).
+    """``text`` with every character that a URL cannot hold percent-encoded as UTF-8 (RFC 3987, 3.1).
 
     ``errors`` is that of ``str.encode``. Raises InvalidUrl for a lone surrogate that it does not encode.
     """
@@ -96,19 +96,19 @@ def quoted(text: str, *, errors: str = "strict") -> str:
 def _split(text: str) -> _Parts:
     text, mark, fragment = text.partition("#")
     text, question, query = text.partition("?")
-    found = _SCHEME.match(text)
-    rest = text[found.end() :] if found else text
+    match = _SCHEME.match(text)
+    rest = text[match.end() :] if match else text
     authority = None
     if rest.startswith("//"):
         authority, slash, path = rest[2:].partition("/")
         rest = slash + path
     return _Parts(
-        found[0][:-1] if found else None, authority, rest, query if question else None, fragment if mark else None
+        match[0][:-1] if match else None, authority, rest, query if question else None, fragment if mark else None
     )
 
 
 def _dots(segment: str) -> str:
-    """``.`` or ``..`` where ``segment`` is a spelling of it, else nothing."""
+    """``.`` or ``..`` if ``segment`` spells it, else an empty string."""
     if len(segment) > _LONGEST_DOTS:
         return ""
     decoded = segment.lower().replace("%2e", ".")

@@ -1,7 +1,7 @@
 """The grammar of URLs that urlsum accepts: RFC 3986 for http and https, narrower where clients disagree.
 
-The parser is our own because a URL must mean the same to the one who judges it and to the one who connects;
-``urllib.parse`` quietly drops tabs, newlines and leading control characters.
+The parser is our own because a URL must mean the same to the guard and to the client; ``urllib.parse`` silently drops
+tabs, newlines and leading control characters.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from urlsum.text.format import shown_url
 if TYPE_CHECKING:
     from urlsum.origin.guard.addresses import Address
 
-# What common servers take as a request line (nginx: 8 KB), and longer than any signed URL that we know of.
+# The request line that common servers accept (nginx: 8 KB), and longer than any signed URL that we know of.
 MAX_URL_CHARACTERS = 8192
 DEFAULT_PORTS = {"http": 80, "https": 443}
 HIGHEST_PORT = 65535
-# RFC 1035, 2.3.4, without the root's own zero octet and its length.
+# RFC 1035, 2.3.4: 255 octets, minus the first length octet and the root's zero octet.
 MAX_HOST_CHARACTERS = 253
 
 # Letters in ASCII only: without the flag a long s (U+017F) would pass for an s.
@@ -34,11 +34,11 @@ _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*):", _ANY_CASE)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{0,5}))?")
 # C0, space, DEL, C1, the separators and the invisible characters that change how a URL looks.
 _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb]")
-# What browsers drop or encode in a Location, and curl refuses.
+# Browsers drop or encode these in a Location; curl refuses them.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _END_OF_PATH = re.compile(r"[?#]")
-# Letters, digits, hyphen (RFC 1123, 2.1), and the underscore: no host name by RFC 952, yet S3 still serves buckets
-# whose names have one, and nothing but letters depends on it.
+# Letters, digits, hyphen (RFC 1123, 2.1), and the underscore: not in a host name by RFC 952, but S3 still serves
+# buckets whose names have one, and it does no harm.
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 # A host whose last label is a number is an IPv4 address to every client (WHATWG URL, "ends in a number").
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -47,7 +47,7 @@ _DOTTED_QUAD = re.compile(r"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL taken apart: what to connect to and what to ask there.
+    """A parsed URL: the host and port to connect to, and the path to request.
 
     ``host`` is lower-case ASCII without brackets and trailing dot; ``address`` is set when it is a literal;
     ``path`` is the origin-form of RFC 9112, 3.2.1: path and query.
@@ -61,24 +61,24 @@ class Target:
 
     @property
     def secure(self) -> bool:
-        """Whether TLS is asked for."""
+        """Whether the scheme requires TLS."""
         return self.scheme == "https"
 
     @property
     def authority(self) -> str:
-        """Host and port as the Host header has them; the scheme's own port is left out."""
+        """Host and port as in the Host header; the scheme's own port is left out."""
         host = f"[{self.host}]" if isinstance(self.address, IPv6Address) else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """The URL in its one normal spelling, without fragment."""
+        """The normalized URL, without fragment."""
         return f"{self.scheme}://{self.authority}{self.path}"
 
     def resolve(self, reference: str) -> str:
-        """The URL that ``reference``, a Location in the response to this one, means (RFC 3986, 5.2).
+        """The URL of ``reference``, a Location in the response to this one (RFC 3986, 5.2).
 
-        Raw blanks and characters outside ASCII are encoded in path and query, as browsers do; a byte that is not UTF-8
+        Raw spaces and characters outside ASCII are encoded in path and query, as browsers do; a byte that is not UTF-8
         is a surrogate escape (PEP 383). Controls are refused, and so are backslashes before the query: browsers and
         curl disagree on them. The result is not judged yet: ``parse`` does that. Raises InvalidUrl.
         """
@@ -91,7 +91,7 @@ class Target:
 
 
 def parse(url: str) -> Target:
-    """Take ``url`` apart. Raises InvalidUrl, with words for the person who typed it."""
+    """Parse ``url``. Raises InvalidUrl, with a message for the person who typed it."""
     if len(url) > MAX_URL_CHARACTERS:
         raise InvalidUrl(f"the URL has {len(url)} characters; at most {MAX_URL_CHARACTERS} are accepted")
     check_characters(url)
@@ -113,13 +113,13 @@ def parse(url: str) -> Target:
 
 
 def check_characters(url: str, unwanted: re.Pattern[str] = _UNSEEN) -> None:
-    """Refuse what clients silently drop or take for something else. Raises InvalidUrl."""
-    if found := unwanted.search(url):
-        raise InvalidUrl(f"the URL contains {_named(found[0])} at character {found.start() + 1}", "encode or remove it")
+    """Refuse characters that clients silently drop or misread. Raises InvalidUrl."""
+    if match := unwanted.search(url):
+        raise InvalidUrl(f"the URL contains {_named(match[0])} at character {match.start() + 1}", "encode or remove it")
 
 
 def check_backslash(url: str) -> None:
-    """Refuse what browsers take for a slash. Raises InvalidUrl."""
+    """Refuse backslashes, which browsers read as slashes. Raises InvalidUrl."""
     if "\\" in url:
         raise InvalidUrl("the URL contains a backslash", "write / between its parts")
 
@@ -173,7 +173,7 @@ def _ipv6(text: str) -> tuple[str, IPv6Address]:
 
 
 def _ipv4(host: str, *, spelled: str) -> tuple[str, IPv4Address]:
-    # Octal, hexadecimal, short and full-width spellings mean different addresses to different readers.
+    # Octal, hexadecimal, short and full-width spellings mean different addresses to different clients.
     if _DOTTED_QUAD.fullmatch(host) and spelled.removesuffix(".").isascii():
         try:
             address = IPv4Address(host)
@@ -192,7 +192,7 @@ def _ascii(text: str) -> str:
     import idna  # noqa: PLC0415 - its tables are large, and few hosts need them
 
     try:
-        # RFC 5891 after the mapping of UTS 46: what browsers do. The dots of Asian scripts become dots here.
+        # RFC 5891 after the mapping of UTS 46, as browsers do. It turns the full stops of Asian scripts into dots.
         return idna.encode(text, uts46=True, std3_rules=True).decode("ascii")
     except idna.IDNAError as exc:
         raise InvalidUrl(f"{text!r} is not an internationalized host name: {exc}") from exc

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from urlsum.errors import Blocked, ConnectFailed
-from urlsum.origin.guard.addresses import translated
-from urlsum.origin.guard.dns import KEPT_AFTER_FAILURE_SECONDS, KEPT_SECONDS, NAME, prefixes
+from urlsum.origin.guard.addresses import embedded_ipv4
+from urlsum.origin.guard.dns import CACHED_AFTER_FAILURE_SECONDS, CACHED_SECONDS, WELL_KNOWN_NAME, prefixes
 from urlsum.origin.guard.guard import Guard
 from urlsum.settings import Settings, parse
 
@@ -42,7 +42,7 @@ class Network:
     now: float = 0.0
 
     def resolve(self, host: str) -> list[str]:
-        if host != NAME:
+        if host != WELL_KNOWN_NAME:
             return self.answers
         self.asked += 1
         if isinstance(self.special, OSError):
@@ -61,7 +61,7 @@ class Network:
 
 @pytest.mark.parametrize(("length", "text"), EXAMPLES.items())
 def test_the_address_behind_a_prefix_is_where_the_rfc_puts_it(length: int, text: str) -> None:
-    assert str(translated(IPv6Address(text), length)) == "192.0.2.33"
+    assert str(embedded_ipv4(IPv6Address(text), length)) == "192.0.2.33"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_nobody_asks_before_an_ipv6_address_turns_up() -> None:
 
 @pytest.mark.parametrize(
     ("special", "kept"),
-    [([], KEPT_SECONDS), (OSError("SERVFAIL"), KEPT_AFTER_FAILURE_SECONDS)],
+    [([], CACHED_SECONDS), (OSError("SERVFAIL"), CACHED_AFTER_FAILURE_SECONDS)],
     ids=["none", "failure"],
 )
 def test_the_answer_is_kept_for_a_while_and_a_failure_blocks_nothing(special: list[str] | OSError, kept: float) -> None:
@@ -135,7 +135,7 @@ def test_the_answer_is_kept_for_a_while_and_a_failure_blocks_nothing(special: li
 def test_a_prefix_that_was_found_outlives_a_name_server_that_fails() -> None:
     network = Network(["2a00:64::10.0.0.1"], ["2a00:64::192.0.0.170"])
     guard = network.guard()
-    for now, special in ((0.0, network.special), (KEPT_SECONDS, OSError("SERVFAIL"))):
+    for now, special in ((0.0, network.special), (CACHED_SECONDS, OSError("SERVFAIL"))):
         network.now, network.special = now, special
         with pytest.raises(Blocked):
             network.connect(guard)
@@ -146,7 +146,7 @@ def test_a_hanging_look_up_leaves_time_to_connect() -> None:
     release = threading.Event()
 
     def resolve(host: str) -> list[str]:
-        return [str(release.wait(30))] if host == NAME else ["2606:4700::1111"]
+        return [str(release.wait(30))] if host == WELL_KNOWN_NAME else ["2606:4700::1111"]
 
     network = Network([])
     guard = Guard(Settings(connect_timeout=0.2), resolve=resolve, dial=network.dial)
