@@ -224,20 +224,20 @@ def test_nonsense_for_a_cookie_harms_nobody(serve: Serve, line: str) -> None:
 def test_a_domain_that_is_the_host_itself_is_kept(host: str, domain: str, sent: bool) -> None:
     """RFC 6265, 5.3, step 6."""
     jar, target = Cookies(), parse(f"http://{host}:8080/file")
-    jar.take(ResponseHead(target, 302, 0, False, ((b"set-cookie", f"a=1; Domain={domain}".encode()),)))
+    jar.extract(ResponseHead(target, 302, 0, False, ((b"set-cookie", f"a=1; Domain={domain}".encode()),)))
     assert jar.fields(target) == ((("Cookie", b"a=1"),) if sent else ())
 
 
 def test_a_cookie_of_one_label_stays_on_its_host() -> None:
     jar, target, below = Cookies(), parse("http://localhost/"), parse("http://a.localhost/")
-    jar.take(ResponseHead(target, 302, 0, False, ((b"set-cookie", b"a=1; Domain=localhost"),)))
+    jar.extract(ResponseHead(target, 302, 0, False, ((b"set-cookie", b"a=1; Domain=localhost"),)))
     assert jar.fields(below) == ()
 
 
 def test_no_other_host_deletes_a_cookie() -> None:
     jar, first, second = Cookies(), parse("http://files.example.org/"), parse("http://example.com/")
-    jar.take(ResponseHead(first, 302, 0, False, ((b"set-cookie", b"a=1; Domain=example.org; Path=/"),)))
-    jar.take(ResponseHead(second, 302, 0, False, ((b"set-cookie", b"a=; Domain=example.org; Path=/; Max-Age=0"),)))
+    jar.extract(ResponseHead(first, 302, 0, False, ((b"set-cookie", b"a=1; Domain=example.org; Path=/"),)))
+    jar.extract(ResponseHead(second, 302, 0, False, ((b"set-cookie", b"a=; Domain=example.org; Path=/; Max-Age=0"),)))
     assert jar.fields(first) == (("Cookie", b"a=1"),)
 
 
@@ -245,7 +245,7 @@ def test_no_other_host_deletes_a_cookie() -> None:
 def test_an_address_has_no_domain_above_it(domain: str) -> None:
     """RFC 6265, 5.1.3."""
     jar, first, second = Cookies(), parse("http://127.0.0.1/"), parse("http://10.0.0.1/")
-    jar.take(ResponseHead(first, 302, 0, False, ((b"set-cookie", f"a=1; Domain={domain}".encode()),)))
+    jar.extract(ResponseHead(first, 302, 0, False, ((b"set-cookie", f"a=1; Domain={domain}".encode()),)))
     assert jar.fields(second) == ()
 
 

@@ -1,1 +1,1 @@
-"""HTTP/1.1 over judged sockets: requests, framing, connection pool, TLS. Knows no files, only responses."""
+"""HTTP/1.1 over judged sockets: requests, framing, connection pool, TLS. It deals in responses, not in files."""

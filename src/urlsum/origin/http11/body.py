@@ -1,6 +1,6 @@
-"""The body of one response: bounded in silence, rate and size, and an end only where one is proven.
+"""The response body: bounded in silence, rate and size, and ended only where its end is proven.
 
-A time-out per read does not see an origin that sends one byte just before each; the minimum rate does.
+A time-out per read misses an origin that sends one byte just before each; the minimum rate catches it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class OnlyPart(Incomplete):
-    """The response ended where it said that it would, before the end of the file: the rest can be asked for at once."""
+    """The response ended where it announced, before the end of the file: the rest can be requested at once."""
 
 
 class ResponseBody:
-    """What one connection brings of a file, from ``position`` on.
+    """The bytes of a file that one response brings, from ``position`` on. Raises TooLarge.
 
-    ``size`` is the total length of the file once it is proven: at once with a length, at the end with chunks. The
-    bytes are as sent: a Content-Encoding that was not asked for is not undone.
+    ``size`` is the total length of the file in bytes once it is proven: at once with a length, at the end with chunks.
+    The bytes are as sent: a Content-Encoding that was not requested is not decoded.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class ResponseBody:
         self._low_speed_limit = low_speed_limit
         self._ended = False
         self.end_assumed = byte_range.end_assumed
-        """Whether only an earlier response told where it ends."""
+        """Whether only an earlier response gave its end."""
         self.partial = byte_range.end is not None and size is not None and byte_range.end < size
-        """Whether the response ends before the file does, by its own word."""
+        """Whether the response ends before the file does, by its own fields."""
         self.length = byte_range.length
-        """How many bytes the response has, if it says so."""
+        """How many bytes the response has; None if it does not say so."""
         if size is not None and size > max_bytes:
             raise self._too_large(size)
 
@@ -66,31 +66,31 @@ class ResponseBody:
         if self._ended:
             return 0
         before = self.connection.stream.clock()
-        with self._explained():
+        with self._mapped_errors():
             count = self.connection.read_into(view)
         if count:
-            self._came(count)
+            self._advance(count)
             self._check_speed(count, before)
         else:
             self._finish()
         return count
 
     def fill(self, block: Block) -> bool:
-        """Receive until ``block`` is full, or for a moment; False once the end is proven.
+        """Receive until ``block`` is full, or for FILL_SECONDS; False once the end is proven.
 
-        ``block.filled`` grows as bytes come: whoever has it may use them at once. Raises what ``read_into`` does; what
-        ``block`` then holds still counts.
+        ``block.filled`` grows as bytes come: another thread may read them at once. Raises what ``read_into`` does; the
+        bytes in ``block`` stay valid.
         """
-        if self._ended or not self.connection.straight:
+        if self._ended or not self.connection.can_fill:
             count = self.read_into(block.view[block.filled :])
             block.filled += count
             return count > 0
         before, start = self.connection.stream.clock(), block.filled
-        with self._explained():
+        with self._mapped_errors():
             try:
                 has_more = self.connection.fill(block)
             finally:
-                # A body of known length cannot be longer than the file, whose size was compared when it was opened.
+                # A body of known length cannot be longer than the file, whose size was checked when it was opened.
                 self.position += block.filled - start
         if not has_more:
             self._finish()
@@ -99,7 +99,7 @@ class ResponseBody:
         return True
 
     def skip_to(self, position: int, heartbeat: Callable[[], None]) -> None:
-        """Receive and drop what comes before ``position``.
+        """Receive and drop the bytes before ``position``.
 
         ``heartbeat`` is called after every block. Raises what ``fill`` does, and Changed when the file ends first.
         """
@@ -109,9 +109,9 @@ class ResponseBody:
             heartbeat()
 
     def read_up_to(self, end: int, into: memoryview, heartbeat: Callable[[], None]) -> None:
-        """Receive the bytes up to ``end`` to the end of ``into``; those that it had before stay where they are.
+        """Receive the bytes up to ``end`` into the end of ``into``; its earlier bytes stay.
 
-        Raises what ``skip_to`` does.
+        ``heartbeat`` and errors are those of ``skip_to``.
         """
         while self.position < end:
             self._fill_some(into[len(into) - (end - self.position) :])
@@ -122,14 +122,14 @@ class ResponseBody:
             raise self.shorter()
 
     def shorter(self) -> Changed:
-        """The error of a file that ends before a place where it once went on."""
+        """The error for a file that ends before a position that it once had."""
         return Changed(f"{self._where}: the file is shorter than it was; it ends at {self.position} bytes")
 
     def mixed_versions(self, at: int) -> Changed:
-        """The error of a file whose parts do not fit together, whatever their ETags say."""
+        """The error for a file whose parts do not match, even if their ETags do."""
         return Changed(f"{self._where}: parts of different versions at {human_bytes(at)}")
 
-    def _came(self, count: int) -> None:
+    def _advance(self, count: int) -> None:
         position = self.position + count
         if position > self._max_bytes:
             raise self._too_large(None)
@@ -138,7 +138,7 @@ class ResponseBody:
         self.position = position
 
     def _check_speed(self, count: int, before: float) -> None:
-        # The end of the body is no byte, and it may be waited for: only what goes on can be too slow.
+        # Not called at the end of a body: it brings no byte, and waiting for it is allowed.
         if self._low_speed_limit.too_slow(count, self.connection.stream.clock() - before):
             raise TimedOut(
                 f"{self._where}: less than {self._low_speed_limit.min_rate} bytes per second came, {self._progress()}"
@@ -153,15 +153,15 @@ class ResponseBody:
                 raise OnlyPart(f"{self._where}: the origin sent only a part, {self._progress()}")
             raise Incomplete(f"{self._where}: the body ended {self._progress()}")
         if self._byte_range.end_assumed:
-            with self._explained():
+            with self._mapped_errors():
                 has_more = self.connection.has_more()
             if has_more:
                 raise self._longer()
         self._ended = True
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Say in terms of the file what the wire says of itself."""
+    def _mapped_errors(self) -> Iterator[None]:
+        """Turn the stream's errors into errors of the file, with the progress."""
         try:
             yield
         except ReadTimeout as exc:
@@ -186,9 +186,9 @@ class ResponseBody:
 
 
 class LowSpeedLimit:
-    """Adds up what came and how long it was waited for, window by window.
+    """The minimum rate of an origin: adds up bytes and the seconds of waiting for them, window by window.
 
-    Only time spent waiting for the origin counts, so that a slow consumer is not held against it.
+    Only time spent waiting for the origin counts, so that a slow consumer does not count against it.
     ``min_rate`` is in bytes per second, 0 for no minimum; ``window`` in seconds.
     """
 
@@ -199,9 +199,9 @@ class LowSpeedLimit:
         self._count = 0
 
     def too_slow(self, count: int, seconds: float) -> bool:
-        """Count in ``count`` bytes after ``seconds`` of waiting; whether a whole window was below the minimum."""
+        """Add ``count`` bytes after ``seconds`` of waiting; whether a whole window was below the minimum."""
         if not math.isfinite(seconds):
-            return False  # the clock of a worker that is being stopped stands at infinity
+            return False  # on shutdown the clock jumps to infinity
         self._seconds += seconds
         self._count += count
         if self._seconds < self._window:

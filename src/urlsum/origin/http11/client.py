@@ -1,4 +1,4 @@
-"""Asking an origin: over a connection that waits or a new one, through redirects, each judged anew."""
+"""HTTP client: GET over a pooled or new connection; the guard judges every redirect."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 Field = tuple[str, str | bytes]
 Fields = tuple[Field, ...]
 
-# Followed with GET: what was asked was a GET (RFC 9110, 15.4). 300 leaves the choice to a person, 304 has no body,
-# 305 and 306 are dead.
+# Followed with GET, as the request was a GET (RFC 9110, 15.4). 300 leaves the choice to a person, 304 has no body,
+# 305 and 306 are obsolete.
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Client:
-    """Sends GETs for one process; ``pool`` keeps its connections between them. Safe for many threads.
+    """Sends GETs over ``pool``, the connection pool of the process. Safe for many threads.
 
-    No proxies, no .netrc, no credentials, and no cookies but those that a chain of redirects sets for itself.
+    It uses no proxies, no .netrc, no credentials, and only the cookies that a chain of redirects sets for itself.
     """
 
     def __init__(self, settings: Settings, guard: Guard, tuning: Tuning, *, clock: Callable[[], float]) -> None:
@@ -48,15 +48,16 @@ class Client:
         self._fields: Fields = (
             ("User-Agent", user_agent(settings.public_url)),
             ("Accept", "*/*"),
-            # The file's own bytes are hashed; a coding made on the way would change them.
+            # The file's own bytes are hashed; a content coding would change them.
             ("Accept-Encoding", "identity"),
         )
 
     def get(self, url: str, fields: Fields, deadline: float, cookies: Cookies) -> tuple[Connection, ResponseHead]:
-        """The first response that is no redirect; ``cookies`` are sent along, and get what responses set.
+        """The first response that is no redirect; requests send ``cookies``, and responses update them.
 
-        All redirects together take at most CONNECT_TIMEOUT + READ_TIMEOUT: no chain of slow origins may hold a
-        worker longer than one of them can, nor outlast its lease. Raises InvalidUrl, OriginError, DeadlineReached.
+        All redirects together take at most CONNECT_TIMEOUT + READ_TIMEOUT seconds: no chain of slow origins may hold
+        a worker longer than one of them can, nor outlast its lease. ``deadline`` is in seconds on ``clock``. Raises
+        InvalidUrl, OriginError, DeadlineReached.
         """
         settings = self._settings
         limit = self.clock() + settings.connect_timeout + settings.read_timeout
@@ -67,7 +68,7 @@ class Client:
             while True:
                 connection, head = self.send(target, (*fields, *cookie), min(deadline, limit))
                 try:
-                    cookies.take(head)
+                    cookies.extract(head)
                     if head.status not in REDIRECTS:
                         connection.stream.deadline = deadline
                         return connection, head
@@ -94,23 +95,23 @@ class Client:
             raise TimedOut(f"{target}: no response within {seconds:g} s") from exc
 
     def send(self, target: Target, fields: Fields, deadline: float) -> tuple[Connection, ResponseHead]:
-        """The response to one GET of a judged ``target``, whatever its status."""
-        # The clock of a worker that is being stopped stands at infinity, and so does a deadline that is set by it:
-        # between the two no time can be reckoned.
+        """The response to one GET of a judged ``target``, of any status. Raises what ``connect`` and ``send_on`` do."""
+        # On shutdown the clock jumps to infinity, and so does a deadline that is computed from it: the difference of
+        # the two is not a number.
         if self.clock() >= deadline:
             raise DeadlineReached
 
-        def over(connection: Connection) -> tuple[Connection, ResponseHead]:
+        def send(connection: Connection) -> tuple[Connection, ResponseHead]:
             return connection, self.send_on(connection, target, fields, deadline)
 
-        return retry_on_stale_connection(self.pool.acquire(target), lambda: self.connect(target, deadline), over)
+        return retry_on_stale_connection(self.pool.acquire(target), lambda: self.connect(target, deadline), send)
 
     def connect(self, target: Target, deadline: float) -> Connection:
-        """A new connection to a judged address of ``target``."""
+        """A new connection to a judged address of ``target``. Raises OriginError, SettingsError, DeadlineReached."""
         return connect(target, self._guard, self._settings, deadline=deadline, clock=self.clock)
 
     def send_on(self, connection: Connection, target: Target, fields: Fields, deadline: float) -> ResponseHead:
-        """The response to one GET on ``connection``, which is closed if there is none."""
+        """The response to one GET on ``connection``, closed on failure. Raises what ``Connection.get`` does."""
         connection.stream.deadline = deadline
         try:
             return connection.get((*self._fields, *fields), target)
@@ -130,8 +131,8 @@ class Client:
             exc.redirected = True
             raise
         if target.secure and not following.secure:
-            # Who gave an https URL was promised that nobody on the way can change the bytes; a digest of bytes
-            # that anybody can change would be that promise broken in silence.
+            # An https URL promises that nobody on the network path can change the bytes. A digest of bytes that
+            # anybody could change would break that promise silently.
             raise BadRedirect(f"{target}: redirects from https to {following}, which anybody on the way could change")
         return following
 
@@ -141,7 +142,7 @@ def _session(cookies: Cookies) -> str:
 
 
 def user_agent(public_url: str | None) -> str:
-    """Who asks and, if PUBLIC_URL is set, where to complain (RFC 9110, 10.1.5)."""
+    """The User-Agent: urlsum and, if PUBLIC_URL is set, where to complain (RFC 9110, 10.1.5)."""
     if public_url is None:
         return f"urlsum/{__version__}"
     return f"urlsum/{__version__} (+{quote(public_url, safe=string.punctuation)})"

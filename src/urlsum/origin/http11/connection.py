@@ -1,7 +1,7 @@
-"""HTTP/1.1 over one judged socket: a GET, the head of its answer, the bytes of its body, and then the next one.
+"""HTTP/1.1 over one judged socket: a GET, its response head, its response body, then the next GET (keep-alive).
 
-h11 parses heads and chunked framing. A body with a known length is received straight into the caller's buffer,
-without a copy.
+h11 parses heads and chunked framing. A body of known length is received directly into the caller's buffer, without
+a copy.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from urlsum.settings import Settings
 
 RECEIVE_HEAD_BYTES = 16_384
-# Chunked bodies pass through here on their way into h11; a quarter of the body's own buffer makes its copies cheap.
+# Chunked bodies pass through this buffer into h11; a quarter of the body's own buffer makes h11's copies cheap.
 RECEIVE_CHUNKED_BYTES = 262_144
-# Where h11 quotes the origin: no byte of it belongs in a message that strangers may read.
+# Where h11 quotes the origin: a message that strangers may read must have no byte of it.
 _QUOTED = re.compile(r": (?:bytearray\(|b['\"]).*", re.DOTALL)
 
 
@@ -39,7 +39,8 @@ def connect(
 ) -> Connection:
     """A connection to a judged address of ``target``, with TLS for https.
 
-    Raises what ``Guard.connect`` does, TlsFailed, TimedOut, DeadlineReached.
+    ``deadline`` is in seconds on ``clock``. Raises what ``Guard.connect`` does, SettingsError, TlsFailed, TimedOut,
+    DeadlineReached.
     """
     sock = guard.connect(target, deadline=deadline, clock=clock)
     if target.secure:
@@ -62,7 +63,7 @@ def connect(
 
 
 class Connection:
-    """One socket and one exchange at a time on it. Bytes that were received with the head wait in ``_pending``."""
+    """One socket with one exchange at a time. ``_pending`` has the bytes that were received with the head."""
 
     def __init__(self, target: Target, stream: NetworkStream) -> None:
         self.target = target
@@ -73,36 +74,36 @@ class Connection:
         self._chunked = False
         self._ended = False
         self._head: ResponseHead  # set by get(), before there is a body to read
-        self._received = 0  # bytes of a body in chunks
+        self._received = 0  # bytes of a chunked body
         self._well_formed = True
-        self._follows = False  # whether the next bytes may be the rest of an earlier response
+        self._may_have_leftovers = False  # whether the next bytes may be the rest of an earlier response
         self._scratch = memoryview(b"")
         self._keeps_alive = False
         self.latency = 0.0
-        """Seconds from the last request to the head of its answer."""
+        """Seconds from the last request to its response head."""
         self.response_began = False
-        """Whether any byte came in answer to the last request. The rest of an earlier response is no answer."""
+        """Whether any byte of a response to the last request came. The rest of an earlier response does not count."""
 
     def get(self, fields: Iterable[tuple[str, str | bytes]], target: Target | None = None) -> ResponseHead:
-        """Ask for ``target``, or the one connected to; return the head of the final answer, whatever its status.
+        """Send a GET for ``target``, by default the last one; return the final response head, whatever its status.
 
-        The whole head, with all interim answers before it, takes at most READ_TIMEOUT seconds: a time-out per
+        The whole head, with all interim responses before it, takes at most READ_TIMEOUT seconds: a time-out per
         read would let it trickle for ever. Raises ProtocolViolated, Incomplete, TlsFailed, TimedOut,
         DeadlineReached.
         """
         if target is not None:
             self.target = target
-        # A new parser for each exchange, for what one answer said must not colour the next.
+        # A new parser for each exchange, because one response must not affect the next.
         self._http, self._ended, self._keeps_alive, self.response_began = _parser(), False, False, False
         self._received, self._well_formed = 0, True
         all_fields = [_encoded(field) for field in (("Host", self.target.authority), *fields)]
         request = h11.Request(method="GET", target=self.target.path, headers=all_fields)
-        sent = (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
-        asked = self.stream.clock()
+        data = (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+        sent_at = self.stream.clock()
         try:
-            # A server may answer and close before it has taken the whole request; the answer still counts.
+            # A server may respond and close before it has read the whole request; the response still counts.
             with suppress(ConnectionClosed):
-                self.stream.send(sent)
+                self.stream.send(data)
             head = self._receive_head()
         except ReadTimeout as exc:
             raise TimedOut(f"{self.target}: no complete response within {self.stream.read_timeout:g} s") from exc
@@ -113,12 +114,12 @@ class Connection:
                 f"{self.target}: the connection was closed before the head of the response was complete"
             ) from exc
         trailers.check_head(head)
-        self.latency = self.stream.clock() - asked
+        self.latency = self.stream.clock() - sent_at
         self._head = head
-        self._follows = True
+        self._may_have_leftovers = True
         self._remaining = head.length
         self._chunked = head.chunked
-        # h11 has read Connection and the version (RFC 9112, 9.3); what has no framing ends with the connection. A
+        # h11 has read Connection and the version (RFC 9112, 9.3); a body without framing ends with the connection. A
         # dropped line may have been Connection, and a server that mixes two outputs in one head may mix the next, too.
         framed = head.chunked or head.length is not None
         self._keeps_alive = framed and self._well_formed and self._http.our_state is not h11.MUST_CLOSE
@@ -126,7 +127,7 @@ class Connection:
 
     @property
     def reusable(self) -> bool:
-        """Whether the body was read to its end and the origin did not say that it closes the connection behind it."""
+        """Whether the body was read to its end, no byte follows it, and the origin keeps the connection alive."""
         if not self._keeps_alive or self._pending:
             return False
         if self._chunked:
@@ -134,13 +135,13 @@ class Connection:
         return self._remaining == 0
 
     def expect(self, length: int) -> None:
-        """Hold the body to ``length`` bytes, proven elsewhere: the only end of one that has no framing."""
+        """Hold the body to ``length`` bytes, proven elsewhere: the only end of a body without framing."""
         self._remaining = length
 
     def read_into(self, view: memoryview) -> int:
         """Receive the next bytes of the body into ``view``; return how many, 0 at the end that its framing proves.
 
-        Raises ProtocolViolated, Silent, Cut, DeadlineReached, and Incomplete or Changed because of a trailer.
+        Raises ProtocolViolated, ReadTimeout, ConnectionClosed, DeadlineReached; Incomplete or Changed for a trailer.
         """
         if self._chunked:
             count = self._read_chunks(view)
@@ -158,14 +159,14 @@ class Connection:
         return count
 
     @property
-    def straight(self) -> bool:
-        """Whether what comes next on the socket is what comes next of a body of known length: nothing to parse."""
+    def can_fill(self) -> bool:
+        """Whether ``fill`` may be used: the body has a known length, and nothing is left to parse."""
         return self._remaining is not None and not self._chunked and not self._pending
 
     def fill(self, block: Block) -> bool:
-        """Receive the body straight into ``block``, until it is full or a moment has passed; False at its end.
+        """Receive the body directly into ``block``, until it is full or for FILL_SECONDS; False at its end.
 
-        Raises Silent, Cut, DeadlineReached; what ``block`` then holds still counts.
+        Raises ReadTimeout, ConnectionClosed, DeadlineReached; the bytes in ``block`` stay valid.
         """
         if self._remaining is None:
             raise ValueError("only a body of known length can be received without looking at it")
@@ -180,7 +181,7 @@ class Connection:
         return True
 
     def has_more(self) -> bool:
-        """Whether more bytes come after the expected length. Raises Silent, DeadlineReached."""
+        """Whether bytes follow the expected length. Raises ReadTimeout, DeadlineReached."""
         try:
             return self._receive(memoryview(bytearray(1))) > 0
         except ConnectionClosed:
@@ -195,7 +196,7 @@ class Connection:
         raw = bytearray()
         for _ in range(MAX_INTERIM + 1):
             received = self._head_text(raw, limit)
-            self._follows = False
+            self._may_have_leftovers = False
             text = lines.without_malformed(received, self.target)
             self._well_formed = self._well_formed and text is received
             try:
@@ -209,25 +210,25 @@ class Connection:
         raise ProtocolViolated(f"{self.target}: more than {MAX_INTERIM} interim responses (1xx)")
 
     def _head_text(self, raw: bytearray, limit: float) -> bytes:
-        """Take one head off the front of ``raw``, which is filled as far as that needs."""
+        """Remove one head from the front of ``raw``, after receiving as much as that needs."""
         piece = memoryview(bytearray(RECEIVE_HEAD_BYTES))
         searched = 0
         while True:
             try:
                 check_start(raw, self.target)
             except ProtocolViolated as exc:
-                if not self._follows:
+                if not self._may_have_leftovers:
                     raise
                 # The rest of an earlier response, often an empty line. Chromium skips up to four such bytes, curl 7.88
-                # refuses them. They answer no request, so the same GET on a new connection is safe.
+                # refuses them. They are no response to this GET, so sending it on a new connection is safe.
                 self.response_began = False
                 raise Incomplete(f"{self.target}: bytes of an earlier response came before the head") from exc
-            found = END_OF_HEAD.search(raw, max(searched - 2, 0))
-            if (found.end() if found else len(raw)) > MAX_HEAD_BYTES:
+            match = END_OF_HEAD.search(raw, max(searched - 2, 0))
+            if (match.end() if match else len(raw)) > MAX_HEAD_BYTES:
                 raise ProtocolViolated(f"{self.target}: the head of the response is longer than {MAX_HEAD_BYTES} bytes")
-            if found:
-                text = bytes(raw[: found.end()])
-                del raw[: found.end()]
+            if match:
+                text = bytes(raw[: match.end()])
+                del raw[: match.end()]
                 return text
             searched = len(raw)
             raw += piece[: self.stream.recv_into(piece, within=limit - self.stream.clock())]
@@ -242,13 +243,13 @@ class Connection:
         return count
 
     def _read_chunks(self, view: memoryview) -> int:
-        # What is received at once is never more than fits, and h11 holds no data back, so no event overflows.
+        # One receive never brings more than fits, and h11 holds no data back, so no event overflows.
         if not self._scratch:
             self._scratch = memoryview(bytearray(RECEIVE_CHUNKED_BYTES))
         if self._ended:
             return 0
         filled = 0
-        # READ_TIMEOUT without a byte of the file: extensions and trailers that trickle do not count as one.
+        # READ_TIMEOUT without a byte of the file: trickling extensions and trailers do not count.
         limit = self.stream.clock() + self.stream.read_timeout
         while True:
             try:

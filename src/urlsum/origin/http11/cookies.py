@@ -1,4 +1,4 @@
-"""The cookies of one file's redirects: some servers set one, redirect to the same URL, and want it back."""
+"""The cookies of one file's redirects: some servers set one, redirect to the same URL, and require it there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from urlsum.origin.http11.response import ResponseHead
 
 
-# RFC 9110, 5.5: what a field may hold. A cookie with anything else is ignored, and costs the others nothing.
+# RFC 9110, 5.5: the bytes that a field may hold. A cookie with other bytes is ignored; the others are kept.
 _SENDABLE = re.compile(rb"[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*")
 # Bytes of other charsets survive as surrogates: the jar would strip 0xA0 from the end of "voil\u00e0" as a blank.
 _AS_BYTES = ("ascii", "surrogateescape")
@@ -29,8 +29,8 @@ class Cookies:
     def __init__(self) -> None:
         self._jar: CookieJar | None = None
 
-    def take(self, head: ResponseHead) -> None:
-        """Keep what the response sets."""
+    def extract(self, head: ResponseHead) -> None:
+        """Store the cookies that the response sets."""
         texts = [
             value.decode(*_AS_BYTES)
             for name, value in head.fields
@@ -38,13 +38,13 @@ class Cookies:
         ]
         if not texts:
             return
-        values = [value for text in texts if (value := canonical(text, head.target.host)) is not None]
+        set_cookies = [value for text in texts if (value := canonical(text, head.target.host)) is not None]
         if self._jar is None:
             self._jar = _jar()
-        self._jar.extract_cookies(_Response(values), _Request(head.target))  # type: ignore[arg-type] # no more is read
+        self._jar.extract_cookies(_Response(set_cookies), _Request(head.target))  # type: ignore[arg-type] # no more is read
 
     def fields(self, target: Target) -> tuple[tuple[str, bytes], ...]:
-        """The Cookie field of a request for ``target``, if any cookie is for it."""
+        """The Cookie field of a request for ``target``; empty without a cookie for it."""
         if self._jar is None:
             return ()
         request = _Request(target)
@@ -60,14 +60,14 @@ class Cookies:
 class _Response:
     """A response as far as the jar reads it."""
 
-    def __init__(self, values: list[str]) -> None:
-        self._values = values
+    def __init__(self, set_cookies: list[str]) -> None:
+        self._set_cookies = set_cookies
 
     def info(self) -> _Response:
         return self
 
     def get_all(self, name: str, default: list[str]) -> list[str]:
-        return self._values if name == "Set-Cookie" else default
+        return self._set_cookies if name == "Set-Cookie" else default
 
 
 class _Request:
@@ -100,6 +100,6 @@ class _Request:
 def _jar() -> CookieJar:
     from http.cookiejar import CookieJar, DefaultCookiePolicy  # noqa: PLC0415 - 20 ms that few files need
 
-    # A cookie without Domain is for its host alone (RFC 6265, 5.3), and none is for a whole country's "co.uk".
+    # A cookie without Domain is for its host alone (RFC 6265, 5.3), and none is for a country's "co.uk".
     policy = DefaultCookiePolicy(strict_ns_domain=DefaultCookiePolicy.DomainStrictNonDomain, strict_domain=True)
     return CookieJar(policy)

@@ -1,4 +1,4 @@
-"""Whether the name and the value of a trailer field report that the transfer failed."""
+"""Decides by the words of a trailer field, its name and its value, whether it reports a failed transfer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _HARMLESS_AFTER = re.compile(
     r"|injection|token|endpoint|mode|level|margin|probability"
 )
 _HARMLESS_BEFORE = frozenset({"on", "if", "max", "min", "allowed", "ignore", "ignored", "recovered", "retried"})
-# The next word turns to its opposite: No-Error, Not-Complete.
+# These negate the next word: No-Error, Not-Complete.
 _NOT = frozenset({"no", "not", "non", "without"})
 # These names report a failure only with an affirmative value or a message: "X-Partial: true", "X-Partial: node3".
 _FLAG_NAME = re.compile(
@@ -53,7 +53,7 @@ _SUCCESS_NAME = re.compile(
     r"success|successful|succeeded|complete|completed|finished|ok|valid|verified|intact|match|matched|matches|done|eof"
     r"|final|whole"
 )
-# A value of these is a message about what happened.
+# The value of these is a message about the outcome.
 _STATE_NAME = re.compile(
     r"[a-z]*status|state|result|outcome|reason|warnings?|warn|message|msg|notes?|notice|details?|cause|diagnostics?"
     r"|alert|eof|end|ending|close|closing|closure|termination|finish|completion|integrity|verification|verify"
@@ -98,27 +98,27 @@ _NEGATED = re.compile(
     rf"|(?<![a-z0-9])(?:{_WORD})(?:[\s_-]free(?![a-z0-9])"
     r"|[\"']?\s*[=:]\s*[\"']?(?:0|no|none|false|null|nil|ok)(?![a-z0-9.]))"
 )
-# At its end a connection is closed. A message says so because of how or by whom.
+# Every connection is closed at its end. A message says so because of how, or by whom.
 _CLOSED = re.compile(r"(?<![a-z0-9])(?<!half[ _-])(?:closed|terminated)(?![a-z0-9])")
 _ORDERLY = re.compile(r"normal|clean|graceful|success|complete|orderly")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER = re.compile(r"-?[0-9]{1,9}(?![0-9])")
 # RFC 9209, 2.1.1.
 _PROXY_ERROR = re.compile(r";\s*error\s*=")
-# RFC 7234, 5.5: a cache served a stale response, or changed it. RFC 9111 dropped the field, and proxies send it.
+# RFC 7234, 5.5: a cache served a stale response, or changed it. RFC 9111 dropped the field, but proxies send it.
 _CACHE_WARNING = re.compile(r"(?:11[0-3]|214)(?![0-9])")
 # RFC 9110, 15.5: from here on a status is an error.
 _FIRST_ERROR_STATUS = 400
 _LAST_STATUS = 999
-# Messages are shorter, and the time that a search takes grows faster than the text: this much takes 1 ms at most.
+# Messages are shorter, and search time grows faster than the text: this much takes 1 ms at most.
 MAX_CHARACTERS = 500
 
 
 def reports_failure(name: str, value: str, status: int) -> bool:
     """Whether the trailer field ``name``, in lower case, reports a failed transfer with ``value``.
 
-    ``status`` is that of the response. No specification lists such fields, so their words decide. The names of errors
-    alone suffice; in other fields the value must be a message of failure, and a value that names a thing is no message.
+    ``status`` is that of the response. No specification lists such fields, so their words decide. The name of an error
+    alone suffices; in other fields the value must be a message of failure. A value that names a thing is no message.
     """
     name, value = name[:MAX_CHARACTERS], value[:MAX_CHARACTERS]
     words = re.split(r"[^a-z0-9]+", name)
@@ -161,7 +161,7 @@ def _value_reports_failure(name: str, words: list[str], text: str, status: int, 
     if _EXIT_NAME.search(name):
         return number != 0  # of exit codes only 0 is a success
     flag = _any(_FLAG_NAME, words) or {"timed", "out"} <= set(words)
-    # A number tells how much was lost; RateLimit-Reset is a time.
+    # A number counts the loss; RateLimit-Reset is a time.
     if flag and (text in _AFFIRMATIVE or (text == str(number) and "reset" not in words)):
         return True
     if number is not None and _any(_OUTCOME_NAME, words):
@@ -188,7 +188,7 @@ def _is_message_of_failure(text: str) -> bool:
     rest = _NEGATED.sub(" ", text)
     if _IN_MESSAGE.search(rest):
         return True
-    # As the whole value it is the state of every stream that ended.
+    # As the whole value, "closed" is the state of every stream that ended.
     return bool(_CLOSED.search(rest)) and rest != "closed" and not _ORDERLY.search(rest)
 
 

@@ -1,4 +1,4 @@
-"""The lines of a head: harmless malformed lines are dropped, lines that may affect the framing are refused."""
+"""The malformed lines of a head: harmless ones are dropped, those that may affect the framing are refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urlsum.origin.http11.response import MAX_FIELDS
 if TYPE_CHECKING:
     from urlsum.origin.guard.url import Target
 
-# RFC 9110, 5.1 and 5.6.2: a name is a token, and the colon follows at once (RFC 9112, 5.1). In the value h11 takes all
+# RFC 9110, 5.1 and 5.6.2: a name is a token, and the colon follows at once (RFC 9112, 5.1). In the value h11 allows all
 # bytes but these four, other control characters included.
 _FIELD = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]++:[^\x00\n\v\f\r]*+"
 _FIELD_LINE = re.compile(_FIELD)
@@ -38,7 +38,7 @@ _AT_THE_BEGINNING = {b"etag": "ETag", b"location": "Location", b"http1": "a stat
 def without_malformed(text: bytes, target: Target) -> bytes:
     """The ``text`` of a head without its harmless malformed fields; the same object if it has none.
 
-    A PHP warning or a blank in a name is ignored, as curl and wget do. A line that two parsers could read in two ways
+    A PHP warning or a space in a name is ignored, as curl and wget do. A line that two parsers could read in two ways
     is refused: one with NUL or a bare CR, and a malformed or folded line (RFC 9112, 5.2) that looks like a field of the
     framing, ETag, Location or a second status line. A well-formed name means itself: ``Content_Length`` is not
     ``Content-Length``. h11 judges the status line. Raises ProtocolViolated.
@@ -64,7 +64,7 @@ def without_malformed(text: bytes, target: Target) -> bytes:
 
 
 def _fields(lines: list[bytes], target: Target) -> list[list[bytes]]:
-    """Each line with its continuation lines, which begin with a blank."""
+    """Each line with its continuation lines, which begin with a space or a tab."""
     fields: list[list[bytes]] = []
     for line in lines:
         if _DANGEROUS.search(line):

@@ -1,4 +1,4 @@
-"""Phrases by which a failure is recognised later: a task keeps no more of it than its code and its message.
+"""Phrases that identify a failure later: a task keeps only its code and its message.
 
 Each has a space, so the URL in a message cannot contain it.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 UNKNOWN_ISSUER = "that urlsum does not know"
 NOT_YET_VALID = "is not valid yet"
 PREPARING = "the server is still preparing the file"
-# No browser ends at another URL in these three cases.
+# In these three cases no browser would reach another URL.
 NO_LOCATION = "without a Location field"
 INVALID_LOCATION = "redirects to an invalid URL"
 REDIRECT_LOOP = "redirect loop at"

@@ -1,8 +1,8 @@
 """The connection pool (keep-alive), and the limit of connections per origin.
 
-A new connection costs a round trip, two with TLS, and a judgement of every address of the name: for a small file more
-than the file. A pooled connection leads to an address that was judged when it was opened, and each caller has had its
-URL judged again, so nothing is contacted that the guard would refuse.
+A new connection costs one round trip, two with TLS, and a judgement of every address of the name: more than a small
+file does. A pooled connection leads to an address that was judged when it was opened, and the guard has judged each
+caller's URL, so the pool contacts nothing that the guard would refuse.
 """
 
 from __future__ import annotations
@@ -22,69 +22,69 @@ if TYPE_CHECKING:
     from urlsum.origin.tuning import Tuning
 
     Key = tuple[str, str, int]
-    Answered = TypeVar("Answered")
+    Result = TypeVar("Result")
 
 
 class ConnectionPool:
-    """Idle connections, the longest waiting dropped first. Safe for many threads."""
+    """Idle connections; the longest idle is dropped first. Safe for many threads."""
 
     def __init__(self, clock: Callable[[], float], tuning: Tuning) -> None:
         self._clock = clock
         self._tuning = tuning
         self._lock = threading.Lock()
-        self._waiting: list[tuple[Key, float, Connection]] = []
+        self._idle: list[tuple[Key, float, Connection]] = []
         self._closed = False
 
     def acquire(self, target: Target) -> Connection | None:
-        """The freshest connection to the scheme, host and port of ``target``, None without one."""
+        """The freshest idle connection to the scheme, host and port of ``target``; None without one."""
         key = _key(target)
         while True:
             with self._lock:
-                at = next((at for at in reversed(range(len(self._waiting))) if self._waiting[at][0] == key), None)
-                if at is None:
+                index = next((i for i in reversed(range(len(self._idle))) if self._idle[i][0] == key), None)
+                if index is None:
                     return None
-                _, since, connection = self._waiting.pop(at)
-            if self._clock() - since <= self._tuning.idle_seconds and connection.stream.silent:
+                _, since, connection = self._idle.pop(index)
+            if self._clock() - since <= self._tuning.idle_seconds and connection.stream.idle:
                 return connection
             connection.close()
 
     def release(self, connection: Connection) -> None:
-        """Keep ``connection`` for the next file if it can carry one, else close it."""
-        most = self._tuning.idle_connections
+        """Keep ``connection`` for later requests if it is reusable, else close it."""
+        limit = self._tuning.idle_connections
         with self._lock:
             if connection.reusable and not self._closed:
-                self._waiting.append((_key(connection.target), self._clock(), connection))
-                surplus = [waiting for _, _, waiting in self._waiting[:-most]]
-                del self._waiting[:-most]
+                self._idle.append((_key(connection.target), self._clock(), connection))
+                surplus = [idle for _, _, idle in self._idle[:-limit]]
+                del self._idle[:-limit]
             else:
                 surplus = [connection]
         for dropped in surplus:
             dropped.close()
 
     def close(self) -> None:
-        """Close all that wait, and those that are still given."""
+        """Close all idle connections, and every connection released later."""
         with self._lock:
             self._closed = True
-            dropped, self._waiting = self._waiting, []
+            dropped, self._idle = self._idle, []
         for _, _, connection in dropped:
             connection.close()
 
 
 def retry_on_stale_connection(
-    waiting: Connection | None, connect: Callable[[], Connection], over: Callable[[Connection], Answered]
-) -> Answered:
-    """What ``over`` returns for ``waiting``, or else for a new connection.
+    pooled: Connection | None, connect: Callable[[], Connection], send: Callable[[Connection], Result]
+) -> Result:
+    """The result of ``send`` on the ``pooled`` connection, or else on a new one. Raises what both functions do.
 
-    One that waited may have been closed by the origin at this very moment. That says nothing about the file as long as
-    no byte of an answer came, and a GET may be sent again (RFC 9112, 9.3.1): once, on a new one.
+    The origin may close a pooled connection at this very moment. That says nothing about the file as long as no byte
+    of a response came, and a GET may be sent again (RFC 9112, 9.3.1): once, on a new connection.
     """
-    if waiting is not None:
+    if pooled is not None:
         try:
-            return over(waiting)
+            return send(pooled)
         except (Incomplete, TlsFailed):
-            if waiting.response_began:
+            if pooled.response_began:
                 raise
-    return over(connect())
+    return send(connect())
 
 
 def _key(target: Target) -> Key:
@@ -92,31 +92,31 @@ def _key(target: Target) -> Key:
 
 
 class OriginLimit:
-    """At most ``most`` to each scheme, host and port, except that every file may have one. Safe for many threads."""
+    """At most ``limit`` connections per scheme, host and port, but one for every file. Safe for many threads."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._lock = threading.Lock()
-        self._inside: Counter[tuple[str, str, int]] = Counter()
+        self._open: Counter[tuple[str, str, int]] = Counter()
 
     def try_acquire(self, target: Target, *, first: bool) -> bool:
-        """Count one more, unless there are enough; the ``first`` of a file is always let in."""
+        """Count one more connection, False at the limit; the ``first`` of a file is always allowed."""
         key = target.scheme, target.host, target.port
         with self._lock:
-            if not first and self._inside[key] >= self._most:
+            if not first and self._open[key] >= self._limit:
                 return False
-            self._inside[key] += 1
+            self._open[key] += 1
             return True
 
     def release(self, target: Target) -> None:
-        """Count one less."""
+        """Count one connection less."""
         key = target.scheme, target.host, target.port
         with self._lock:
-            self._inside[key] -= 1
-            if not self._inside[key]:
-                del self._inside[key]
+            self._open[key] -= 1
+            if not self._open[key]:
+                del self._open[key]
 
     def exceeded(self, target: Target) -> bool:
-        """Whether further files have come since there was room: a helper should leave."""
+        """Whether other files have raised the count above the limit: a further connection of a file should close."""
         with self._lock:
-            return self._inside[target.scheme, target.host, target.port] > self._most
+            return self._open[target.scheme, target.host, target.port] > self._limit

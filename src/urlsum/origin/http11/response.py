@@ -1,4 +1,4 @@
-"""The head of a response: its framing, its fields, and the byte range of the file that it carries.
+"""The response head: its framing, its fields, and the byte range of the file that the body carries.
 
 A head is bounded before it is parsed, and refused where its framing could be read in two ways.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES = 65_536
 # Some three times what the most talkative CDNs send.
 MAX_FIELDS = 256
-# 103 may come once per early hint, 102 every 20 s (RFC 2518, 10.1); more are a way to keep a client waiting.
+# 103 may come once per early hint, 102 every 20 s (RFC 2518, 10.1); more only keep a client waiting.
 MAX_INTERIM = 8
 # 19 digits hold 2**63; a longer file does not exist.
 MAX_LENGTH_DIGITS = 19
@@ -47,12 +47,12 @@ class ResponseHead:
     fields: tuple[tuple[bytes, bytes], ...]
 
     def get(self, name: str) -> str | None:
-        """The value of a field that has only one, None without it. Raises ProtocolViolated when there are two."""
+        """The value of the field ``name``, None without it. Raises ProtocolViolated for two different ones."""
         value = self.get_bytes(name)
         return None if value is None else decoded(value)
 
     def get_bytes(self, name: str) -> bytes | None:
-        """The same as the origin sent it, without a guess at its charset."""
+        """The same as bytes, without a guess at the charset. Raises ProtocolViolated for two different ones."""
         values = {value for field, value in self.fields if field == name.encode("ascii")}
         if len(values) > 1:
             raise ProtocolViolated(f"{self.target}: the response has two different {_shown(name)} fields")
@@ -65,7 +65,7 @@ def _shown(name: str) -> str:
 
 
 def check_start(raw: bytearray, target: Target) -> None:
-    """Refuse what cannot become an HTTP/1 status line, without waiting for its end. Raises ProtocolViolated."""
+    """Refuse bytes that cannot become an HTTP/1 status line, without waiting for its end. Raises ProtocolViolated."""
     expected = b"HTTP/1."
     if raw[: len(expected)] != expected[: len(raw)]:
         raise ProtocolViolated(f"{target}: the server does not speak HTTP/1.1")
@@ -87,14 +87,14 @@ def parse(event: h11.Response, raw: bytes, target: Target) -> ResponseHead:
         # RFC 9112, 6.3: "might indicate an attempt to perform request smuggling or response splitting".
         raise ProtocolViolated(f"{target}: the response has both Content-Length and Transfer-Encoding")
     if chunked and event.http_version == b"1.0":
-        # RFC 9112, 6.1: the framing of such a message is faulty; some relay passed on what it did not understand.
+        # RFC 9112, 6.1: the framing of such a message is faulty; some relay forwarded a field that it does not know.
         raise ProtocolViolated(f"{target}: the response is HTTP/1.0 with Transfer-Encoding")
     return ResponseHead(target, event.status_code, _length(raw, target), chunked, fields)
 
 
 def _length(raw: bytes, target: Target) -> int | None:
-    # From the text, because h11 folds equal lengths into one. RFC 9110, 8.6 lets a recipient refuse them: two of them
-    # mean that two programs wrote the head, and which of them wrote the body is a guess.
+    # From the text, because h11 merges equal lengths. RFC 9110, 8.6 lets a recipient refuse them: two of them mean
+    # that two programs wrote the head, and which one wrote the body is a guess.
     values = _CONTENT_LENGTH.findall(raw)
     if not values:
         return None
@@ -106,7 +106,7 @@ def _length(raw: bytes, target: Target) -> int | None:
     return int(text)
 
 
-# The longest wait that is taken seriously here; the retry policy has its own, shorter bound.
+# Longer waits are cut to this; the retry policy has its own, shorter bound.
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 # 19 digits reach 2**63: no file is longer, and int() of a longer string costs time.
 _CONTENT_RANGE = re.compile(r"bytes[ \t]+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
@@ -118,7 +118,7 @@ _DELAY_SECONDS = re.compile(r"[0-9]{1,19}")
 class ByteRange:
     """Positions in the file, in bytes: from ``first`` up to, but not including, ``end`` (RFC 9110, 14).
 
-    ``end`` is None for a chunked body, which tells it by its last chunk. ``total`` is the length of the whole file
+    ``end`` is None for a chunked body, which ends with its last chunk. ``total`` is the length of the whole file
     where this response gives it. ``end_assumed`` is True where only an earlier response of this version gave ``end``.
     """
 
@@ -129,11 +129,11 @@ class ByteRange:
 
     @property
     def length(self) -> int | None:
-        """How many bytes, None while nothing tells."""
+        """How many bytes; None while the end is unknown."""
         return None if self.end is None else self.end - self.first
 
     def contains(self, position: int) -> bool:
-        """Whether the byte at ``position`` is among them."""
+        """Whether the byte at ``position`` is in the range."""
         return self.first <= position and (self.end is None or position < self.end)
 
     def __str__(self) -> str:
@@ -142,7 +142,7 @@ class ByteRange:
 
 
 def decoded(value: bytes) -> str:
-    """The bytes of a field value as text: UTF-8, or else ISO 8859-1, which HTTP/1.1 once used (RFC 9110, 5.5)."""
+    """A field value as text: UTF-8, or else ISO 8859-1, which HTTP/1.1 once used (RFC 9110, 5.5)."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -150,35 +150,35 @@ def decoded(value: bytes) -> str:
 
 
 def content_range(text: str | None) -> ByteRange | None:
-    """RFC 9110, 14.4; None when it is missing or makes no sense.
+    """The range of a Content-Range (RFC 9110, 14.4); None when it is missing or makes no sense.
 
     >>> content_range("bytes 100-199/1000")
     ByteRange(first=100, end=200, total=1000)
     """
-    found = _CONTENT_RANGE.fullmatch(text or "")
-    if found is None:
+    match = _CONTENT_RANGE.fullmatch(text or "")
+    if match is None:
         return None
-    first, last = int(found[1]), int(found[2])
-    total = None if found[3] == "*" else int(found[3])
+    first, last = int(match[1]), int(match[2])
+    total = None if match[3] == "*" else int(match[3])
     if last < first or (total is not None and last >= total):
         return None
     return ByteRange(first, last + 1, total)
 
 
 def unsatisfied_total(text: str | None) -> int | None:
-    """The length of the file in the Content-Range of a 416 (RFC 9110, 15.5.17); None when it is missing.
+    """The length of the file, in bytes, in the Content-Range of a 416 (RFC 9110, 15.5.17); None when it is missing.
 
     >>> unsatisfied_total("bytes */1000")
     1000
     """
-    found = _UNSATISFIED.fullmatch(text or "")
-    return int(found[1]) if found else None
+    match = _UNSATISFIED.fullmatch(text or "")
+    return int(match[1]) if match else None
 
 
 def http_date(text: str | None) -> float | None:
-    """An HTTP-date (RFC 9110, 5.6.7) in seconds since the epoch; None when it is missing or is none.
+    """An HTTP-date (RFC 9110, 5.6.7) in seconds since the epoch; None when it is missing or invalid.
 
-    Also None for a date that its offset moves beyond the year 9999, which no datetime can show.
+    Also None for a date that its offset moves beyond the year 9999, which no datetime can hold.
 
     >>> http_date("Sun, 06 Nov 1994 08:49:37 GMT")
     784111777.0
@@ -192,23 +192,24 @@ def http_date(text: str | None) -> float | None:
 
 
 def retry_after(text: str | None, *, date: str | None, now: float) -> float | None:
-    """Seconds to wait by Retry-After (RFC 9110, 10.2.3): a number, or a date.
+    """Seconds to wait by Retry-After (RFC 9110, 10.2.3): a number, or a date; None without either.
 
-    A date is counted from the answer's own Date field, as both come from one clock; from ``now`` without it.
+    A date is counted from the response's own ``date``, as both come from one clock; without it, from ``now`` (seconds
+    since the epoch).
     """
     if text is None:
         return None
     if _DELAY_SECONDS.fullmatch(text):
         return min(float(text), MAX_RETRY_AFTER_SECONDS)
-    at = http_date(text)
-    if at is None:
+    retry_at = http_date(text)
+    if retry_at is None:
         return None
-    answered = http_date(date)
-    return min(max(at - (now if answered is None else answered), 0.0), MAX_RETRY_AFTER_SECONDS)
+    sent_at = http_date(date)
+    return min(max(retry_at - (now if sent_at is None else sent_at), 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
 def range_of_whole(head: ResponseHead, known_size: int | None) -> ByteRange:
-    """The range that a 200 response carries. ``known_size`` is what an earlier response of this version proved.
+    """The range that a 200 response carries. An earlier response of this version proved ``known_size`` (bytes).
 
     Raises Unverifiable.
     """
@@ -225,11 +226,11 @@ def range_of_part(head: ResponseHead, first: int, known_size: int | None) -> Byt
     """The range that a 206 response to ``Range: bytes=<first>-`` carries.
 
     It may end before the end of the file (RFC 9110, 15.3.7), and begin before ``first``: some servers cut at blocks of
-    their own, and some send all. Raises ProtocolViolated, Unverifiable.
+    their own, and some send the whole file. Raises ProtocolViolated, Unverifiable.
     """
     sent = content_range(head.get("content-range"))
     if sent is None:
-        # multipart/byteranges ends here too: it does not answer a request for one range.
+        # multipart/byteranges ends here too: it is no response to a request for one range.
         raise ProtocolViolated(f"{head.target}: partial content (206) without a usable Content-Range")
     if not sent.contains(first):
         raise ProtocolViolated(f"{head.target}: the range sent, {sent}, does not contain byte {first}")

@@ -1,4 +1,4 @@
-"""The value of Set-Cookie, rewritten so that the standard library's cookie jar reads it as RFC 6265 does."""
+"""Rewrites the value of Set-Cookie so that the standard library's cookie jar reads it as RFC 6265 does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BLANKS = " \t"
 
 
 def canonical(text: str, host: str) -> str | None:
-    """The cookie of a response from ``host``, with each attribute at most once; None if it is not for ``host``.
+    """The Set-Cookie ``text`` of ``host``, with each attribute at most once; None if the cookie is not for ``host``.
 
     The result has only the attributes Domain, Path, Max-Age or Expires, and Secure, with values that the jar takes as
     they are. The bytes of ``text`` from 0x80 on are surrogates (PEP 383). RFC 6265, 5.2 and 5.3.
@@ -38,7 +38,7 @@ def canonical(text: str, host: str) -> str | None:
     if not name or (domain and not _matches(host, domain)):
         return None
     parts = [f"{name}={value}" if equals else name]
-    # A host without a dot has the domain of nobody else. The jar takes it for an abbreviation.
+    # A host without a dot shares its domain with no other host, and the jar takes it for an abbreviation.
     if domain and "." in host and not _NUMERIC.fullmatch(host):
         parts.append(f"Domain={domain}")
     if path := _path([value for key, value in attributes if key == "path"]):
@@ -58,12 +58,12 @@ def _attribute(text: str) -> tuple[str, str]:
 
 def _domain(values: list[str]) -> str | None:
     """RFC 6265, 5.2.3: an empty one is ignored, and so is a leading dot."""
-    given = [value for value in values if value]
-    return given[-1].removeprefix(".").lower() if given else None
+    domains = [value for value in values if value]
+    return domains[-1].removeprefix(".").lower() if domains else None
 
 
 def _matches(host: str, domain: str) -> bool:
-    """RFC 6265, 5.1.3: of an address there is no part."""
+    """RFC 6265, 5.1.3: an IP address matches only itself."""
     if _NUMERIC.fullmatch(host):
         return domain.strip("[]") == host
     return host == domain or host.endswith("." + domain)
@@ -85,7 +85,7 @@ def _max_age(values: list[str]) -> list[str]:
 def _expires(values: list[str]) -> list[str]:
     """RFC 6265, 5.2.1."""
     dates = [date for date in map(cookie_date, values) if date is not None]
-    # The jar reads no date before 1970; a cookie of then has expired as well.
+    # The jar reads no date before 1970; such a cookie has expired as well.
     return [f"Expires={formatdate(max(dates[-1], 0), usegmt=True)}"] if dates else []
 
 

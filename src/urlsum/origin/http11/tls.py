@@ -16,26 +16,26 @@ if TYPE_CHECKING:
 
     from urlsum.origin.guard.url import Target
 
-# RFC 8446, 5.1: the most that one record holds, which is also the most that one read brings.
+# RFC 8446, 5.1: the most that one record holds, and so the most that one read returns.
 RECORD_BYTES = 16_384
 
 
 class TlsSocket(ssl.SSLSocket):
-    """A socket that hands out OpenSSL's own read, without the four calls of Python around it.
+    """A TLS socket that exposes OpenSSL's own read, without the four calls of Python around it.
 
-    They do nothing for whoever only receives, and a file of 2 GiB has 131,072 records: 2 % of all CPU time.
+    They do nothing for a receiver, and a file of 2 GiB has 131,072 records: 2 % of all CPU time.
     """
 
     @property
     def receiver(self) -> Callable[[memoryview], int]:
-        """Receives into a view, at most a record. Any OSError but TimeoutError is the end, and so may be 0."""
+        """Receives at most one record into a view. Any OSError but TimeoutError means the end, and so may 0."""
         return partial(self._sslobj.read, RECORD_BYTES)  # type: ignore[attr-defined] # in every CPython since 2.6
 
     @property
     def sent_certificates(self) -> Sequence[Mapping[str, object]]:
         """The certificates that the peer sent, its own first, verified or not; as getpeercert() describes them.
 
-        Empty where this Python cannot tell: ``SSLSocket`` has them in public only from 3.13 on, and undescribed.
+        Empty where this Python has no access: ``SSLSocket`` makes them public only from 3.13 on, and undecoded.
         """
         try:
             chain = self._sslobj.get_unverified_chain()  # type: ignore[attr-defined] # in every CPython since 3.10
@@ -46,35 +46,35 @@ class TlsSocket(ssl.SSLSocket):
 
 @cache
 def context(cert_file: Path | None) -> ssl.SSLContext:
-    """The one context of the process, made on first use: reading the system's store takes some 40 ms.
+    """The trusted CAs: one context per process, made on first use, as reading the system's store takes some 40 ms.
 
     ``cert_file`` (SSL_CERT_FILE) adds CAs to those of the system. Raises SettingsError when it cannot be read.
-    The class is used bare: ``create_default_context`` checks more strictly from Python 3.13 on, and the same
-    certificate must not be good in one place and bad in another.
+    The class is used bare: ``create_default_context`` checks more strictly from Python 3.13 on, and a certificate
+    must not be valid on one Python and invalid on another.
     """
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificates and host names
-    made.sslsocket_class = TlsSocket
-    made.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996 retired what came before
-    made.set_alpn_protocols(["http/1.1"])
-    made.load_default_certs()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificates and host names
+    context.sslsocket_class = TlsSocket
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996 deprecates the earlier ones
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_default_certs()
     if cert_file is not None:
         try:
-            made.load_verify_locations(cert_file)
-        except OSError as exc:  # SSLError, for a file that is no PEM, is one too
+            context.load_verify_locations(cert_file)
+        except OSError as exc:  # SSLError, for a file that is not PEM, is one too
             raise SettingsError(f"SSL_CERT_FILE: {cert_file} cannot be read as certificates: {exc}") from exc
-    return made
+    return context
 
 
-def secure(sock: socket.socket, target: Target, made: ssl.SSLContext, *, within: float) -> ssl.SSLSocket:
-    """Shake hands on ``sock`` for the name of ``target``; all of it takes at most ``within`` seconds.
+def secure(sock: socket.socket, target: Target, context: ssl.SSLContext, *, within: float) -> ssl.SSLSocket:
+    """Do the TLS handshake on ``sock`` for the name of ``target``; all of it takes at most ``within`` seconds.
 
-    Closes ``sock`` when that fails. Raises TlsFailed, TlsUnsupported, TimedOut.
+    Closes ``sock`` on failure. Raises TlsFailed, TlsUnsupported, TimedOut.
     """
     try:
         sock.settimeout(within)
-        # The handshake is a step of its own: wrap_socket() closes a socket that fails, and the certificates are lost.
-        secured = made.wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
-    except (OSError, ValueError) as exc:  # ValueError: a name that no certificate can carry
+        # The handshake is a separate step: wrap_socket() closes a socket that fails, and its certificates are lost.
+        secured = context.wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
+    except (OSError, ValueError) as exc:  # ValueError: no certificate can carry the name
         sock.close()
         raise failure(target, exc) from exc
     try:

@@ -1,4 +1,4 @@
-"""Why a TLS handshake failed, in words, and whether another try could end differently."""
+"""Why a TLS handshake failed, in words, and whether another try could succeed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Certificates = Sequence[Mapping[str, object]]
 
-# The X509_V_ERR codes of OpenSSL's x509_vfy.h: those that its check of a server can end with.
+# The X509_V_ERR codes of OpenSSL's x509_vfy.h that verifying a server can return.
 _ISSUER_UNKNOWN = frozenset({2, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
 _NAME_NOT_ALLOWED = "one of its CAs may not issue certificates for this name"
@@ -78,7 +78,7 @@ _REJECTED = (
 _NO_SAFE_SIGNATURE = "the server signs with an algorithm or a digest that is no longer safe"
 _NOT_TLS = "the server does not speak TLS on this port; try http:// instead"
 _CLIENT_CERTIFICATE = "the server wants a client certificate, and urlsum has none"
-# By the names of OpenSSL's sslerr.h, as ssl.SSLError.reason has them. Alerts are those of RFC 8446, 6.2.
+# By the names of OpenSSL's sslerr.h, as in ssl.SSLError.reason. Alerts are those of RFC 8446, 6.2.
 _UNSUPPORTED = {
     "UNSAFE_LEGACY_RENEGOTIATION_DISABLED": "the server supports only insecure legacy renegotiation (no RFC 5746)",
     "DH_KEY_TOO_SMALL": "the server's Diffie-Hellman key is too short to be safe",
@@ -114,13 +114,13 @@ _UNSUPPORTED = {
     "TLSV1_ALERT_UNKNOWN_CA": _CLIENT_CERTIFICATE,
     "TLSV1_ALERT_ACCESS_DENIED": _CLIENT_CERTIFICATE,
 }
-# A busy or restarting server says this, too.
-_PASSING = {
+# A busy or restarting server sends these, too.
+_TRANSIENT = {
     "TLSV1_ALERT_INTERNAL_ERROR": "the server reports an internal error",
     "UNEXPECTED_EOF_WHILE_READING": "the server closed the connection",
     "UNKNOWN_ERROR": "the server sent an unknown alert",
 }
-# OpenSSL's name of an alert: the version that introduced it, and what RFC 8446, 6 calls it, but for one letter.
+# OpenSSL's name of an alert: the version that introduced it, and its name in RFC 8446, 6, but for one letter.
 _ALERT = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(.+)")
 _RFC_NAMES = {"user_cancelled": "user_canceled"}
 # "[SSL] tlsv1 alert no application protocol (_ssl.c:1006)": a reason without a name in this Python.
@@ -129,7 +129,7 @@ _UNNAMED = re.compile(r"\[SSL\] (.+) \(_ssl\.c:[0-9]+\)")
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why TLS failed: ``text`` says it in words that name no URL.
+    """Why TLS failed; ``text`` explains it without a URL.
 
     ``certificate`` is True when the server's certificate is not valid, ``final`` when every other try would fail alike.
     """
@@ -142,18 +142,18 @@ class Reason:
 def reason(error: BaseException, host: str, sent: Certificates = ()) -> Reason:
     """Why ``error`` ended the handshake with ``host``; ``sent`` are the server's certificates, its own first.
 
-    A certificate that is not valid may be that of one machine behind a balancer, so another try can find a better one.
-    TLS that the server does not have is final.
+    A certificate that is not valid may be that of one machine behind a balancer, so another try can find a valid one.
+    TLS that the server does not support is final.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         final = error.verify_code in _WEAK_CERTIFICATES
-        return Reason(_fault(error, host, sent), certificate=True, final=final)
-    name = _name(error)
-    return Reason(_words(name, error), final=name in _UNSUPPORTED)
+        return Reason(_certificate_fault(error, host, sent), certificate=True, final=final)
+    name = _reason_name(error)
+    return Reason(_explanation(name, error), final=name in _UNSUPPORTED)
 
 
 def failure(target: Target, error: OSError | ValueError, sent: Certificates = ()) -> TlsFailed:
-    """The error to raise for a handshake that ``error`` ended; TlsUnsupported where that is final."""
+    """The error to raise for a handshake that ``error`` ended: TlsUnsupported where that is final."""
     why = reason(error, target.host, sent)
     kind = TlsUnsupported if why.final else TlsFailed
     what = "the certificate is not valid" if why.certificate else "the TLS handshake failed"
@@ -163,16 +163,16 @@ def failure(target: Target, error: OSError | ValueError, sent: Certificates = ()
 def refusal(target: Target, error: ssl.SSLError) -> TlsFailed:
     """The error to raise when ``error`` came in place of a response.
 
-    In TLS 1.3 a server says only after the handshake that it wants a client certificate (RFC 8446, 4.4.2.4).
+    In TLS 1.3 a server rejects a missing client certificate only after the handshake (RFC 8446, 4.4.2.4).
     """
-    name = _name(error)
+    name = _reason_name(error)
     if _UNSUPPORTED.get(name) == _CLIENT_CERTIFICATE:
         return TlsUnsupported(f"{target}: TLS failed: {_CLIENT_CERTIFICATE}")
-    # The other reasons of that table are about a handshake, which is done here.
-    return TlsFailed(f"{target}: TLS failed: {_PASSING.get(name) or _unforeseen(name, error, 'connection')}")
+    # The other reasons of that table concern the handshake, which has succeeded here.
+    return TlsFailed(f"{target}: TLS failed: {_TRANSIENT.get(name) or _unlisted(name, error, 'connection')}")
 
 
-def _name(error: BaseException) -> str:
+def _reason_name(error: BaseException) -> str:
     """OpenSSL's name of the reason; empty without one."""
     if isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return "UNEXPECTED_EOF_WHILE_READING"
@@ -182,11 +182,11 @@ def _name(error: BaseException) -> str:
     return str(getattr(error, "reason", None) or (unnamed[1] if unnamed else "")).upper().replace(" ", "_")
 
 
-def _words(name: str, error: BaseException) -> str:
-    return _UNSUPPORTED.get(name) or _PASSING.get(name) or _unforeseen(name, error)
+def _explanation(name: str, error: BaseException) -> str:
+    return _UNSUPPORTED.get(name) or _TRANSIENT.get(name) or _unlisted(name, error)
 
 
-def _unforeseen(name: str, error: BaseException, ended: str = "handshake") -> str:
+def _unlisted(name: str, error: BaseException, ended: str = "handshake") -> str:
     if alert := _ALERT.fullmatch(name):
         described = alert[1].lower()
         return f"the server broke off the {ended} ({_RFC_NAMES.get(described, described)})"
@@ -195,21 +195,21 @@ def _unforeseen(name: str, error: BaseException, ended: str = "handshake") -> st
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
-def _fault(error: ssl.SSLCertVerificationError, host: str, sent: Certificates) -> str:
+def _certificate_fault(error: ssl.SSLCertVerificationError, host: str, sent: Certificates) -> str:
     code = error.verify_code
     if code in _WRONG_NAME:
         return f"it was issued for other names, not for '{host}'"
     if code in _ISSUER_UNKNOWN:
-        return _issuer(sent)
+        return _unknown_issuer(sent)
     return _CERTIFICATE_FAULTS.get(code) or _WEAK_CERTIFICATES.get(code) or f"OpenSSL says: {error.verify_message}"
 
 
-def _issuer(sent: Certificates) -> str:
+def _unknown_issuer(sent: Certificates) -> str:
     """Why the server's certificate leads to no CA that urlsum knows.
 
-    The issuer of a lone certificate may be an intermediate or a private CA. Where its own certificate can be fetched
-    (caIssuers; RFC 5280, 4.2.2.1) does not tell them apart: private CAs say it of their roots, too. Of a chain, its
-    last certificate says it when a public CA issued that: those are obliged to.
+    The issuer of a lone certificate may be an intermediate or a private CA. The address of the issuer's certificate
+    (caIssuers; RFC 5280, 4.2.2.1) does not distinguish them: private CAs give that of their roots, too. In a chain, the
+    last certificate has it when a public CA issued that: public CAs are obliged to give it.
     """
     last = _last_of_chain(sent)
     if last is None:
@@ -219,9 +219,9 @@ def _issuer(sent: Certificates) -> str:
 
 
 def _last_of_chain(sent: Certificates) -> Mapping[str, object] | None:
-    """The certificate that the chain of the server's own ends with, in whatever order they came.
+    """The last certificate of the chain that begins with the server's own, in whatever order they came.
 
-    None when the issuer of its own is not among them.
+    None when the issuer of the server's own is not among them.
     """
     if not sent:
         return None

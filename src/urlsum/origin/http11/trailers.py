@@ -1,4 +1,4 @@
-"""The trailer fields after the last chunk: errors that the origin reports, and contradictions of the head."""
+"""The trailers after the last chunk: errors that the origin reports, and contradictions of the response head."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from urlsum.origin.http11.response import ResponseHead
 
-# Names that a message may show. An origin chooses other names freely, so they have no place in a public text.
+# Names that a message may show. An origin chooses other names freely, so public texts must not have them.
 _SHOWN = {
     "x-stream-error": "X-Stream-Error",  # Kubo, the gateway of IPFS
     "proxy-status": "Proxy-Status",  # RFC 9209
@@ -29,7 +29,7 @@ _SHOWN = {
 # https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md: sent beside ``grpc-status``.
 _GRPC_DETAILS = ("grpc-message", "grpc-status-details-bin")
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
-# Fields of the head that mean the end of the body. gRPC sends its status there if there is no body ("Trailers-Only").
+# Fields of the head about the end of the body. gRPC sends its status there if there is no body ("Trailers-Only").
 _REPORTS_IN_HEAD = frozenset({b"grpc-status", b"x-stream-error"})
 # RFC 9110, 15.3: the statuses of a response that carries the file.
 _CARRIES_FILE = frozenset({200, 206})
@@ -40,9 +40,9 @@ _SIZE_NAME = frozenset({"length", "size"})
 _SIZED = frozenset(
     ["content", "body", "file", "object", "blob", "total", "payload", "entity", "response", "stream", "message", "data"]
 )
-# 20 digits reach 2**64, and h11 takes no more of a Content-Length.
+# 20 digits reach 2**64, and h11 accepts no more in a Content-Length.
 _COUNT = re.compile(r"([0-9]{1,20})(?:\s*(?:/|of)\s*([0-9]{1,19}))?\s*(?:b|bytes|octets)?", re.IGNORECASE)
-# A count with one of these words in its name is one of something else: the stored or decoded form, a piece, a limit.
+# A count with one of these words in its name counts something else: the stored or decoded form, a piece, a limit.
 _OTHER_COUNT = re.compile(
     r"original|orig|uncompressed|compressed|decompressed|decoded|encoded|raw|stored|gzip|headers?|head|request|in|received"
     r"|wire|chunks?|max|min|limit|per|saved|cached|skipped|ranges?|parts?|first|last|start|end|offset|blocks?|buffer"
@@ -121,8 +121,8 @@ def _check_count(name: str, value: str, head: ResponseHead, received: int) -> No
     else:
         return
     if not expected.issuperset(counts):
-        said = counts[0] if counts[0] not in expected else counts[-1]
-        raise Incomplete(f"{head.target}: {received} bytes came, but the trailer says {said}")
+        wrong = counts[0] if counts[0] not in expected else counts[-1]
+        raise Incomplete(f"{head.target}: {received} bytes came, but the trailer says {wrong}")
 
 
 def _check_version(fields: list[tuple[str, str]], head: ResponseHead) -> None:
