@@ -65,6 +65,11 @@ class Target:
         return self.scheme == "https"
 
     @property
+    def origin(self) -> tuple[str, str, int]:
+        """Scheme, host and port (RFC 6454, 4)."""
+        return self.scheme, self.host, self.port
+
+    @property
     def authority(self) -> str:
         """Host and port as in the Host header; the scheme's own port is left out."""
         host = f"[{self.host}]" if isinstance(self.address, IPv6Address) else self.host

@@ -9,8 +9,9 @@ from urllib.parse import quote
 from urlsum import __version__
 from urlsum.errors import BadRedirect, Blocked, DeadlineReached, InvalidUrl, OriginError, TimedOut
 from urlsum.origin.http11.connection import connect
+from urlsum.origin.http11.origin_limit import OriginLimit
 from urlsum.origin.http11.phrases import BROWSER_SESSION, INVALID_LOCATION, NO_LOCATION, REDIRECT_LOOP
-from urlsum.origin.http11.pool import ConnectionPool, OriginLimit, retry_on_stale_connection
+from urlsum.origin.http11.pool import ConnectionPool, retry_on_stale_connection
 from urlsum.text.format import shown_url
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The connection pool (keep-alive), and the limit of connections per origin.
+"""The connection pool: idle connections, kept alive for later requests to the same origin.
 
 A new connection costs one round trip, two with TLS, and a judgement of every address of the name: more than a small
 file does. A pooled connection leads to an address that was judged when it was opened, and the guard has judged each
@@ -8,7 +8,6 @@ caller's URL, so the pool contacts nothing that the guard would refuse.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Incomplete, TlsFailed
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from urlsum.origin.http11.connection import Connection
     from urlsum.origin.tuning import Tuning
 
-    Key = tuple[str, str, int]
     Result = TypeVar("Result")
 
 
@@ -32,15 +30,14 @@ class ConnectionPool:
         self._clock = clock
         self._tuning = tuning
         self._lock = threading.Lock()
-        self._idle: list[tuple[Key, float, Connection]] = []
+        self._idle: list[tuple[tuple[str, str, int], float, Connection]] = []
         self._closed = False
 
     def acquire(self, target: Target) -> Connection | None:
-        """The freshest idle connection to the scheme, host and port of ``target``; None without one."""
-        key = _key(target)
+        """The freshest idle connection to the origin of ``target``; None without one."""
         while True:
             with self._lock:
-                index = next((i for i in reversed(range(len(self._idle))) if self._idle[i][0] == key), None)
+                index = next((i for i in reversed(range(len(self._idle))) if self._idle[i][0] == target.origin), None)
                 if index is None:
                     return None
                 _, since, connection = self._idle.pop(index)
@@ -53,7 +50,7 @@ class ConnectionPool:
         limit = self._tuning.idle_connections
         with self._lock:
             if connection.reusable and not self._closed:
-                self._idle.append((_key(connection.target), self._clock(), connection))
+                self._idle.append((connection.target.origin, self._clock(), connection))
                 surplus = [idle for _, _, idle in self._idle[:-limit]]
                 del self._idle[:-limit]
             else:
@@ -85,38 +82,3 @@ def retry_on_stale_connection(
             if pooled.response_began:
                 raise
     return send(connect())
-
-
-def _key(target: Target) -> Key:
-    return target.scheme, target.host, target.port
-
-
-class OriginLimit:
-    """At most ``limit`` connections per scheme, host and port, but one for every file. Safe for many threads."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._open: Counter[tuple[str, str, int]] = Counter()
-
-    def try_acquire(self, target: Target, *, first: bool) -> bool:
-        """Count one more connection, False at the limit; the ``first`` of a file is always allowed."""
-        key = target.scheme, target.host, target.port
-        with self._lock:
-            if not first and self._open[key] >= self._limit:
-                return False
-            self._open[key] += 1
-            return True
-
-    def release(self, target: Target) -> None:
-        """Count one connection less."""
-        key = target.scheme, target.host, target.port
-        with self._lock:
-            self._open[key] -= 1
-            if not self._open[key]:
-                del self._open[key]
-
-    def exceeded(self, target: Target) -> bool:
-        """Whether other files have raised the count above the limit: a further connection of a file should close."""
-        with self._lock:
-            return self._open[target.scheme, target.host, target.port] > self._limit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from urlsum.origin.guard.url import parse
-from urlsum.origin.http11.pool import OriginLimit
+from urlsum.origin.http11.origin_limit import OriginLimit
 
 HERE, THERE = parse("https://a.example/1"), parse("https://b.example/1")
 
