@@ -1,11 +1,7 @@
-"""The response body: bounded in silence, rate and size, and ended only where its end is proven.
-
-A time-out per read misses an origin that sends one byte just before each; the minimum rate catches it.
-"""
+"""The response body: bounded in silence, rate and size, and ended only where its end is proven."""
 
 from __future__ import annotations
 
-import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from urlsum.origin.http11.connection import Connection
+    from urlsum.origin.http11.low_speed_limit import LowSpeedLimit
     from urlsum.origin.http11.response import ByteRange
 
 
@@ -183,29 +180,3 @@ class ResponseBody:
         return TooLarge(
             f"{self._where}: the file has {length}; at most {human_bytes(self._max_bytes)} are read (MAX_BYTES)"
         )
-
-
-class LowSpeedLimit:
-    """The minimum rate of an origin: adds up bytes and the seconds of waiting for them, window by window.
-
-    Only time spent waiting for the origin counts, so that a slow consumer does not count against it.
-    ``min_rate`` is in bytes per second, 0 for no minimum; ``window`` in seconds.
-    """
-
-    def __init__(self, min_rate: int, window: float) -> None:
-        self.min_rate = min_rate
-        self._window = window
-        self._seconds = 0.0
-        self._count = 0
-
-    def too_slow(self, count: int, seconds: float) -> bool:
-        """Add ``count`` bytes after ``seconds`` of waiting; whether a whole window was below the minimum."""
-        if not math.isfinite(seconds):
-            return False  # on shutdown the clock jumps to infinity
-        self._seconds += seconds
-        self._count += count
-        if self._seconds < self._window:
-            return False
-        slow = self._count < self.min_rate * self._seconds
-        self._seconds, self._count = 0.0, 0
-        return slow

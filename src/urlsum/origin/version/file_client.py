@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import HttpFailed, ProtocolViolated
-from urlsum.origin.http11.body import LowSpeedLimit, ResponseBody
+from urlsum.origin.http11.body import ResponseBody
 from urlsum.origin.http11.client import REDIRECTS
 from urlsum.origin.http11.cookies import Cookies
+from urlsum.origin.http11.low_speed_limit import LowSpeedLimit
 from urlsum.origin.http11.phrases import PREPARING
 from urlsum.origin.http11.response import content_range, retry_after
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from urlsum.origin.http11.body import LowSpeedLimit
+from urlsum.origin.http11.low_speed_limit import LowSpeedLimit
 
 
 def test_a_trickle_is_too_slow_only_once_a_whole_window_has_passed() -> None:
