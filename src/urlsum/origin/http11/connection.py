@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import h11
 
 from urlsum.errors import DeadlineReached, Incomplete, ProtocolViolated, TimedOut
-from urlsum.origin.http11 import lines, tls, tls_failures, trailers
+from urlsum.origin.http11 import malformed_head, tls, tls_failures, trailers
 from urlsum.origin.http11.response import END_OF_HEAD, MAX_HEAD_BYTES, MAX_INTERIM, check_start, parse
 from urlsum.origin.http11.stream import ConnectionClosed, NetworkStream, ReadTimeout
 
@@ -197,7 +197,7 @@ class Connection:
         for _ in range(MAX_INTERIM + 1):
             received = self._head_text(raw, limit)
             self._may_have_leftovers = False
-            text = lines.without_malformed(received, self.target)
+            text = malformed_head.without_malformed(received, self.target)
             self._well_formed = self._well_formed and text is received
             try:
                 self._http.receive_data(text)

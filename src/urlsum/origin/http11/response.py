@@ -74,7 +74,7 @@ def check_start(raw: bytearray, target: Target) -> None:
 def parse(event: h11.Response, raw: bytes, target: Target) -> ResponseHead:
     """Judge a parsed head; ``raw`` is its text. Raises ProtocolViolated.
 
-    ``lines`` has judged malformed lines; h11 has refused two different lengths and every transfer coding but chunked.
+    ``malformed_head`` has judged the lines; h11 has refused two different lengths and all transfer codings but chunked.
     """
     if len(event.headers) > MAX_FIELDS:
         raise ProtocolViolated(

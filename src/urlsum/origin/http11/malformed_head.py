@@ -1,4 +1,4 @@
-"""The malformed lines of a head: harmless ones are dropped, those that may affect the framing are refused."""
+"""Malformed heads: harmless malformed lines are dropped, those that may affect the framing are refused."""
 
 from __future__ import annotations
 

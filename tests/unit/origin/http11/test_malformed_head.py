@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from urlsum.errors import ProtocolViolated
 from urlsum.origin.guard.url import parse
-from urlsum.origin.http11.lines import without_malformed
+from urlsum.origin.http11.malformed_head import without_malformed
 from urlsum.origin.http11.response import MAX_FIELDS, MAX_HEAD_BYTES
 
 TARGET = parse("http://example.org/file")
