@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete
-from urlsum.origin.http11.failure_words import reports_failure, reports_nothing
 from urlsum.origin.http11.response import ByteRange, content_range, decoded, http_date
+from urlsum.origin.http11.trailer_failures import reports_failure, reports_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
