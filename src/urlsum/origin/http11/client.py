@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from urlsum import __version__
-from urlsum.errors import BadRedirect, Blocked, DeadlineReached, InvalidUrl, OriginError, TimedOut
+from urlsum.errors import BadRedirect, DeadlineReached, OriginError, TimedOut
 from urlsum.origin.http11.connection import connect
 from urlsum.origin.http11.origin_limit import OriginLimit
-from urlsum.origin.http11.phrases import BROWSER_SESSION, INVALID_LOCATION, NO_LOCATION, REDIRECT_LOOP
+from urlsum.origin.http11.phrases import BROWSER_SESSION, REDIRECT_LOOP
 from urlsum.origin.http11.pool import ConnectionPool, retry_on_stale_connection
+from urlsum.origin.http11.redirects import REDIRECTS, next_target
 from urlsum.text.format import shown_url
 
 if TYPE_CHECKING:
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
 
 Field = tuple[str, str | bytes]
 Fields = tuple[Field, ...]
-
-# Followed with GET, as the request was a GET (RFC 9110, 15.4). 300 leaves the choice to a person, 304 has no body,
-# 305 and 306 are obsolete.
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Client:
@@ -73,7 +70,7 @@ class Client:
                     if head.status not in REDIRECTS:
                         connection.stream.deadline = deadline
                         return connection, head
-                    target = self._redirected(head, target)
+                    target = next_target(head, target, self._guard)
                 except BaseException:
                     connection.close()
                     raise
@@ -119,23 +116,6 @@ class Client:
         except BaseException:
             connection.close()
             raise
-
-    def _redirected(self, head: ResponseHead, target: Target) -> Target:
-        location = head.get_bytes("location")
-        if not location:
-            raise BadRedirect(f"{target}: status {head.status} {NO_LOCATION}")
-        try:
-            following = self._guard.inspect(target.resolve(location.decode("utf-8", "surrogateescape")))
-        except InvalidUrl as exc:
-            raise BadRedirect(f"{target}: {INVALID_LOCATION}: {exc.reason}") from exc
-        except Blocked as exc:
-            exc.redirected = True
-            raise
-        if target.secure and not following.secure:
-            # An https URL promises that nobody on the network path can change the bytes. A digest of bytes that
-            # anybody could change would break that promise silently.
-            raise BadRedirect(f"{target}: redirects from https to {following}, which anybody on the way could change")
-        return following
 
 
 def _session(cookies: Cookies) -> str:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import HttpFailed, ProtocolViolated
 from urlsum.origin.http11.body import ResponseBody
-from urlsum.origin.http11.client import REDIRECTS
 from urlsum.origin.http11.cookies import Cookies
 from urlsum.origin.http11.low_speed_limit import LowSpeedLimit
 from urlsum.origin.http11.phrases import PREPARING
+from urlsum.origin.http11.redirects import REDIRECTS
 from urlsum.origin.http11.response import content_range, retry_after
 
 if TYPE_CHECKING:
