@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
 from urlsum.origin.guard.addresses import why_never, why_special, with_embedded_ipv4
-from urlsum.origin.guard.dns import Nat64, resolve, system_resolver
+from urlsum.origin.guard.dns import resolve, system_resolver
+from urlsum.origin.guard.nat64 import Nat64
 from urlsum.origin.guard.url import parse
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 
 from urlsum.errors import Blocked, ConnectFailed
 from urlsum.origin.guard.addresses import embedded_ipv4
-from urlsum.origin.guard.dns import CACHED_AFTER_FAILURE_SECONDS, CACHED_SECONDS, WELL_KNOWN_NAME, prefixes
 from urlsum.origin.guard.guard import Guard
+from urlsum.origin.guard.nat64 import CACHED_AFTER_FAILURE_SECONDS, CACHED_SECONDS, WELL_KNOWN_NAME, prefixes
 from urlsum.settings import Settings, parse
 
 if TYPE_CHECKING:
