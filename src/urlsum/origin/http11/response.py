@@ -153,7 +153,7 @@ def content_range(text: str | None) -> ByteRange | None:
     """The range of a Content-Range (RFC 9110, 14.4); None when it is missing or makes no sense.
 
     >>> content_range("bytes 100-199/1000")
-    ByteRange(first=100, end=200, total=1000)
+    ByteRange(first=100, end=200, total=1000, end_assumed=False)
     """
     match = _CONTENT_RANGE.fullmatch(text or "")
     if match is None:
