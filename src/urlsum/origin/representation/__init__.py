@@ -1,1 +1,1 @@
-"""What the response says of the file: its name, its type, and whether it is a web page instead."""
+"""The metadata of a response: the file's name, its media type, and whether a web page came instead."""

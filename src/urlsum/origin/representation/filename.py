@@ -1,4 +1,4 @@
-"""The name of the file that a response carries: from Content-Disposition, else from the best segment of its URLs."""
+"""Finds the name of a file: from Content-Disposition, else from the best segment of its URLs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urlsum.text.md5sum import decoded, name_of
 
 # The limit of ext4, XFS, APFS and NTFS for one name, in bytes or (NTFS) in UTF-16 units.
 MAX_NAME_BYTES = 255
-# No publisher needs more for a name of 255 bytes in two spellings, each percent-encoded.
+# A name of 255 bytes in two spellings, each percent-encoded, needs no more.
 MAX_DISPOSITION_CHARACTERS = 2048
 # RFC 8187, 3.2.1 knows UTF-8 only; RFC 5987 before it had ISO-8859-1 as well.
 CHARSETS = frozenset({"utf-8", "iso-8859-1"})
@@ -18,8 +18,8 @@ CHARSETS = frozenset({"utf-8", "iso-8859-1"})
 # https://learn.microsoft.com/en-us/rest/api/storageservices/create-service-sas
 DISPOSITION_PARAMETERS = ("response-content-disposition", "rscd")
 
-# What an API calls the bytes of any file: Zenodo serves reads.bam at .../reads.bam/content, SourceForge at
-# .../reads.bam/download.
+# Segments by which an API names the bytes of any file: Zenodo serves reads.bam at .../reads.bam/content, SourceForge
+# at .../reads.bam/download.
 _GENERIC = re.compile(
     r"access|archives?|assets?|attachments?|binary|bitstreams?|blobs?|bytes|contents?|current|data|datafile|default|dl"
     r"|downloads?|export|fetch|files?|get|head|items?|latest|main|master|media|objects?|open|original|public|raw"
@@ -28,7 +28,7 @@ _GENERIC = re.compile(
     r"|7z|bz2|gz|t[gx]z|tar|tarball|xz|zip|zipball|zst",
     re.IGNORECASE,
 )
-# Programs that send files which are called otherwise.
+# Extensions of programs that send files with other names.
 _PROGRAMS = frozenset({"action", "ashx", "asp", "aspx", "cfm", "cgi", "dll", "do", "jsp", "jspx", "php"})
 # Numbers, UUIDs and digests name a record, not a file.
 _OPAQUE = re.compile(r"[0-9]+|[0-9A-Fa-f-]{16,}")
@@ -36,14 +36,14 @@ _OPAQUE = re.compile(r"[0-9]+|[0-9A-Fa-f-]{16,}")
 MAX_EXTENSION_CHARACTERS = 16
 # The deepest API seen: .../reads.bam/versions/3/content.
 GENERIC_SEGMENTS = 3
-# Names that Windows takes for devices, with every extension.
+# Names that Windows reserves for devices, with any extension.
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|(?:com|lpt)[0-9\u00b9\u00b2\u00b3])(?:\..*)?", re.IGNORECASE | re.DOTALL)
 # A percent sign that begins no octet (RFC 3986, 2.1), and its stand-in while the email package decodes: a noncharacter,
-# which no ext-value can have.
+# which no ext-value can contain.
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _STAND_IN = "\ufdd0"
-# RFC 2047 words, which RFC 6266 does not allow and some servers send.
+# Encoded words of RFC 2047, which some servers send although RFC 6266 does not allow them.
 _ENCODED_WORD = re.compile(r"=\?[^? ]+\?[BbQq]\?[^?]*\?=")
 
 # How well a segment names a file.
@@ -51,11 +51,11 @@ NOTHING, OPAQUE, WORD, FILE = range(4)
 
 
 def filename(disposition: str | None, final_url: str, submitted_url: str) -> str:
-    """The name of a file whose response had this Content-Disposition; at most 255 bytes of UTF-8.
+    """The name of a file whose response has this Content-Disposition; at most 255 bytes of UTF-8.
 
     A segment with an extension beats a word without one, and a word beats a number, a digest or a word such as
-    ``download``; of equal names, that of the final URL is taken. A redirect to storage ends at a digest as often as at
-    the file's own name, so neither URL is always the better one.
+    ``download``; among equals the final URL wins. A redirect to storage ends at a digest as often as at the file's own
+    name, so neither URL is always the better one.
 
     >>> filename(None, "https://host/8f14e45fceea167a5a36dedd4bea2543", "https://host/reads.bam?download=1")
     'reads.bam'
@@ -80,7 +80,7 @@ def of_disposition(text: str) -> str | None:
     """
     if len(text) > MAX_DISPOSITION_CHARACTERS:
         return None
-    from email.message import Message  # noqa: PLC0415 - 2 ms, which most responses need not pay
+    from email.message import Message  # noqa: PLC0415 - 2 ms, which most responses do not need
 
     message = Message()
     message["Content-Disposition"] = _STRAY_PERCENT.sub(_STAND_IN, text)
@@ -92,7 +92,7 @@ def of_disposition(text: str) -> str | None:
 
 
 def sanitised(name: str) -> str | None:
-    r"""``name`` as one that every file system takes and no terminal obeys; None when nothing is left.
+    r"""``name`` without characters that a file system rejects or a terminal interprets; None if nothing remains.
 
     >>> sanitised("../etc/.pass\nwd"), sanitised("NUL.txt"), sanitised("..")
     ('pass_wd', '_NUL.txt', None)
@@ -106,9 +106,9 @@ def sanitised(name: str) -> str | None:
 
 
 def has_extension(name: str, extensions: frozenset[str] | None = None) -> bool:
-    """Whether ``name`` ends in an extension that has a letter, or in a part of a split file (``a.7z.001``).
+    """Whether ``name`` ends in an extension with a letter, or in the number of a split file (``a.7z.001``).
 
-    With ``extensions`` (lower case), whether it is one of these.
+    With ``extensions`` (lower case), whether its extension is one of these.
     """
     stem, _, extension = name.rpartition(".")
     if extensions is not None:
@@ -129,8 +129,8 @@ def _best(url: str) -> tuple[int, str]:
     if rank == OPAQUE:
         for segment in segments[-2 : -2 - GENERIC_SEGMENTS : -1]:
             name = decoded(segment)
-            if (found := _rank(name)) != OPAQUE:
-                return (FILE, name) if found == FILE else (rank, last)
+            if (name_rank := _rank(name)) != OPAQUE:
+                return (FILE, name) if name_rank == FILE else (rank, last)
     return rank, last
 
 
@@ -148,7 +148,7 @@ def _signed_disposition(url: str) -> str | None:
 
 
 def _extended(charset: str | None, _language: str | None, value: str) -> str | None:
-    """An ext-value of RFC 8187; the email package gives its bytes as Latin-1, which has no stray percent sign."""
+    """An ext-value of RFC 8187; the email package returns its bytes as Latin-1, without stray percent signs."""
     if (charset or "").lower() not in CHARSETS:
         return None
     try:
@@ -171,7 +171,7 @@ def _plain(value: str) -> str:
 
 
 def _bounded(name: str) -> str:
-    """At most 255 bytes; an extension is kept."""
+    """Cut to at most 255 bytes of UTF-8, but keep an extension."""
     raw = name.encode("utf-8", "replace")
     if len(raw) <= MAX_NAME_BYTES:
         return name

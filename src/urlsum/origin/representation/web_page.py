@@ -1,4 +1,4 @@
-"""Whether a response brings a web page where its URLs promise another file: a login, an error, or a landing page."""
+"""Detects a web page where the URLs promise another file: a login page, an error page, a landing page."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from urlsum.origin.representation.filename import of_disposition
 from urlsum.text.md5sum import decoded, name_of
 
 HTML = frozenset({"text/html", "application/xhtml+xml"})
-# Types that name no format: RFC 9110, 8.3 takes octet-stream for an unknown one, S3 gives binary/octet-stream to an
-# object without a type, and scripts send the others to force a download.
+# Media types that name no format: RFC 9110, 8.3 assumes octet-stream for an unknown one, S3 sends binary/octet-stream
+# for an object without a type, and scripts send the others to force a download.
 UNKNOWN_TYPES = frozenset(
     {
         "application/binary",
@@ -24,20 +24,21 @@ UNKNOWN_TYPES = frozenset(
         "unknown/unknown",
     }
 )
-# How far HTML is looked for, in bytes. MIME Sniffing (https://mimesniff.spec.whatwg.org, 5.2) reads 1445; some pages
+# The bytes that are searched for HTML. MIME Sniffing (https://mimesniff.spec.whatwg.org, 5.2) reads 1445; some pages
 # begin with a licence in a comment, and the regular expression takes some microseconds.
 SNIFFED_BYTES = 8192
-# Tags of whole pages only: a README in Markdown begins with <h1> or <p>, a component of Vue with <script>.
+# Only tags of whole pages: a README in Markdown begins with <h1> or <p>, a Vue component with <script>.
 _OPENING = re.compile(
     rb"(?>(?:\s+|<!--.*?-->|<\?.*?\?>)*)<(?:!doctype\s+html|(?:html|head|title|body|meta|frameset)(?=[\s/>]))",
     re.IGNORECASE | re.DOTALL,
 )
-# Byte-order marks of UTF-8 and UTF-16. Without its NUL bytes, UTF-16 or UTF-32 of a tag is ASCII.
+# Byte-order marks of UTF-8 and UTF-16. Without NUL bytes, a tag in UTF-16 or UTF-32 is ASCII.
 _MARKS = b"\xef\xbb\xbf\xfe\xff"
 
-# A program's URL (.php, .cgi) is not among them: programs send every kind of file.
+# Extensions of web pages. Those of programs (.php, .cgi) are not among them: programs send every kind of file.
 _EXTENSION = r"(?:html?[45s]?|[djp]html|shtml?|stm|xht(?:ml?)?)"
-# Servers that negotiate put language and charset behind the extension: index.html.en, index.html.ja.iso2022-jp.
+# Servers with content negotiation append language and charset to the extension: index.html.en,
+# index.html.ja.iso2022-jp.
 # https://httpd.apache.org/docs/2.4/content-negotiation.html
 _CHARSET = (
     r"(?:(?:big|cp|gb|iso|koi|latin|utf|win|windows)[-_]?[0-9][-_0-9a-z]*|euc[-_](?:cn|jp|kr|tw)|gbk"
@@ -53,11 +54,11 @@ _LANGUAGE = (
     r"(?:[-_][0-9a-z]{2,8})*"
 )
 _PAGE_NAME = re.compile(rf"(.*)\.{_EXTENSION}(?:\.(?:{_LANGUAGE}|{_CHARSET}))*", re.IGNORECASE | re.DOTALL)
-# What servers send for a folder.
+# The pages that servers send for a folder.
 _INDEX = frozenset({"default", "index"})
-# Folders between which sites redirect one page: its language, its version.
+# Folders that differ between redirects of one page: its language, its version.
 _VARIANT = re.compile(rf"{_LANGUAGE}|current|latest|main|master|stable|v?[0-9][-_.0-9a-z]*", re.IGNORECASE)
-# Hosts, folders and parameters of pages that stand before another one; compared without hyphens and underscores.
+# Hosts, folders and parameters of pages that come before the requested one; compared without hyphens and underscores.
 _GATES = frozenset(
     [
         *("access", "accessdenied", "account", "accounts", "auth", "authenticate", "authorize", "blocked", "captcha"),
@@ -80,12 +81,12 @@ _GATES = frozenset(
 )
 
 
-def unannounced(
+def is_unannounced_page(
     content_type: str | None, opening: bytes, disposition: str | None, submitted_url: str, final_url: str
 ) -> bool:
-    """Whether this is a page, and neither its Content-Disposition nor its URLs announce one.
+    """Whether the response is a web page that neither its Content-Disposition nor its URLs announce.
 
-    ``opening`` are the first bytes of the file. They count where the type names no format.
+    ``opening`` holds the first bytes of the file. They decide if the type names no format.
     """
     if content_type not in HTML:
         unknown = content_type is None or content_type in UNKNOWN_TYPES
@@ -106,24 +107,24 @@ def is_page_name(name: str) -> bool:
 
 
 def _same_page(submitted_url: str, final_url: str) -> bool:
-    """Whether a redirect from page to page leads to the page that was meant.
+    """Whether a redirect from page to page leads to the requested page.
 
-    Sites redirect to another host, language or version, and drop the extension. Within one site another folder or a
-    new parameter is another page; the root of a site is where expired links end.
+    Sites redirect to another host, language or version, and drop the extension. Within one site, another folder or a
+    new parameter is another page; expired links end at the root of a site.
     """
     before, after = urlsplit(submitted_url), urlsplit(final_url)
     if (before.path, before.query) == (after.path, after.query):
         return not _gates(final_url) - _gates(submitted_url)
-    there = _place(after.path)
-    if after.path in ("", "/") or there[-1:] != _place(before.path)[-1:]:
+    final_place = _place(after.path)
+    if after.path in ("", "/") or final_place[-1:] != _place(before.path)[-1:]:
         return False
     if _site(before.hostname) == _site(after.hostname):
-        return there == _place(before.path) and _parameters(after.query) <= _parameters(before.query)
+        return final_place == _place(before.path) and _parameters(after.query) <= _parameters(before.query)
     return not _gates(final_url) - _gates(submitted_url)
 
 
 def _place(path: str) -> list[str]:
-    """The folders and the page of a path, without what one page has in several forms."""
+    """The folders and the page of a path, without the parts in which forms of one page differ."""
     segments = [decoded(segment).casefold() for segment in path.split("/") if segment]
     is_folder = path.endswith("/")
     if segments and not is_folder:
