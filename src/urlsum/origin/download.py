@@ -1,4 +1,4 @@
-"""The body of one file: its bytes in order, in bounded memory, and an end only where one is proven."""
+"""The download of one file: its bytes in order, in bounded memory, and an end only where one is proven."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from urlsum.origin.http11.stream import Block
 from urlsum.origin.parallel.concurrency import ReadAheadPolicy, cpus
 from urlsum.origin.parallel.ranges import PART_OVERLAP_BYTES
 from urlsum.origin.representation.metadata import representation
-from urlsum.origin.version.closing import came_at_once, confirm
-from urlsum.origin.version.responses import Refused
-from urlsum.origin.version.resume import LEAST_PART_BYTES, Resume, by_range
+from urlsum.origin.version.closing import arrived_at_once, confirm
+from urlsum.origin.version.responses import RangeRefused
+from urlsum.origin.version.resume import MIN_PART_BYTES, ResumePoint, resume_by_range
 from urlsum.origin.version.version import MD5_BLOCK_BYTES, OPENING_BYTES, RESUME_OVERLAP_BYTES, Overlap, TailRecorder
 from urlsum.task import Proof
 from urlsum.text.remarks import UNCONFIRMED
@@ -28,36 +28,37 @@ if TYPE_CHECKING:
     from urlsum.origin.version.version import Version
     from urlsum.task import Representation
 
-# A limit of one request a second lets the two or three of a closing proof through with as many waits; a longer wait is
-# the retry policy's.
+# An origin that allows one request a second serves the two or three of a closing proof after as many waits. Longer
+# waits belong to the retry policy.
 SHORT_WAIT_SECONDS = 3.0
 SHORT_WAITS = 3
-# Of a part that the origin made shorter than it was asked for, this share is read again before the next one.
-SHORT_PART_SHARE = 4
+# If the origin sends a shorter part than requested, the next one overlaps it by at most this fraction, a quarter: the
+# proof must not cost more than the part.
+SHORT_PART_DIVISOR = 4
 
 
 class Download:
     """The bytes of one version of one file, from ``offset`` on. Also a context manager that closes it.
 
-    ``size`` is the total length of the file once its framing proves it: at once with a length, at the end with
-    chunks. ``ahead`` makes what reads ahead of a long file.
+    ``size`` is the total length of the file in bytes once the framing proves it: at once with a length, at the end with
+    chunks. ``prefetch`` starts the read-ahead of a long file.
     """
 
-    def __init__(self, opened: Opened, file: FileClient, *, ahead: Callable[[Opened], Prefetch]) -> None:
+    def __init__(self, opened: Opened, file: FileClient, *, prefetch: Callable[[Opened], Prefetch]) -> None:
         self.offset = opened.body.position
         self.reread = 0
-        """How many bytes were read that had been read before, to prove the version or for want of ranges."""
+        """How many bytes were read again, to prove the version or because the origin serves no ranges."""
         self._file = file
-        self._ahead = ahead
+        self._start_prefetch = prefetch
         self._prefetch: Prefetch | None = None
         self._head = opened.head  # of the first response, which has every field (RFC 9110, 15.3.7)
-        self._read_ahead: ReadAheadPolicy | None = None  # of a file that is long enough to ask
+        self._read_ahead: ReadAheadPolicy | None = None  # only for a file beyond ``inline_bytes``
         self._recorder = TailRecorder()
-        self._opening = bytearray()
+        self._opening = bytearray()  # the first bytes of the file, up to OPENING_BYTES
         self._view = memoryview(b"")
-        self._rest = memoryview(b"")  # fetched, but more than was wanted
+        self._leftover = memoryview(b"")  # prefetched, but beyond the limit of the last read
         self._buffer = memoryview(b"")
-        self._trouble: Exception | None = None  # what came behind the bytes that were read last
+        self._pending_error: Exception | None = None  # followed the bytes that were returned last
         self._confirmed = False
         self._open = self._ended = False
         self._stuck_at: int | None = None
@@ -67,38 +68,38 @@ class Download:
 
     @property
     def size(self) -> int | None:
-        """The total length of the file, None until it is proven."""
+        """The total length of the file in bytes, None until it is proven."""
         return self._prefetch.size if self._prefetch else self._body.size
 
     @property
     def connections(self) -> int:
-        """How many connections bring the file just now."""
+        """The number of connections that read the file now."""
         return self._prefetch.connections if self._prefetch else 1
 
     @property
     def validator(self) -> str:
-        """The proof of version as of the bytes read so far, for the next checkpoint."""
-        self._let_go()
+        """The proof of version for the next checkpoint, as of the bytes read so far."""
+        self._record_view()
         tail = self._recorder.tail(self._position)
-        return replace(self._version, size=self.size, tail=tail, opening=self._beginning).dump()
+        return replace(self._version, size=self.size, tail=tail, opening=self._opening_overlap).dump()
 
     @property
     def proof(self) -> Proof:
-        """What the proof of version rests on: the closing proof once it was made, before that the first response."""
+        """The validator that proves the version: by the closing proof once made, until then by the first response."""
         if self._confirmed and self._proof is None:
             return Proof.LENGTH
         return self._proof or self._version.proof(self._version)
 
     @property
     def representation(self) -> Representation:
-        """What the first response says about the file, and the last one about its version."""
-        self._let_go()
-        known = representation(self._head, self._file.url, self.proof, bytes(self._opening))
+        """The metadata of the first response, with the validators of the latest one."""
+        self._record_view()
+        facts = representation(self._head, self._file.url, self.proof, bytes(self._opening))
         if self._opened.head is not self._head:
-            known = representation(self._opened.head, self._file.url, self.proof).filled_from(known)
+            facts = representation(self._opened.head, self._file.url, self.proof).filled_from(facts)
         if self._confirmed and self._proof is None:
-            return replace(known, notes=(*known.notes, UNCONFIRMED))
-        return known
+            return replace(facts, notes=(*facts.notes, UNCONFIRMED))
+        return facts
 
     def read(self) -> memoryview:
         """The next bytes, valid until the next call; empty only at the proven end of one version of the file.
@@ -118,7 +119,7 @@ class Download:
         self.offset = self._position
 
     def close(self) -> None:
-        """Let go of the connections; a second time does nothing."""
+        """Release the connections. Idempotent."""
         if self._prefetch is not None:
             self._prefetch.close()
         elif self._open:
@@ -132,63 +133,66 @@ class Download:
         self.close()
 
     def _begin(self, opened: Opened) -> None:
-        """Read on from ``opened``, whose next byte is the next of the file."""
+        """Continue with ``opened``, whose next byte is the next of the file."""
         self._opened, self._body, self._version = opened, opened.body, opened.version
-        self._position = self._began = opened.body.position
+        self._position = self._response_start = opened.body.position
         self.reread += opened.reread
         self._recorder.record(memoryview(opened.overlap))
         self._open, self._ended = True, False
 
-    def _read(self, most: int) -> memoryview:
-        self._let_go()
-        if self._trouble is not None:
-            trouble, self._trouble = self._trouble, None
-            self._go_on_after(trouble)
-        if self._prefetch is None and self._reads_ahead:
-            self._prefetch = self._ahead(self._opened)
+    def _read(self, limit: int) -> memoryview:
+        self._record_view()
+        if self._pending_error is not None:
+            error, self._pending_error = self._pending_error, None
+            self._recover_from(error)
+        if self._prefetch is None and self._should_prefetch:
+            self._prefetch = self._start_prefetch(self._opened)
             self._buffer = memoryview(b"")
         try:
-            view = self._fetched(most) if self._prefetch else self._received(most)
-        except OriginError as error:
-            self._go_on_after(error)
-            return self._read(most)
+            view = self._read_prefetched(limit) if self._prefetch else self._read_direct(limit)
+        except OriginError as exc:
+            self._recover_from(exc)
+            return self._read(limit)
         self._position += len(view)
         self._view = view
         return view
 
-    def _go_on_after(self, error: Exception) -> None:
-        """Ask for the rest where a response has ended early by its own word. Raises ``error`` elsewhere."""
+    def _recover_from(self, error: Exception) -> None:
+        """Request the rest if a response ended where it declared its end. Raises ``error`` in every other case."""
         if isinstance(error, RangesFailed):
-            self._file.memory.read_alone(self._file.url)
+            self._file.memory.mark_sequential(self._file.url)
         if (
             isinstance(error, Incomplete | ProtocolViolated)
             and self._position - self.offset < MD5_BLOCK_BYTES
             and self.offset
         ):
-            self._file.memory.range_brought_nothing(self._file.url, self.offset)
+            self._file.memory.mark_stuck(self._file.url, self.offset)
         if not isinstance(error, OnlyPart) or self._position == self._stuck_at:
             raise error
-        if (self._body.length or 0) < LEAST_PART_BYTES:
+        if (self._body.length or 0) < MIN_PART_BYTES:
             raise RangesFailed(f"{error}; the server sends ranges of {self._body.length} bytes") from error
         self._stuck_at = self._position
-        # The proof must not cost more than the part.
-        overlap = min(PART_OVERLAP_BYTES, max((self._body.length or 0) // SHORT_PART_SHARE, 1))
+        overlap = min(PART_OVERLAP_BYTES, max((self._body.length or 0) // SHORT_PART_DIVISOR, 1))
         tail = self._recorder.last(self._position, overlap)
         version = replace(self._version, size=self.size)
         self.close()
         self._buffer = memoryview(b"")
         try:
-            opened = by_range(self._file, Resume(self._position, version, tail))
-        except Refused as refused:
+            opened = resume_by_range(self._file, ResumePoint(self._position, version, tail))
+        except RangeRefused as refused:
             raise RangesFailed(str(refused)) from error
-        # Who has once not kept to what was asked for is asked for one thing at a time.
+        # An origin that shortened one range gets no parallel range requests.
         self._begin(replace(opened, ranged=False, overlap=b""))
 
     @property
-    def _reads_ahead(self) -> bool:
+    def _should_prefetch(self) -> bool:
         body = self._body
-        # A borrowed end is proven by what comes after it, which only a plain reader looks at.
-        if body.partial or body.end_assumed or self._position - self._began < self._file.client.tuning.inline_bytes:
+        # An assumed end holds only if no byte follows it, which only the direct reader checks.
+        if (
+            body.partial
+            or body.end_assumed
+            or self._position - self._response_start < self._file.client.tuning.inline_bytes
+        ):
             return False
         if body.size is not None and body.size - self._position <= self._file.client.tuning.inline_bytes:
             return False
@@ -196,73 +200,73 @@ class Download:
             self._read_ahead = ReadAheadPolicy(cpus())
         return self._read_ahead.should_read_ahead()
 
-    def _fetched(self, most: int) -> memoryview:
-        view = self._rest
+    def _read_prefetched(self, limit: int) -> memoryview:
+        view = self._leftover
         if not view:
-            view = self._prefetch.read()  # type: ignore[union-attr] # there is one, as was just seen
+            view = self._prefetch.read()  # type: ignore[union-attr] # the caller has checked it
             overlap = self._prefetch.overlap  # type: ignore[union-attr] # the same
             if overlap is not None and not self._recorder.ends_with(overlap):
-                # One of two responses is of another version, or no range of what it says: nothing here tells which.
-                self._file.memory.read_alone(self._file.url)
+                # One of two responses is of another version, or not the range that it declares; nothing shows which.
+                self._file.memory.mark_sequential(self._file.url)
                 raise self._body.mixed_versions(overlap.end)
-        self._rest = view[most:]
-        return view[:most]
+        self._leftover = view[limit:]
+        return view[:limit]
 
-    def _received(self, most: int) -> memoryview:
-        left = None if self._body.size is None else self._body.size - self._position
-        # One byte more, so that an origin which sends too much is found out; and never none, which would be the end.
-        wanted = min(most, self._file.client.tuning.block_bytes if left is None else left + 1)
-        if len(self._buffer) < wanted:
-            self._buffer = memoryview(bytearray(wanted))
-        block = Block(self._buffer[:wanted])
+    def _read_direct(self, limit: int) -> memoryview:
+        remaining = None if self._body.size is None else self._body.size - self._position
+        # One byte more exposes an origin that sends too much. Never zero: an empty view would mean the end.
+        count = min(limit, self._file.client.tuning.block_bytes if remaining is None else remaining + 1)
+        if len(self._buffer) < count:
+            self._buffer = memoryview(bytearray(count))
+        block = Block(self._buffer[:count])
         try:
             while not block.filled and not self._ended:
                 self._ended = not self._body.fill(block)
         except (OriginError, DeadlineReached) as exc:
             if not block.filled:
                 raise
-            self._trouble = exc
+            self._pending_error = exc
         return block.view[: block.filled]
 
-    def _let_go(self) -> None:
-        """Note the end of what was handed out last, before its buffer is used again."""
+    def _record_view(self) -> None:
+        """Record the view that was returned last, before its buffer is reused."""
         self._recorder.record(self._view)
         if self._version.opening is None and self._position - len(self._view) == len(self._opening):
             self._opening += self._view[: OPENING_BYTES - len(self._opening)]
             if len(self._opening) == OPENING_BYTES:
-                self._version = replace(self._version, opening=self._beginning)
+                self._version = replace(self._version, opening=self._opening_overlap)
         self._view = memoryview(b"")
 
     @property
-    def _beginning(self) -> Overlap | None:
+    def _opening_overlap(self) -> Overlap | None:
         count = len(self._opening)
-        known = self._version.opening
-        return known if known or not count else Overlap.of(bytes(self._opening), count)
+        proven = self._version.opening
+        return proven if proven or not count else Overlap.of(bytes(self._opening), count)
 
     def _confirm(self) -> None:
         seconds = self._file.client.clock() - self._opened_at
-        if self.offset == 0 and came_at_once(self._position, seconds, self._file.client.tuning.moment_seconds):
+        if self.offset == 0 and arrived_at_once(self._position, seconds, self._file.client.tuning.moment_seconds):
             self._proof = self._version.proof(self._version)
         else:
             if self._prefetch is not None:
                 self._prefetch.finish()
             else:
                 self.close()
-            version = replace(self._version, size=self.size, opening=self._beginning)
+            version = replace(self._version, size=self.size, opening=self._opening_overlap)
             tail = self._recorder.last(self._position, RESUME_OVERLAP_BYTES)
-            self._proof, count = self._confirmation(version, tail)
+            self._proof, count = self._closing_proof(version, tail)
             self.reread += count
         self._confirmed = True
 
-    def _confirmation(self, version: Version, tail: Overlap) -> tuple[Proof | None, int]:
-        """The closing proof, after a moment where the origin asks for one: it limits how often it is asked."""
+    def _closing_proof(self, version: Version, tail: Overlap) -> tuple[Proof | None, int]:
+        """The closing proof, after a short wait where the origin limits the rate of requests."""
         for _ in range(SHORT_WAITS):
             try:
                 return confirm(self._file, version, tail)
             except HttpFailed as error:
                 wait = error.retry_after
-                left = self._file.deadline - self._file.client.clock()
-                if wait is None or not wait <= min(SHORT_WAIT_SECONDS, left):
+                remaining = self._file.deadline - self._file.client.clock()
+                if wait is None or not wait <= min(SHORT_WAIT_SECONDS, remaining):
                     raise
                 time.sleep(wait)
         return confirm(self._file, version, tail)

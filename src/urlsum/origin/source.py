@@ -1,6 +1,6 @@
-"""One file of one origin, as bytes that are provably those of one version.
+"""Opens one file, at its first byte or at a checkpoint, as bytes that provably belong to one version.
 
-HEAD is never asked: what an origin says there and what it does on GET differ too often.
+HEAD is never sent: its response differs from that of GET too often.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from urlsum.origin.parallel.ranges import Ranges
 from urlsum.origin.parallel.reassembly import ReassemblyBuffer
 from urlsum.origin.tuning import DEFAULTS
 from urlsum.origin.version.file_client import FileClient, RangeMemory
-from urlsum.origin.version.resume import Resume, begin
-from urlsum.origin.version.resume import resume as resume_at
+from urlsum.origin.version.resume import ResumePoint, begin, resume_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,14 +33,14 @@ __all__ = ["Download", "HttpSource", "no_lease"]
 
 
 def no_lease() -> None:
-    """A heartbeat where there is no lease to renew."""
+    """The heartbeat of a caller that holds no lease."""
 
 
 class HttpSource:
-    """Opens files over HTTP/1.1. Safe for many threads, which share its idle connections and its buffers.
+    """Opens files over HTTP/1.1. Thread-safe; all downloads share its connection pool and its buffers.
 
-    ``clock`` is monotonic and the one that deadlines are on; ``wall_clock`` (epoch seconds) only reads a
-    Retry-After date of a response without Date.
+    ``clock`` is monotonic and the clock of all deadlines. ``wall_clock`` (epoch seconds) only evaluates a Retry-After
+    date of a response without Date.
     """
 
     def __init__(
@@ -59,10 +58,10 @@ class HttpSource:
         self._tuning = tuning
         self._controller = controller
         self._client = Client(settings, guard, tuning, clock=clock)
-        # One file may have it all; several share it, and each can go on with its reserve alone.
+        # One file may use all of it; where several share it, each can continue with its reserve alone.
         self._budget = Budget(settings.connections_per_origin * BLOCKS_PER_CONNECTION - RESERVE_BLOCKS)
         self._memory = RangeMemory()
-        # Nobody closes an origin: what waits idle goes with it.
+        # There is no close(): the garbage collector ends the idle connections.
         weakref.finalize(self, self._client.pool.close)
 
     def open(
@@ -73,13 +72,12 @@ class HttpSource:
         resume: Checkpoint | None = None,
         heartbeat: Callable[[], None] = no_lease,
     ) -> Download:
-        """The file at ``url``, from the start, or from ``resume`` on if it is provably the same version.
+        """The file at ``url``, from its first byte, or from ``resume`` on if it is provably the same version.
 
-        ``heartbeat`` is called often while nothing new can be read: bytes before ``resume`` may have to come again,
-        for hours. Raises InvalidUrl, every OriginError (Changed when the download cannot be resumed), and
-        DeadlineReached.
+        ``heartbeat`` is called often while no new bytes arrive: re-reading the bytes before ``resume`` may take hours.
+        Raises InvalidUrl, every OriginError (Changed when the download cannot be resumed), and DeadlineReached.
         """
-        wanted = Resume.of(resume)
+        point = ResumePoint.of(resume)
         file = FileClient(
             url,
             client=self._client,
@@ -89,21 +87,21 @@ class HttpSource:
             heartbeat=heartbeat,
             memory=self._memory,
         )
-        opened = begin(file) if wanted is None else resume_at(file, wanted)
+        opened = begin(file) if point is None else resume_at(file, point)
 
-        def ahead(opened: Opened) -> Prefetch:
-            return self._ahead(file, opened)
+        def prefetch(opened: Opened) -> Prefetch:
+            return self._prefetch(file, opened)
 
-        return Download(opened, file, ahead=ahead)
+        return Download(opened, file, prefetch=prefetch)
 
-    def _ahead(self, file: FileClient, opened: Opened) -> Prefetch:
+    def _prefetch(self, file: FileClient, opened: Opened) -> Prefetch:
         settings, clock = self._settings, self._client.clock
         body, version = opened.body, opened.version
-        # Chunks tell their end themselves, so theirs is only known when it is reached.
+        # A chunked body proves its length only at its end.
         size = None if opened.head.chunked else body.size
-        proven = size is not None and size == version.size and version.tells_apart
-        # Who sends the whole file where a range was asked for would do so again.
-        ranged = opened.ranged and not file.memory.reads_alone(file.url)
+        proven = size is not None and size == version.size and version.is_distinguishable
+        # An origin that sent the whole file in response to a range request would do so again.
+        ranged = opened.ranged and not file.memory.is_sequential(file.url)
         parallel = proven and ranged and settings.connections_per_origin > 1
         return Prefetch(
             body,

@@ -24,7 +24,7 @@ from urlsum.errors import (
 )
 from urlsum.origin.http11.pool import retry_on_stale_connection
 from urlsum.origin.parallel.ranges import NoRanges
-from urlsum.origin.version.responses import may_pass
+from urlsum.origin.version.responses import is_transient
 
 if TYPE_CHECKING:
     from urlsum.origin.http11.body import ResponseBody
@@ -147,7 +147,7 @@ class Prefetch:
         """Settle what becomes of ``part`` after ``error``: another try, or the end of the file's story."""
         if opening and isinstance(error, HttpFailed | BadRedirect | Blocked):
             # The response to one of several requests is not the last word on the file: the rest is asked for alone.
-            kind = Incomplete if isinstance(error, HttpFailed) and may_pass(error.status) else RangesFailed
+            kind = Incomplete if isinstance(error, HttpFailed) and is_transient(error.status) else RangesFailed
             error = kind(f"{error}, when more of the file was asked for", retry_after=error.retry_after)
         if isinstance(error, NoRanges):
             self.ranges = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import ProtocolViolated, RangesFailed, Unverifiable
 from urlsum.origin.version.file_client import OK
-from urlsum.origin.version.responses import Differs, closed_on_error, open_range, range_fields
+from urlsum.origin.version.responses import DifferentVersion, closed_on_error, open_range, range_fields
 from urlsum.origin.version.version import Overlap, Version
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Ranges:
             part = open_range(self._file, connection, head, begin, self._version)
         except (ProtocolViolated, Unverifiable) as exc:
             raise NoRanges(str(exc)) from exc
-        except Differs as exc:
+        except DifferentVersion as exc:
             raise RangesFailed(f"{exc} while it was being read") from exc
         with closed_on_error(connection):
             if (part.first, part.body.length) != (begin, end - begin) or not self._version.proven_by(part.version):

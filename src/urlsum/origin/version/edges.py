@@ -1,4 +1,4 @@
-"""Edges of one name with ETags of their own: asks again until the one answers whose ETag is that of the version."""
+"""Finds the CDN edge that serves the version: edges of one host name may each make their own ETags."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from urlsum.origin.http11.response import ResponseHead
     from urlsum.origin.version.file_client import Get
 
-# How often a name is asked for the edge that is ours, and how many of the responses may say the same other thing. Two
-# edges that take turns show ours at once, two at random miss it once in sixteen times; and a file that was replaced
-# costs four requests until that is believed.
+# The limit of requests for our edge, and that of responses with the same other validators. Of two edges that take
+# turns, the next is ours; two at random miss ours in four requests once in sixteen times. A replaced file costs four
+# requests until the change counts.
 TRIES = 8
 SAME_TRIES = 4
-# So many different ETags of one length and date, or dates of one ETag, are no versions of a file: each response, or
+# This many different ETags of one length and date, or dates of one ETag, are no versions of a file: each response, or
 # each of many machines, makes its own.
 DIFFERENT = 3
 
 
-def same_edge(get: Get, version: Version, *fields: Field) -> tuple[Connection, ResponseHead, Version]:
-    """The first response to ``get`` that is not of another edge, whatever else it is, and the version to hold it to.
+def get_from_same_edge(get: Get, version: Version, *fields: Field) -> tuple[Connection, ResponseHead, Version]:
+    """The first response to ``get`` that is not of another edge, and the version to check it against.
 
-    Raises what ``get`` does, and Changed when there is none: then the file was replaced.
+    Raises the errors of ``get``, Changed when only other edges respond (the file was replaced), and Unsteady when each
+    response has an ETag of its own.
     """
     others: Counter[tuple[str | None, int | None]] = Counter()
     while True:
@@ -44,12 +45,12 @@ def same_edge(get: Get, version: Version, *fields: Field) -> tuple[Connection, R
                 if now.etag == version.etag:
                     return connection, head, version
                 if version.settled:
-                    # The date has to do, and does: a change since the first response would show in it.
+                    # The date suffices: a change since the first response would show in it.
                     return connection, head, version.without_tag
         except BaseException:
             connection.close()
             raise
-        # Only a new connection can lead to another edge.
+        # Only a new connection can reach another edge.
         connection.close()
         if given_up and len({etag for etag, _ in others}) >= DIFFERENT:
             raise Unsteady(f"{head.target}: its ETag differs in each response")

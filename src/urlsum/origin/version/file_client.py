@@ -1,4 +1,4 @@
-"""How one file is asked for: every request for it shares the URL, the cookies, the deadline and the limits."""
+"""Sends all requests for one file: they share its URL, cookies, deadline and limits."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ OK = 200
 ACCEPTED = 202
 PARTIAL = 206
 NOT_MODIFIED = 304
-# Such origins are rare; a process that forgets one only loses a try.
+# Such origins are rare, and forgetting one only costs a try.
 MOST_REMEMBERED = 100
-# The status of a signed URL whose time is over, in the ways of S3, Google Cloud Storage and their imitators.
+# The statuses of an expired signed URL at S3, Google Cloud Storage and their imitators.
 EXPIRED = frozenset({401, 403, 404, 410})
 
 
 class RangeMemory:
-    """What ranges of a URL turned out to be worth, for the next try in this process. Thread-safe.
+    """Remembers URLs whose ranges proved useless, for the next try in this process. Thread-safe.
 
-    A try in another process learns it again.
+    Another process has to find out again.
     """
 
     def __init__(self) -> None:
-        self._alone: dict[str, None] = {}
+        self._sequential: dict[str, None] = {}
         self._stuck: dict[str, int] = {}
 
-    def read_alone(self, url: str) -> None:
-        """Remember that parallel ranges of ``url`` did not fit together, or were refused."""
-        self._alone[url] = None
-        _bound(self._alone)
+    def mark_sequential(self, url: str) -> None:
+        """Remember that parallel ranges of ``url`` were refused, or mixed versions."""
+        self._sequential[url] = None
+        _bound(self._sequential)
 
-    def reads_alone(self, url: str) -> bool:
-        """Whether ``url`` is to be read over one connection."""
-        return url in self._alone
+    def is_sequential(self, url: str) -> bool:
+        """Whether ``url`` must be read over one connection."""
+        return url in self._sequential
 
-    def range_brought_nothing(self, url: str, offset: int) -> None:
-        """Remember that a range of ``url`` from ``offset`` on was used, and brought no new block."""
+    def mark_stuck(self, url: str, offset: int) -> None:
+        """Remember that a range of ``url`` from ``offset`` on brought no new block of MD5."""
         self._stuck[url] = offset
         _bound(self._stuck)
 
-    def is_stuck(self, url: str, offset: int) -> bool:
-        """Whether a range from ``offset`` on brought nothing the last time; the next time it is asked for again."""
+    def pop_stuck(self, url: str, offset: int) -> bool:
+        """Whether a range from ``offset`` on brought nothing the last time; forgets it, so that the next try asks."""
         return self._stuck.pop(url, None) == offset
 
 
@@ -68,10 +68,9 @@ def _bound(urls: dict[str, Any]) -> None:
 
 
 class FileClient:
-    """Sends GETs for the file at ``url``; ``target`` is where redirects led to the last time. Safe for many threads.
+    """Sends GETs for the file at ``url``; ``target`` is where the last redirects ended. Thread-safe.
 
-    ``heartbeat`` is called in the reader's thread, before requests and while bytes are dropped: the holder of a lease
-    renews it there.
+    ``heartbeat`` is called in the reader's thread, before requests and while bytes are skipped, to renew a lease.
     """
 
     def __init__(
@@ -93,30 +92,33 @@ class FileClient:
         self.target: Target | None = None
         self.memory = memory
         self.ranges_lie = False
-        """Whether a range was seen to have other bytes than the whole file has there."""
+        """Whether a range has brought other bytes than the whole file has there."""
         self._wall_clock = wall_clock
         self._cookies = Cookies()
 
     def get(self, *fields: Field) -> tuple[Connection, ResponseHead]:
-        """The response to a GET of the submitted URL. Raises what ``Client.get`` does."""
+        """The response to a GET of the submitted URL. Raises the errors of ``Client.get``."""
         self.heartbeat()
-        return self._followed(fields)
+        return self._follow_redirects(fields)
 
     def get_at_target(self, *fields: Field) -> tuple[Connection, ResponseHead]:
-        """The response to a GET of where the file was found, over a connection of the pool if there is one.
+        """The response to a GET of ``target``, over a pooled connection if there is one.
 
-        The submitted URL is followed when no response has been seen yet. Raises what ``Client.get`` does.
+        Before the first response this is a GET of the submitted URL. Raises the errors of ``Client.get``.
         """
         if self.target is None:
             return self.get(*fields)
         self.heartbeat()
         connection, head = self.client.send(self.target, self.fields(self.target, fields), self.deadline)
-        return self._still_there(connection, head, fields)
+        return self._refollowed_if_expired(connection, head, fields)
 
     def get_on(self, connection: Connection, target: Target, *fields: Field) -> tuple[Connection, ResponseHead]:
-        """The response to a GET of ``target`` on ``connection``, which is closed if another one had to be used."""
+        """The response to a GET of ``target`` on ``connection``, which is closed if redirects are followed again.
+
+        Raises the errors of ``Client.get``.
+        """
         head = self.client.send_on(connection, target, self.fields(target, fields), self.deadline)
-        return self._still_there(connection, head, fields)
+        return self._refollowed_if_expired(connection, head, fields)
 
     def fields(self, target: Target, fields: Fields) -> Fields:
         """``fields`` and the cookies that ``target`` set earlier."""
@@ -125,7 +127,7 @@ class FileClient:
     def body(
         self, connection: Connection, head: ResponseHead, byte_range: ByteRange, *, size: int | None
     ) -> ResponseBody:
-        """The body of a response that has the bytes of ``byte_range``, of a file of ``size`` bytes. Raises TooLarge."""
+        """The body of a response with the bytes of ``byte_range``, of a file of ``size`` bytes. Raises TooLarge."""
         settings = self.settings
         if head.length is None and byte_range.length is not None:
             connection.expect(byte_range.length)
@@ -134,8 +136,8 @@ class FileClient:
             connection, byte_range, size=size, max_bytes=settings.max_bytes, low_speed_limit=low_speed_limit
         )
 
-    def failed(self, head: ResponseHead) -> HttpFailed:
-        """The error of a final status that brings no file, with the wait that the origin asks for."""
+    def status_error(self, head: ResponseHead) -> HttpFailed:
+        """The error of a final status without a file, with the wait of its Retry-After."""
         wait = retry_after(head.get("retry-after"), date=head.get("date"), now=self._wall_clock())
         if head.status == ACCEPTED:
             message = f"{head.target}: {PREPARING} (status {ACCEPTED})"
@@ -144,10 +146,10 @@ class FileClient:
         return HttpFailed(head.status, message, retry_after=wait)
 
     def check_whole(self, head: ResponseHead) -> None:
-        """Refuse a response to a plain GET that is not the whole file. Raises HttpFailed, ProtocolViolated."""
+        """Check that a response to a plain GET is the whole file. Raises HttpFailed, ProtocolViolated."""
         sent = content_range(head.get("content-range"))
         if head.status in (OK, PARTIAL) and sent is not None and (sent.first, sent.end) != (0, sent.total):
-            # Some cache holds a slice and sends it as the whole: its own word, whatever RFC 9110, 14.4 makes of it.
+            # A cache that sends its slice as the whole file declares it here, whatever RFC 9110, 14.4 makes of that.
             raise ProtocolViolated(f"{head.target}: bytes {sent} were sent as the whole file")
         if head.status == OK or (head.status == PARTIAL and sent is not None and sent.total == head.length):
             return
@@ -157,20 +159,20 @@ class FileClient:
         if head.status == NOT_MODIFIED:
             # RFC 9110, 15.4.5: the response to a conditional request only.
             raise ProtocolViolated(f"{head.target}: status 304 to a request without a condition")
-        # 204 and 205 say that there is no file, 203 that a proxy changed it, 201 and 202 that it is somewhere or
-        # sometime else, and 600 and above is to be taken for a server error (RFC 9110, 15).
-        raise self.failed(head)
+        # 204 and 205 mean that there is no file, 203 that a proxy changed it, 201 and 202 that it is elsewhere or not
+        # ready yet; 600 and above count as server errors (RFC 9110, 15).
+        raise self.status_error(head)
 
-    def _still_there(
+    def _refollowed_if_expired(
         self, connection: Connection, head: ResponseHead, fields: Fields
     ) -> tuple[Connection, ResponseHead]:
-        # Where the file was found may have been a signed URL of short life: the submitted one leads to a new one.
+        # ``target`` may have been a short-lived signed URL; the submitted URL redirects to a new one.
         if head.status not in EXPIRED and head.status not in REDIRECTS:
             return connection, head
         connection.close()
-        return self._followed(fields)
+        return self._follow_redirects(fields)
 
-    def _followed(self, fields: Fields) -> tuple[Connection, ResponseHead]:
+    def _follow_redirects(self, fields: Fields) -> tuple[Connection, ResponseHead]:
         connection, head = self.client.get(self.url, fields, self.deadline, self._cookies)
         self.target = head.target
         return connection, head

@@ -1,7 +1,7 @@
-"""One response held against a version of the file: that of the whole file, or that of a range of it.
+"""Checks one response, to a plain GET or to a range request, against a version of the file.
 
-A range says nothing about the file that a plain GET does not say as well: where its response cannot be used, it is
-Refused, and a plain GET decides.
+A range says nothing about the file that a plain GET does not say as well: an unusable response to a range request
+raises RangeRefused, and a plain GET decides.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ if TYPE_CHECKING:
     from urlsum.origin.http11.response import ResponseHead
     from urlsum.origin.version.file_client import FileClient
 
-# A refusal of these may have nothing to do with the range (RFC 9110, 15.5.9; RFC 8470, 5.2; RFC 6585, 4).
-PASSING_4XX = frozenset({408, 425, 429})
-# These are about the request itself (RFC 9110, 15.6.2 and 15.6.6): the same request meets them again.
-LASTING_5XX = frozenset({501, 505})
+# Client errors that do not concern the range (RFC 9110, 15.5.9; RFC 8470, 5.2; RFC 6585, 4).
+TRANSIENT_4XX = frozenset({408, 425, 429})
+# Server errors that concern the request itself (RFC 9110, 15.6.2 and 15.6.6): the same request meets them again.
+PERMANENT_5XX = frozenset({501, 505})
 
 
 @dataclass(frozen=True, slots=True)
 class OpenResponse:
-    """A response of ``version``, as it describes itself, whose next byte is the one at ``first``."""
+    """A response of ``version``, by its own validators, whose next byte is the one at ``first``."""
 
     body: ResponseBody
     version: Version
     first: int
 
 
-class Differs(Changed):
+class DifferentVersion(Changed):
     """A well-formed response describes another version, ``now``."""
 
     def __init__(self, message: str, now: Version) -> None:
@@ -61,22 +61,22 @@ class Differs(Changed):
         self.now = now
 
 
-class OtherBytes(Changed):
+class OverlapMismatch(Changed):
     """The bytes before the offset are not those that were hashed."""
 
 
-class Refused(Exception):
-    """The range request brought nothing that can be used.
+class RangeRefused(Exception):
+    """A range request had no usable response.
 
-    ``passing`` where the same request may work a moment later, ``other_bytes`` where the range has other bytes than
-    were read there before, ``other_length`` where it tells another length of the file.
+    ``transient``: the same request may work a moment later. ``other_bytes``: the range has other bytes than were read
+    there before. ``other_length``: the response gives another length of the file.
     """
 
     def __init__(
-        self, reason: object, *, passing: bool = False, other_bytes: bool = False, other_length: bool = False
+        self, reason: object, *, transient: bool = False, other_bytes: bool = False, other_length: bool = False
     ) -> None:
         super().__init__(str(reason))
-        self.passing = passing
+        self.transient = transient
         self.other_bytes = other_bytes
         self.other_length = other_length
 
@@ -84,17 +84,17 @@ class Refused(Exception):
 def open_range(
     file: FileClient, connection: Connection, head: ResponseHead, first: int, version: Version
 ) -> OpenResponse:
-    """The response to a range request from ``first`` on, whose body may begin before it.
+    """The response to a range request from ``first`` on; its body may begin before ``first``.
 
-    Closes the connection when it is of no use. Raises HttpFailed, ProtocolViolated, Unverifiable, Differs, TooLarge.
+    Closes the connection on every error. Raises HttpFailed, ProtocolViolated, Unverifiable, DifferentVersion, TooLarge.
     """
     with closed_on_error(connection):
         if head.status != PARTIAL:
-            raise file.failed(head)
+            raise file.status_error(head)
         byte_range = range_of_part(head, first, version.size)
         now = Version.of(head, byte_range.total)
         if difference := version.difference(now):
-            raise Differs(f"{head.target}: {difference}", now)
+            raise DifferentVersion(f"{head.target}: {difference}", now)
         size = version.size if now.size is None else now.size
         return OpenResponse(file.body(connection, head, byte_range, size=size), now, byte_range.first)
 
@@ -102,9 +102,9 @@ def open_range(
 def open_whole(
     file: FileClient, connection: Connection, head: ResponseHead, version: Version | None = None, *, done: str = ""
 ) -> OpenResponse:
-    """The response to a plain GET, held against ``version`` if there is one; ``done`` ends the message of an error.
+    """The response to a plain GET, checked against ``version`` if given; ``done`` is appended to error messages.
 
-    Closes the connection when it is of no use. Raises Unverifiable, AnotherKind, Unsteady, Changed, TooLarge.
+    Closes the connection on every error. Raises Unverifiable, AnotherKind, Unsteady, Changed, TooLarge.
     """
     with closed_on_error(connection):
         known_size = None if version is None else version.size
@@ -119,13 +119,13 @@ def open_whole(
 
 
 def check_same(head: ResponseHead, version: Version, now: Version, done: str) -> None:
-    """Hold what a response to a plain GET says of the file against ``version``. Raises AnotherKind, Changed."""
+    """Check ``now``, of a response to a plain GET, against ``version``. Raises AnotherKind, Unsteady, Changed."""
     difference = version.difference(now)
     if difference is None:
         return
     if version.is_dated_by_response(now):
         raise Unsteady(f"{head.target}: its Last-Modified is the time of each response{done}")
-    if version.is_another_kind_than(now):
+    if version.is_replaced_by_message(now):
         size = "" if now.size is None else f", {now.size} bytes"
         raise AnotherKind(
             f"{head.target}: the server sends something else now ({now.kind or 'of no type'}{size}), perhaps an error"
@@ -135,49 +135,47 @@ def check_same(head: ResponseHead, version: Version, now: Version, done: str) ->
 
 
 def range_fields(first: int, version: Version, end: int | None = None) -> Fields:
-    """A range request from ``first`` up to ``end``, or to the end of the file, under the condition of the version."""
-    wanted = ("Range", f"bytes={first}-{'' if end is None else end - 1}")
+    """The fields of a range request from ``first`` up to ``end`` or the end of the file; If-Range where possible."""
+    byte_range = ("Range", f"bytes={first}-{'' if end is None else end - 1}")
     tag = version.if_range
-    return (wanted, ("If-Range", tag)) if tag else (wanted,)
+    return (byte_range, ("If-Range", tag)) if tag else (byte_range,)
 
 
 @contextmanager
-def refusals(but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
-    """Raise Refused where the response to a range request says something that a plain GET need not say.
-
-    ``but`` is left as it is.
-    """
+def range_refusals(passed: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """Convert errors of a range request that a plain GET may not meet into RangeRefused; ``passed`` stays as it is."""
     try:
         yield
-    except but:
+    except passed:
         raise
     except HttpFailed as exc:
-        # Who asks to be left alone for a while is not asked for the range again at once.
-        raise Refused(exc, passing=may_pass(exc.status) and exc.retry_after is None) from exc
-    except OtherBytes as exc:
-        # The range of another place, or in another coding: the plain GET shows it, or that the file has changed.
-        raise Refused(exc, other_bytes=True) from exc
+        # Retry-After forbids an immediate second request for the range.
+        raise RangeRefused(exc, transient=is_transient(exc.status) and exc.retry_after is None) from exc
+    except OverlapMismatch as exc:
+        # Another range, another coding, or a changed file: a plain GET shows which.
+        raise RangeRefused(exc, other_bytes=True) from exc
     except (ProtocolViolated, BadRedirect, Unverifiable, Changed) as exc:
-        raise Refused(exc) from exc
+        raise RangeRefused(exc) from exc
     except (Incomplete, TimedOut) as exc:
-        raise Refused(exc, passing=True) from exc
+        raise RangeRefused(exc, transient=True) from exc
     except (ConnectFailed, DnsFailed, TlsFailed, Blocked) as exc:
-        # A range may be redirected where the whole file is not; the host of the file is the same for both.
+        # Only a range request may be redirected, so only an error after a redirect is a refusal of the range. The host
+        # of the submitted URL is the same for both.
         if exc.redirected:
-            raise Refused(exc) from exc
+            raise RangeRefused(exc) from exc
         raise
 
 
-def may_pass(status: int) -> bool:
-    """Whether a later request may be answered otherwise than with ``status``, whatever it asks for."""
+def is_transient(status: int) -> bool:
+    """Whether a later request may succeed after ``status``, with or without a range."""
     if status < 500:  # noqa: PLR2004 - RFC 9110, 15.6
-        return status in PASSING_4XX
-    return status not in LASTING_5XX
+        return status in TRANSIENT_4XX
+    return status not in PERMANENT_5XX
 
 
 @contextmanager
 def closed_on_error(connection: Connection) -> Iterator[None]:
-    """Close ``connection`` when the block fails: what its response would still bring belongs to nobody."""
+    """Close ``connection`` when the block fails: the rest of its response has no reader."""
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""Resuming: a response that provably continues one version of a file, by a range request or else by the whole file."""
+"""Opens a file at its first byte or at a checkpoint: resumes by a range request, or else reads the whole file again."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from urlsum.errors import (
     ProtocolViolated,
 )
 from urlsum.origin.http11.body import OnlyPart
-from urlsum.origin.version.edges import same_edge
+from urlsum.origin.version.edges import get_from_same_edge
 from urlsum.origin.version.file_client import PARTIAL
 from urlsum.origin.version.responses import (
-    Differs,
-    OtherBytes,
-    Refused,
+    DifferentVersion,
+    OverlapMismatch,
+    RangeRefused,
     check_same,
     closed_on_error,
     open_range,
     open_whole,
     range_fields,
-    refusals,
+    range_refusals,
 )
 from urlsum.origin.version.version import Version
 from urlsum.text.format import human_bytes, shown_url
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A server that sends less at a time is rather asked for the whole file: 1 MiB is a thousand requests already.
-LEAST_PART_BYTES = 1024
-# How often the range is asked for again once the whole file is to be had: a server that had a bad moment then answers
-# it, and a large file need not be read again.
+# A server that sends smaller parts gets a request for the whole file: 1 MiB would take more than a thousand requests.
+MIN_PART_BYTES = 1024
+# The number of further range requests once a plain GET succeeds: a server that has recovered serves the range, and a
+# large file need not be read again.
 RANGE_TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Resume:
-    """Where to continue, in which version.
+class ResumePoint:
+    """The position to resume at, in bytes, and the version to resume.
 
     The request starts at the tail, not at ``offset``: validators are only a claim, so the overlapping bytes must match
     as well. The range is therefore never empty, and a checkpoint at the end of the file cannot yield 416.
@@ -59,12 +59,12 @@ class Resume:
 
     @property
     def first(self) -> int:
-        """The first byte that is asked for."""
+        """The first position that is requested."""
         return self.tail.start
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint | None) -> Resume | None:
-        """Raises Changed when the checkpoint proves nothing."""
+    def of(cls, checkpoint: Checkpoint | None) -> ResumePoint | None:
+        """The point of ``checkpoint``, None for the first byte. Raises Changed if the checkpoint proves nothing."""
         if checkpoint is None or checkpoint.offset == 0:
             return None
         version = Version.load(checkpoint.validator)
@@ -79,10 +79,10 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A response whose next byte is the one that was wanted, or the first of the file.
+    """A response whose next byte is the requested one, or the first of the file.
 
-    ``overlap`` are the bytes before it, which were compared; ``reread`` is how many were read before it in all.
-    ``ranged`` is False where a range was asked for and the whole file came.
+    ``overlap`` holds the compared bytes before it; ``reread`` counts all bytes that were read before it. ``ranged`` is
+    False if a range was requested and the whole file came.
     """
 
     body: ResponseBody
@@ -102,101 +102,103 @@ def begin(file: FileClient) -> Opened:
     return Opened(whole.body, whole.version, head)
 
 
-def resume(file: FileClient, wanted: Resume) -> Opened:
-    """The file from ``wanted.offset`` on, or the whole of it again: provably the same version as far as it says.
+def resume_at(file: FileClient, point: ResumePoint) -> Opened:
+    """The file from ``point.offset`` on, or all of it again, provably of the same version as far as validators tell.
 
-    A range request that is refused, or whose response cannot be used, says nothing about the file: only a plain GET
-    does. Raises what ``begin`` does, and Changed.
+    A refused range request, or an unusable response to one, says nothing about the file: only a plain GET does. Raises
+    the errors of ``begin``, and Changed.
     """
-    refused: Refused | None = None
-    if file.memory.is_stuck(file.url, wanted.offset):
-        refused = Refused("the last range brought nothing new")
+    refused: RangeRefused | None = None
+    if file.memory.pop_stuck(file.url, point.offset):
+        refused = RangeRefused("the last range brought nothing new")
     else:
         try:
-            connection, head, version = _ranged(file, wanted)
+            connection, head, version = _request_range(file, point)
             if head.status == PARTIAL:
-                return _from_part(file, connection, head, wanted, version)
-        except Refused as exc:
+                return _continue_from_range(file, connection, head, point, version)
+        except RangeRefused as exc:
             refused = exc
     if refused:
-        log.info("%s: no range from %d on: %s", shown_url(file.url), wanted.first, refused)
-        connection, head, version = same_edge(file.get, wanted.version)
+        log.info("%s: no range from %d on: %s", shown_url(file.url), point.first, refused)
+        connection, head, version = get_from_same_edge(file.get, point.version)
     with closed_on_error(connection):
         file.check_whole(head)
-        for _ in range(RANGE_TRIES if refused and refused.passing else 0):
-            with suppress(Refused):
-                opened = by_range(file, wanted)
+        for _ in range(RANGE_TRIES if refused and refused.transient else 0):
+            with suppress(RangeRefused):
+                opened = resume_by_range(file, point)
                 connection.close()
                 return opened
-        opened = _from_whole(file, connection, head, wanted, version)
+        opened = _restart_from_whole(file, connection, head, point, version)
     file.ranges_lie |= bool(refused and refused.other_bytes)
     return opened
 
 
-def _ranged(file: FileClient, wanted: Resume) -> tuple[Connection, ResponseHead, Version]:
-    """A response with the file, or with the range that was asked for. Raises Refused, OriginError."""
-    with refusals():
-        fields = range_fields(wanted.first, wanted.version)
-        connection, head, version = same_edge(file.get_at_target, wanted.version, *fields)
+def _request_range(file: FileClient, point: ResumePoint) -> tuple[Connection, ResponseHead, Version]:
+    """A response with the requested range, or with the whole file. Raises RangeRefused, OriginError."""
+    with range_refusals():
+        fields = range_fields(point.first, point.version)
+        connection, head, version = get_from_same_edge(file.get_at_target, point.version, *fields)
         with closed_on_error(connection):
             if head.status != PARTIAL:
                 file.check_whole(head)
-                check_same(head, version, Version.of(head, head.length), str(wanted))
+                check_same(head, version, Version.of(head, head.length), str(point))
         return connection, head, version
 
 
-def by_range(file: FileClient, wanted: Resume) -> Opened:
-    """The file from ``wanted.offset`` on. Raises Refused, and OriginErrors that are not about the range."""
-    connection, head, version = _ranged(file, wanted)
+def resume_by_range(file: FileClient, point: ResumePoint) -> Opened:
+    """The file from ``point.offset`` on. Raises RangeRefused, and OriginErrors that do not concern the range."""
+    connection, head, version = _request_range(file, point)
     if head.status != PARTIAL:
         connection.close()
-        raise Refused(f"{head.target}: the whole file came")
-    return _from_part(file, connection, head, wanted, version)
+        raise RangeRefused(f"{head.target}: the whole file came")
+    return _continue_from_range(file, connection, head, point, version)
 
 
-def _from_part(
-    file: FileClient, connection: Connection, head: ResponseHead, wanted: Resume, version: Version
+def _continue_from_range(
+    file: FileClient, connection: Connection, head: ResponseHead, point: ResumePoint, version: Version
 ) -> Opened:
-    with refusals():
+    with range_refusals():
         try:
-            part = open_range(file, connection, head, wanted.first, version)
-        except Differs as exc:
-            raise Changed(f"{exc}{wanted}") from exc
+            part = open_range(file, connection, head, point.first, version)
+        except DifferentVersion as exc:
+            raise Changed(f"{exc}{point}") from exc
         with closed_on_error(connection):
-            if not version.says_as_much(part.version):
+            if not version.has_same_validators(part.version):
                 # RFC 9110, 15.3.7: a 206 has the validators that a 200 would have.
-                raise Changed(f"{head.target}: the range does not say what it is of, or says it differently{wanted}")
+                raise Changed(f"{head.target}: the range does not say what it is of, or says it differently{point}")
             version = version.joined_by(part.version)
-            body, overlap = _advance(file, part.body, wanted, version)
-        return Opened(body, version, head, overlap=overlap, reread=wanted.offset - part.first)
+            body, overlap = _read_overlap(file, part.body, point, version)
+        return Opened(body, version, head, overlap=overlap, reread=point.offset - part.first)
 
 
-def _from_whole(
-    file: FileClient, connection: Connection, head: ResponseHead, wanted: Resume, version: Version
+def _restart_from_whole(
+    file: FileClient, connection: Connection, head: ResponseHead, point: ResumePoint, version: Version
 ) -> Opened:
-    """The file from its first byte: no byte of it is skipped, so all of the digest is of this one response."""
-    whole = open_whole(file, connection, head, version, done=str(wanted))
+    """The file from its first byte: no byte is skipped, so the whole digest is of this one response."""
+    whole = open_whole(file, connection, head, version, done=str(point))
     return Opened(whole.body, whole.version, head, ranged=False)
 
 
-def _advance(file: FileClient, body: ResponseBody, wanted: Resume, version: Version) -> tuple[ResponseBody, bytes]:
-    """Read ``body`` up to the offset; return the response that stands there and the bytes from the tail on.
+def _read_overlap(
+    file: FileClient, body: ResponseBody, point: ResumePoint, version: Version
+) -> tuple[ResponseBody, bytes]:
+    """Read up to the offset; return the response that continues there, and the bytes from the start of the tail on.
 
-    Raises OtherBytes when the tail's bytes are others now.
+    Raises OverlapMismatch if the bytes of the tail differ.
     """
-    body, overlap = across_parts(file, body, version, wanted.first, wanted.offset)
-    if not wanted.tail.matches(overlap[: wanted.tail.length]):
+    body, overlap = read_across_parts(file, body, version, point.first, point.offset)
+    if not point.tail.matches(overlap[: point.tail.length]):
         body.connection.close()
-        raise OtherBytes(f"{body.connection.target}: the last hashed bytes have changed{wanted}")
+        raise OverlapMismatch(f"{body.connection.target}: the last hashed bytes have changed{point}")
     return body, bytes(overlap)
 
 
-def across_parts(
+def read_across_parts(
     file: FileClient, body: ResponseBody, version: Version, first: int, end: int
 ) -> tuple[ResponseBody, memoryview]:
-    """The response that stands at ``end``, and the bytes from ``first`` up to there, in however many parts they come.
+    """The response that continues at ``end``, and the bytes from ``first`` to ``end``, across any number of parts.
 
-    Closes the connection when that fails. Raises Changed, other OriginErrors, DeadlineReached.
+    Closes the connection on every error. Raises Changed, other OriginErrors, DeadlineReached.
     """
     received = memoryview(bytearray(end - first))
     while body.position < end:
@@ -205,21 +207,21 @@ def across_parts(
                 body.skip_to(first, file.heartbeat)
                 body.read_up_to(end, received, file.heartbeat)
             except OnlyPart:
-                body = next_part(file, body, version)
+                body = _request_next_part(file, body, version)
     return body, received
 
 
-def next_part(file: FileClient, body: ResponseBody, version: Version) -> ResponseBody:
-    """The part right after ``body``, which the tail proves together with it. Raises OriginError."""
+def _request_next_part(file: FileClient, body: ResponseBody, version: Version) -> ResponseBody:
+    """The part directly after ``body``; the overlap proves both together. Raises OriginError."""
     at = body.position
-    if (body.length or 0) < LEAST_PART_BYTES:
+    if (body.length or 0) < MIN_PART_BYTES:
         raise ProtocolViolated(f"{body.connection.target}: the server sends ranges of {body.length} bytes")
     file.client.pool.release(body.connection)
     connection, head = file.get_at_target(*range_fields(at, version))
     different = f"{head.target}: the server sent a different range than requested"
     try:
         part = open_range(file, connection, head, at, version)
-    except Differs as exc:
+    except DifferentVersion as exc:
         raise ProtocolViolated(different) from exc
     if part.first != at:
         connection.close()

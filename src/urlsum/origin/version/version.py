@@ -1,7 +1,7 @@
-"""Which version of a file this is, and the proof that a later answer is about the same one.
+"""Identifies one version of a file, and compares later responses with it.
 
-A version is what the origin says (ETag, Last-Modified, length; RFC 9110, 8.8) and what it did: the digest of the
-last bytes that were read. It is dumped into the checkpoint as JSON of at most MAX_DUMP_CHARACTERS.
+A version consists of validators (ETag, Last-Modified, length; RFC 9110, 8.8) and of evidence: the digest of the last
+bytes that were read. The checkpoint holds it as JSON of at most MAX_DUMP_CHARACTERS.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ if TYPE_CHECKING:
     from urlsum.origin.http11.response import ResponseHead
 
 FORMAT = 1
-# What is re-read before the offset of a resumed download. 64 KiB cost nothing beside a new connection, and no two
-# versions of a compressed file agree in that many bytes by accident.
+# The overlap that a resumed download re-reads before its offset. 64 KiB cost nothing beside a new connection, and no
+# two versions of a compressed file agree in that many bytes by accident.
 RESUME_OVERLAP_BYTES = 65_536
-# The block of MD5, on which checkpoints lie (urlsum.task.Checkpoint): a tail ends where a checkpoint can.
+# The block of MD5. Checkpoints lie on its multiples (urlsum.task.Checkpoint), so a tail ends on one as well.
 MD5_BLOCK_BYTES = 64
 MAX_DUMP_CHARACTERS = 600
-# What is known of the beginning of a file, to be read again when all of it has come: as much as a tail.
+# The sample of the beginning that the closing proof re-reads: as much as a tail.
 OPENING_BYTES = RESUME_OVERLAP_BYTES
-# A longer ETag, or one that JSON would blow up, is kept as its digest: it can be compared, but not sent back.
+# A longer ETag, or one that JSON would inflate, is kept as its digest: it can be compared, but not sent back.
 MAX_ETAG_CHARACTERS = 96
 
-# The types of error pages, login pages and messages of programs. A file may have them, too.
+# The media types of error pages, login pages and messages of programs. A file may have them, too.
 PAGE_TYPES = frozenset({"application/xhtml+xml", "text/html"})
 MESSAGE_TYPES = PAGE_TYPES | {"application/json", "application/problem+json"}
 MAX_TYPE_CHARACTERS = 60
-# A date of whole seconds, and a clock that may be read a moment before the file is.
+# Last-Modified has whole seconds, and a server may read its clock a moment before the file.
 SETTLED_SECONDS = 1
 # From the weakest to the strongest.
 PROOFS = (Proof.LENGTH, Proof.LAST_MODIFIED, Proof.ETAG)
 
 # RFC 9110, 8.3.1.
 _MEDIA_TYPE = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+)")
-# RFC 9110, 8.8.3. A tag that breaks this grammar is no tag.
+# RFC 9110, 8.8.3. A value that breaks this grammar is no ETag.
 _ETAG = re.compile(r'(?P<weak>W/)?(?P<tag>"[\x21\x23-\x7e\x80-\U0010ffff]*")')
 
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """What proves that two responses are of one version: the ``length`` bytes before ``end``, as their digest.
+    """The digest of the ``length`` bytes before ``end``; equal bytes prove that two responses are of one version.
 
-    A resume reads them again before its offset (there they are called the tail), a part before its beginning, and the
-    closing proof at both ends of the file.
+    A resume re-reads them before its offset (there they are the tail), a part before its first byte, and the closing
+    proof at both ends of the file.
     """
 
     end: int
@@ -60,16 +60,16 @@ class Overlap:
 
     @classmethod
     def of(cls, data: memoryview | bytes, end: int) -> Overlap:
-        """Of all the bytes in ``data``, which end at position ``end``."""
+        """The overlap of all bytes in ``data``, which end at position ``end``."""
         return cls(end, len(data), _digest(data))
 
     @property
     def start(self) -> int:
-        """Where the bytes begin."""
+        """The position of the first byte."""
         return self.end - self.length
 
     def matches(self, data: memoryview | bytes) -> bool:
-        """Whether ``data`` are the very bytes."""
+        """Whether ``data`` are the same bytes."""
         return _digest(data) == self.digest
 
 
@@ -77,11 +77,10 @@ class Overlap:
 class Version:
     """``etag`` is quoted as sent, or a bare digest; ``modified`` in seconds since the epoch; ``size`` in bytes.
 
-    ``kind`` is the media type without its parameters. ``opening`` is a sample of the beginning: of at most
-    OPENING_BYTES, and fewer where a checkpoint came before them. ``weakest`` is the weakest proof among the responses
-    whose bytes were taken so far, None for a single one. ``settled`` says that ``modified`` lies before the first
-    response, so that a later change cannot have the same date (RFC 9110, 8.8.2.2); ``current``, that it is the time of
-    the response.
+    ``kind`` is the media type without its parameters. ``opening`` is a sample of the beginning: at most OPENING_BYTES,
+    fewer if a checkpoint was written before that. ``weakest`` is the weakest proof among the responses whose bytes were
+    hashed so far, None for a single one. ``settled``: ``modified`` lies before the first response, so a later change
+    cannot have the same date (RFC 9110, 8.8.2.2). ``current``: ``modified`` is the time of the response.
     """
 
     etag: str | None = None
@@ -97,12 +96,12 @@ class Version:
 
     @classmethod
     def of(cls, head: ResponseHead, size: int | None) -> Version:
-        """What the response says of itself."""
+        """The version that the response declares."""
         date, modified = http_date(head.get("date")), http_date(head.get("last-modified"))
-        found = _ETAG.fullmatch(head.get("etag") or "")
+        etag = _ETAG.fullmatch(head.get("etag") or "")
         return cls(
-            etag=_short(found["tag"]) if found else None,
-            weak=bool(found and found["weak"]),
+            etag=_bounded_etag(etag["tag"]) if etag else None,
+            weak=bool(etag and etag["weak"]),
             modified=None if modified is None else int(modified),
             size=size,
             kind=_kind(head),
@@ -112,11 +111,11 @@ class Version:
 
     @classmethod
     def load(cls, text: str) -> Version:
-        """Read a dump. Raises Changed when it is none: then nothing can be proven by it."""
+        """Read a dump. Raises Changed if ``text`` is not one, because it then proves nothing."""
         try:
             values = json.loads(text)
             if values.pop("format") != FORMAT:
-                raise ValueError(text)  # noqa: TRY301 - one way out for everything that is not a dump
+                raise ValueError(text)  # noqa: TRY301 - one exit for everything that is not a dump
             values["tail"]
             known = {name: values[name] for name in values.keys() & cls.__dataclass_fields__.keys()}
             samples = {name: known.get(name) and Overlap(**known[name]) for name in ("tail", "opening")}
@@ -124,31 +123,31 @@ class Version:
             version = cls(**{**known, **samples, "weakest": weakest and Proof(weakest)})
             if any(sample and not 0 <= sample.start < sample.end for sample in (version.tail, version.opening)):
                 raise ValueError(text)  # noqa: TRY301 - the same
-            return version  # noqa: TRY300 - what could fail stands above
+            return version  # noqa: TRY300 - the lines that can fail stand above
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise Changed("the checkpoint's proof of version cannot be read; the file is read again") from exc
 
     def dump(self) -> str:
-        """The version as a short text: with it, a row of DynamoDB is to fit into one write unit of 1 KB."""
+        """The version as a short text: a row of DynamoDB must fit into one write unit of 1 KB with it."""
         known = {name: value for name, value in asdict(self).items() if value not in (None, False)}
         return json.dumps({"format": FORMAT, "tail": None, **known}, separators=(",", ":"))
 
     @property
     def if_range(self) -> str | None:
-        """The strong ETag to send as If-Range (RFC 9110, 13.1.5), None when there is none to send."""
+        """The strong ETag to send as If-Range (RFC 9110, 13.1.5), None without one."""
         return self.etag if self.etag and self.etag.startswith('"') and not self.weak else None
 
     @property
-    def tells_apart(self) -> bool:
-        """Whether answers of one version can be told from those of another by what they say alone.
+    def is_distinguishable(self) -> bool:
+        """Whether validators alone distinguish responses of this version from those of another.
 
-        A strong ETag changes with every byte; a Last-Modified together with the length nearly always. A weak ETag by
-        itself promises only that two versions mean the same (RFC 9110, 8.8.1).
+        A strong ETag changes with every byte, Last-Modified together with the length nearly always. A weak ETag by
+        itself promises only that two versions are equivalent (RFC 9110, 8.8.1).
         """
         return self.size is not None and (self._strong or self.modified is not None)
 
     def proven_by(self, now: Version) -> bool:
-        """Whether ``now`` says positively that it is this version; silence proves nothing here."""
+        """Whether the validators of ``now`` confirm this version; missing ones confirm nothing."""
         if now.size != self.size or self.difference(now) is not None:
             return False
         if self._strong:
@@ -156,11 +155,11 @@ class Version:
         return self.modified is not None and now.modified == self.modified
 
     def difference(self, now: Version) -> str | None:
-        """What shows that ``now`` is another version, as words; None when nothing does."""
+        """The difference that shows ``now`` to be another version, in words; None without one."""
         if None not in (self.size, now.size) and self.size != now.size:
             return f"its length changed from {self.size} to {now.size} bytes"
         if self.etag and now.etag:
-            # By the weak comparison (RFC 9110, 8.8.3.2): Apache's tag is weak for a second, then the same is strong.
+            # Weak comparison (RFC 9110, 8.8.3.2): Apache's ETag is weak for a second, then the same one is strong.
             if self.etag != now.etag:
                 return "its ETag changed"
             if not (self.weak or now.weak):
@@ -170,9 +169,9 @@ class Version:
         return None
 
     def is_another_edge_of(self, now: Version) -> bool:
-        """Whether ``now`` differs by its strong ETag alone, or by its date alone under the same ETag.
+        """Whether ``now`` differs only in its strong ETag, or only in its date under the same ETag.
 
-        So do replaced files, but also the machines of a CDN that make ETags, or date files, on their own.
+        Replaced files differ so, but also edges of a CDN that each make their own ETags or dates.
         """
         if not (self._strong and now._strong):
             return False
@@ -182,36 +181,39 @@ class Version:
         return dated and self.difference(now) is None
 
     def is_dated_by_response(self, now: Version) -> bool:
-        """Whether ``now`` differs by its date alone, and programs, or a writer at that very moment, make such dates."""
+        """Whether ``now`` differs only in its date, and each date is the time of its response.
+
+        Programs send such dates, and so does a file that is being written.
+        """
         return self.current and now.current and self.difference(replace(now, modified=self.modified)) is None
 
     @property
     def without_tag(self) -> Version:
-        """The same version where ETags turn out to say nothing: each response has one of its own."""
+        """The same version without its ETag, for an origin that makes a new one in each response."""
         return replace(self, etag=None, weak=False)
 
-    def says_as_much(self, now: Version) -> bool:
-        """Whether ``now`` has the validators by which bytes of both may be joined.
+    def has_same_validators(self, now: Version) -> bool:
+        """Whether ``now`` has the same kinds of validators, so that bytes of both may be joined.
 
-        One that vanishes, appears, or changes its strength, proves nothing of the other's bytes.
+        A validator that disappears, appears or changes its strength proves nothing about the other's bytes.
         """
         if (self.etag is None, self.weak) != (now.etag is None, now.weak):
             return False
         return self._strong or (self.modified is None) == (now.modified is None)
 
-    def is_another_kind_than(self, now: Version) -> bool:
-        """Whether ``now``, which differs, is rather a message in place of the file than a new version of it."""
+    def is_replaced_by_message(self, now: Version) -> bool:
+        """Whether ``now``, which differs, is more likely a message in place of the file than a new version of it."""
         if now.kind in MESSAGE_TYPES and self.kind is not None and self.kind not in MESSAGE_TYPES:
             return True
-        silent = now.etag is None and now.modified is None
-        return silent and self.size != now.size and (self.etag or self.modified) is not None
+        unvalidated = now.etag is None and now.modified is None
+        return unvalidated and self.size != now.size and (self.etag or self.modified) is not None
 
-    def is_answered_by_page(self, now: Version) -> bool:
-        """Whether ``now`` is a web page where the file is none."""
+    def is_replaced_by_page(self, now: Version) -> bool:
+        """Whether ``now`` is a web page although the file is not."""
         return now.kind in PAGE_TYPES and self.kind not in PAGE_TYPES
 
     def proof(self, now: Version) -> Proof:
-        """What shows that a file is the version of ``self``, when ``now`` was said later and does not differ."""
+        """The proof that a later response, ``now``, which does not differ, is of this version."""
         proof = Proof.LENGTH
         if self._strong and now._strong and self.etag == now.etag:
             proof = Proof.ETAG
@@ -220,9 +222,9 @@ class Version:
         return self._weaker(proof)
 
     def joined_by(self, now: Version) -> Version:
-        """The version once bytes of a response that said ``now`` are taken for it.
+        """The version after bytes of a response with ``now`` were appended.
 
-        A validator that only the later response has says nothing of the bytes before it.
+        A validator that only the later response has says nothing about the bytes before it.
         """
         size = self.size if now.size is None else now.size
         return replace(self, size=size, kind=self.kind or now.kind, weakest=self.proof(now))
@@ -236,33 +238,33 @@ class Version:
 
 
 def _digest(data: memoryview | bytes) -> str:
-    """128 bits, which nobody can aim at without knowing the file."""
+    """128 bits: nobody can forge a match without knowing the file."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _kind(head: ResponseHead) -> str | None:
-    kinds = {found[1] for name, value in head.fields if name == b"content-type" and (found := _MEDIA_TYPE.match(value))}
+    kinds = {match[1] for name, value in head.fields if name == b"content-type" and (match := _MEDIA_TYPE.match(value))}
     return kinds.pop()[:MAX_TYPE_CHARACTERS].decode("ascii").lower() if len(kinds) == 1 else None
 
 
-def _short(tag: str) -> str:
+def _bounded_etag(tag: str) -> str:
     if len(tag) <= MAX_ETAG_CHARACTERS and tag.isascii():
         return tag
     return _digest(tag.encode())
 
 
-# The tail, and what lies between its end, on a block boundary, and the position.
+# The tail, which ends on a block boundary, and the bytes between that boundary and the position.
 KEPT_BYTES = RESUME_OVERLAP_BYTES + MD5_BLOCK_BYTES
 
 
 class TailRecorder:
-    """Follows a stream of views, in order, and keeps the end of it."""
+    """Records a stream of views, in order, and keeps its last KEPT_BYTES."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def record(self, view: memoryview) -> None:
-        """Keep what ``view`` adds."""
+        """Append ``view``."""
         if len(view) >= KEPT_BYTES:
             self._buffer[:] = view[-KEPT_BYTES:]
             return
@@ -272,7 +274,7 @@ class TailRecorder:
         self._buffer += view
 
     def tail(self, position: int) -> Overlap | None:
-        """The tail of what was followed up to ``position``; None when that is less than one block."""
+        """The tail of the bytes recorded up to ``position``; None for less than one block."""
         end = position - position % MD5_BLOCK_BYTES
         stop = len(self._buffer) - (position - end)
         length = min(RESUME_OVERLAP_BYTES, stop)
@@ -282,12 +284,12 @@ class TailRecorder:
             return Overlap.of(part, end)
 
     def last(self, position: int, length: int) -> Overlap:
-        """The last ``length`` bytes that were followed, which end at ``position``; fewer where there are fewer."""
+        """The last ``length`` bytes recorded, or as many as there are, which end at ``position``."""
         length = min(length, len(self._buffer))
         with memoryview(self._buffer) as kept, kept[len(kept) - length :] as part:
             return Overlap.of(part, position)
 
     def ends_with(self, overlap: Overlap) -> bool:
-        """Whether the last bytes that were followed are those of ``overlap``."""
+        """Whether the last bytes recorded are those of ``overlap``."""
         with memoryview(self._buffer) as kept, kept[len(kept) - overlap.length :] as part:
             return overlap.matches(part)
