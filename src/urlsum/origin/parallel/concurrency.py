@@ -1,20 +1,20 @@
-"""How many connections read one file, and whether a second thread receives: the one place where that is decided.
+"""Decides how many connections read one file, and whether a second thread receives.
 
-The controller climbs. It starts with one connection and measures what all of them bring together. Once that is steady
-it doubles them, waits until the new ones are up to speed, and measures again: a gain of WORTHWHILE keeps them and
-leads to the next doubling, anything less takes the step back. An origin that is fast by itself is read with one
-connection and a trial, one that throttles each connection with all that are allowed, within a second. To a far origin
-it is one step to all of them, because each step costs a slow start there.
+The controller is a hill climber. It starts with one connection and measures the total throughput. Once that is steady,
+it doubles the connections, waits until the new ones are up to speed, and measures again: a gain of MIN_GAIN keeps them
+and leads to the next doubling; a smaller gain takes the step back. It reads a fast origin with one connection after a
+trial, and an origin that throttles each connection with all that are allowed, within a second. To a far origin one step
+goes to all of them, because each step costs a slow start there.
 
-- A reader that never waits (MD5 is the bottleneck) gains nothing by faster fetching: no trial upwards. After a while
-  half the number is tried, because a file's first second may have misled, and each connection costs CPU time.
-- A refusal (429, 503, a connection that is not accepted) halves the number and rules out trials for a while.
-- Throughput below FALLEN of what a step was kept for halves the number on trial: fewer connections that bring as much
-  stay; otherwise the line itself is slower, and the number comes back. A single connection that falls so (TCP measured
-  it before its first loss) leads to a trial upwards at once.
-- Later trials are ever rarer. They remain, because lines change in the hours that a large file takes.
+- If the reader never waits (MD5 is the bottleneck), more connections gain nothing: no trial upwards. After a while half
+  the number is tried, because a file's first second may mislead, and each connection costs CPU time.
+- A refusal (429, 503, a connection that is not accepted) halves the number and suspends trials for a while.
+- Throughput below DROP_SHARE of the rate that a step was kept for halves the number on trial: fewer connections with
+  the same throughput stay; otherwise the network itself is slower, and the number comes back. If the rate of a single
+  connection drops so (TCP was measured before its first loss), a trial upwards follows at once.
+- Trials become ever rarer. They never end, because networks change in the hours that a large file takes.
 
-Pure: the caller's clock in seconds, the caller's count of bytes.
+Pure: time in seconds and counts of bytes come from the caller.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# What a step must bring: FACTS show that on one core four connections cost 15 % against one, and within a tenth
-# two measurements of the same thing differ.
-WORTHWHILE = 1.10
-# A gain that nobody needs to wait for: a doubling that is half-way there after a moment is worth it.
-PLAIN = 1.5
-# Below this share of what was measured once, the origin or the line has changed.
-FALLEN = 0.6
-# For this long at least, because a single hiccup says nothing; on a far line for as long as a step takes to be judged:
-# a connection that waits for a lost packet to be sent again holds up all the others for a second.
-FALLEN_SECONDS = 1.0
-# How long is measured. At 20 MB/s this is 4 MB, some 250 records of TLS: enough to be within a few per cent.
+# The minimum gain that keeps a step. On one core four connections cost 15 % more CPU time than one, and repeated
+# measurements differ by up to 10 %.
+MIN_GAIN = 1.10
+# A gain that needs no settling: a doubling that is half-way there after a moment pays.
+CLEAR_GAIN = 1.5
+# Below this share of an earlier measurement, the origin or the network has changed.
+DROP_SHARE = 0.6
+# A drop lasts at least this long, because a single hiccup proves nothing; on a far network as long as a trial takes: a
+# connection that waits for the retransmission of a lost packet holds up all others for a second.
+DROP_SECONDS = 1.0
+# The time of one measurement. At 20 MB/s this is 4 MB, some 250 TLS records: enough to be within a few per cent.
 MEASURE_SECONDS = 0.2
-# A connection needs a round trip to open, one to ask, and some six doublings of TCP's window (RFC 6928: ten segments)
-# until it carries a few megabytes a round trip.
+# A connection needs a round trip to open, one for the request, and some six doublings of TCP's window (RFC 6928: ten
+# segments) until it carries a few megabytes a round trip.
 SETTLE_LATENCIES = 8
-# Several that come up at once get in one another's way, the stream that was cut off for them begins anew, and CUBIC
-# leaves slow start early: over 80 ms and 1 Gbit/s it took 2.5 s until two brought what one had brought.
+# Several connections that start together compete, the stream that was split for them starts again, and CUBIC leaves
+# slow start early: over 80 ms and 1 Gbit/s two connections took 2.5 s to reach the throughput of one.
 TRIAL_LATENCIES = 32
-LEAST_SETTLE_SECONDS = 0.1
-# An origin that thinks for long before each answer has a latency that is not the line's.
-MOST_SETTLE_SECONDS = 3.0
+MIN_SETTLE_SECONDS = 0.1
+# An origin that takes long for each response has a latency that is not the network's.
+MAX_SETTLE_SECONDS = 3.0
 # From this latency on, a step goes to all connections that are allowed: 20 ms are another country. One connection
-# carries at most its sender's buffer per round trip (4 MB by Linux's default), so several are nearly always worth it.
+# carries at most its sender's buffer per round trip (4 MB by Linux's default), so several nearly always pay.
 FAR_SECONDS = 0.02
-# How long after a trial a single connection that has fallen may lead to the next.
-AGAIN_SECONDS = 5.0
+# The time after a trial until a drop of a single connection may start the next one.
+DROP_TRIAL_SECONDS = 5.0
 # The reader is the bottleneck when it waits for less than this share of the time.
 IDLE_SHARE = 0.1
-# From a trial that failed to the next, doubled each time up to the most: what they cost stays below 1 %.
+# The pause after a failed trial, doubled each time up to the maximum: trials cost below 1 %.
 FIRST_PAUSE_SECONDS = 30.0
-MOST_PAUSE_SECONDS = 480.0
+MAX_PAUSE_SECONDS = 480.0
 
 
 class _Phase(Enum):
@@ -69,9 +69,9 @@ class _Phase(Enum):
 
 
 class ConcurrencyController:
-    """``target`` is how many connections are wanted now, from 1 to ``most``.
+    """``target`` is the number of connections to use now, from 1 to ``most``.
 
-    ``latency`` is what an answer was waited for, in seconds.
+    ``latency`` is the time to the first response, in seconds.
     """
 
     def __init__(self, most: int, *, latency: float, now: float) -> None:
@@ -82,22 +82,22 @@ class ConcurrencyController:
         self._near = latency < FAR_SECONDS  # a trial downwards to a far origin would cost more than it can save
         self._step = 2 if self._near else most
         self._phase = _Phase.STEADY
-        self._kept = 1  # what a trial goes back to
-        self._rate: float | None = None  # what ``_kept`` connections brought, bytes per second
-        self._since = now  # of this phase
-        self._not_before = now  # of the next trial upwards
+        self._kept = 1  # the number before the trial
+        self._rate: float | None = None  # of ``_kept`` connections, bytes per second
+        self._since = now  # start of this phase
+        self._not_before = now  # earliest time of the next trial upwards
         self._pause = FIRST_PAUSE_SECONDS
         self._refused_at = -math.inf
-        self._fallen_at: float | None = None
+        self._dropped_at: float | None = None
         self._samples: deque[tuple[float, int, float]] = deque([(now, 0, 0.0)])
 
     @property
-    def each(self) -> float | None:
-        """What one connection brings, in bytes per second, by the last measurement; None before the first."""
+    def rate_per_connection(self) -> float | None:
+        """Bytes per second of one connection by the last measurement; None before the first."""
         return None if self._rate is None else self._rate / self._kept
 
     def observe(self, now: float, count: int, waited: float) -> int:
-        """Take in that ``count`` bytes have come in all, and that the reader has waited for ``waited`` seconds in all.
+        """Update with the totals so far: ``count`` bytes received, ``waited`` seconds that the reader waited.
 
         Returns ``target``.
         """
@@ -113,96 +113,96 @@ class ConcurrencyController:
         settled = now - self._since >= settle + MEASURE_SECONDS
         match self._phase:
             case _Phase.UP:
-                self._judge_more(now, rate, settled=settled)
+                self._judge_increase(now, rate, settled=settled)
             case _Phase.DOWN if settled:
-                self._judge_fewer(now, rate)
+                self._judge_decrease(now, rate)
             case _Phase.STEADY if settled:
-                self._look(now, rate, idle)
+                self._check_steady(now, rate, idle)
         return self.target
 
     def refused(self, now: float, pause: float | None = None) -> None:
-        """The origin turned a connection away, or broke it; it asked to be left alone for ``pause`` seconds."""
-        # Several that are turned away together say it once.
+        """The origin refused or broke a connection; its Retry-After was ``pause`` seconds."""
+        # Several refusals together count once.
         if now - self._refused_at < self._settle + MEASURE_SECONDS:
             return
         self._refused_at = now
         self._kept = max(1, min(self._kept, self.target // 2))
-        self._stay(now, self._kept, None)
+        self._keep(now, self._kept, None)
         self._not_before = now + max(self._pause, pause or 0.0)
-        self._pause = min(self._pause * 2, MOST_PAUSE_SECONDS)
+        self._pause = min(self._pause * 2, MAX_PAUSE_SECONDS)
 
-    def _judge_more(self, now: float, rate: float, *, settled: bool) -> None:
+    def _judge_increase(self, now: float, rate: float, *, settled: bool) -> None:
         kept_rate = self._rate or 0.0
-        if rate >= kept_rate * PLAIN or (settled and rate >= kept_rate * WORTHWHILE):
-            self._stay(now, self.target, rate)
-            self._try_more(now)
+        if rate >= kept_rate * CLEAR_GAIN or (settled and rate >= kept_rate * MIN_GAIN):
+            self._keep(now, self.target, rate)
+            self._try_increase(now)
         elif settled:
-            self._stay(now, self._kept, kept_rate)
-            self._put_off(now)
+            self._keep(now, self._kept, kept_rate)
+            self._delay_next_trial(now)
 
-    def _judge_fewer(self, now: float, rate: float) -> None:
-        if rate * WORTHWHILE >= (self._rate or 0.0):
-            self._stay(now, self.target, rate)
+    def _judge_decrease(self, now: float, rate: float) -> None:
+        if rate * MIN_GAIN >= (self._rate or 0.0):
+            self._keep(now, self.target, rate)
         else:
-            # The line is slower, with any number of connections: what it brings now is the new measure.
-            self._stay(now, self._kept, None)
-        self._put_off(now)
+            # The network is slower with any number of connections: the rate is measured again.
+            self._keep(now, self._kept, None)
+        self._delay_next_trial(now)
 
-    def _look(self, now: float, rate: float, idle: float) -> None:
+    def _check_steady(self, now: float, rate: float, idle: float) -> None:
         if self._rate is None:
             self._rate = rate
-        fallen, self._fallen_at = self._fallen_at, None
-        if rate < self._rate * FALLEN and now >= min(self._not_before, self._since + self._allowance()):
-            self._fallen_at = now if fallen is None else fallen
-            if now - self._fallen_at >= max(FALLEN_SECONDS, self._settle_trial):
+        dropped_at, self._dropped_at = self._dropped_at, None
+        if rate < self._rate * DROP_SHARE and now >= min(self._not_before, self._since + self._drop_trial_seconds()):
+            self._dropped_at = now if dropped_at is None else dropped_at
+            if now - self._dropped_at >= max(DROP_SECONDS, self._settle_trial):
                 self._rate = rate
                 if self.target > 1:
-                    self._begin(now, _Phase.DOWN, max(1, self.target // 2))
+                    self._begin_trial(now, _Phase.DOWN, max(1, self.target // 2))
                 elif idle >= IDLE_SHARE:
-                    self._try_more(now)
+                    self._try_increase(now)
         elif idle >= IDLE_SHARE and now >= self._not_before and self.target < self._most:
             self._rate = rate
-            self._try_more(now)
+            self._try_increase(now)
         elif idle < IDLE_SHARE and self.target > 1 and self._near and now >= self._since + self._pause:
             self._rate = rate
-            self._begin(now, _Phase.DOWN, self.target // 2)
+            self._begin_trial(now, _Phase.DOWN, self.target // 2)
         else:
             self._rate = max(self._rate, rate)
 
-    def _allowance(self) -> float:
-        """How long after the last trial a fall may begin the next."""
-        return AGAIN_SECONDS if self.target == 1 and self._refused_at == -math.inf else math.inf
+    def _drop_trial_seconds(self) -> float:
+        """Seconds after the last trial until a drop may start the next."""
+        return DROP_TRIAL_SECONDS if self.target == 1 and self._refused_at == -math.inf else math.inf
 
-    def _try_more(self, now: float) -> None:
+    def _try_increase(self, now: float) -> None:
         if self.target < self._most:
-            self._begin(now, _Phase.UP, min(self.target * self._step, self._most))
+            self._begin_trial(now, _Phase.UP, min(self.target * self._step, self._most))
 
-    def _begin(self, now: float, phase: _Phase, target: int) -> None:
+    def _begin_trial(self, now: float, phase: _Phase, target: int) -> None:
         self._phase, self._kept, self.target, self._since = phase, self.target, target, now
 
-    def _stay(self, now: float, target: int, rate: float | None) -> None:
+    def _keep(self, now: float, target: int, rate: float | None) -> None:
         self._phase, self._kept, self.target, self._rate, self._since = _Phase.STEADY, target, target, rate, now
 
-    def _put_off(self, now: float) -> None:
+    def _delay_next_trial(self, now: float) -> None:
         self._not_before = now + self._pause
-        self._pause = min(self._pause * 2, MOST_PAUSE_SECONDS)
+        self._pause = min(self._pause * 2, MAX_PAUSE_SECONDS)
 
 
 def _bounded(settle: float) -> float:
-    return min(max(settle, LEAST_SETTLE_SECONDS), MOST_SETTLE_SECONDS)
+    return min(max(settle, MIN_SETTLE_SECONDS), MAX_SETTLE_SECONDS)
 
 
 def cpus() -> int:
-    """How many CPUs this process may run on."""
+    """The number of CPUs that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 class ReadAheadPolicy:
-    """Watches the one thread that receives and hashes in turns; for each file its own.
+    """Decides for one file whether a second thread should receive, or one thread receive and hash in turns.
 
-    ``busy`` is the CPU time of the calling thread, and both clocks are in seconds.
+    ``busy`` is the CPU time of the calling thread; both clocks are in seconds.
     """
 
     def __init__(
@@ -218,10 +218,10 @@ class ReadAheadPolicy:
         self._at, self._busy_at = clock(), busy()
 
     def should_read_ahead(self) -> bool:
-        """Whether to begin with a second thread now.
+        """Whether to start a second thread now.
 
-        Threads that share one CPU cost some 5 % for handing over, and each byte leaves the cache between them. That is
-        paid back when the line is waited for, by the measure that decides about connections, too.
+        On one CPU, hand-overs between two threads cost some 5 %, and each byte leaves the cache between them. That pays
+        if the thread waits for the network, by the same IDLE_SHARE that decides about connections.
         """
         if not self._single:
             return True

@@ -1,9 +1,9 @@
 """Reads a file ahead over several connections, while its reader hashes the bytes in order.
 
-The first response is one open-ended stream. A thread of its own reads it, so that receiving and decrypting run beside
-hashing. While it flows, the concurrency controller says how many connections pay. Each further one claims a part of
-the bytes ahead (``reassembly``) and proves by its first response that the origin serves ranges; only then is the first
-stream cut off there. Several connections therefore never fail where one would have read the file: one takes over.
+The first response is one open-ended stream. A thread of its own reads it, so receiving and decrypting run in parallel
+with hashing. Meanwhile, the concurrency controller decides how many connections pay. Each further connection claims a
+part (``reassembly``), and its first response must prove that the origin serves ranges before the first stream stops
+there. Several connections therefore never fail where one would have read the file: the first one reads on.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from urlsum.origin.parallel.reassembly import Part, ReassemblyBuffer
     from urlsum.origin.version.version import Overlap
 
-# How long the reader waits for a whole block before it takes what there is; also how soon it sees that time is up.
-LOOK_SECONDS = 0.1
-# For threads to see that it is over: they are woken, so this is only met by one that is just connecting, which then
-# ends by itself within CONNECT_TIMEOUT.
+# The reader waits this long for a whole block before it takes a partial one; it also checks the deadline this often.
+POLL_SECONDS = 0.1
+# The wait for threads to end. They are woken, so only one that is just connecting takes longer; it ends by itself
+# within CONNECT_TIMEOUT.
 JOIN_SECONDS = 0.5
 
 
 class Prefetch:
-    """Reads what comes after the position of ``body``, where ``reassembly`` begins.
+    """Reads the file from the position of ``body`` on, where ``reassembly`` begins.
 
-    ``ranges`` is None where one connection has to do. ``silence`` is how many seconds the reader waits at most for the
-    next byte, whatever is tried meanwhile: the lease of a task is made to outlast just that.
+    ``ranges`` is None if a single connection must read it. ``silence`` is the longest wait of the reader for the next
+    byte, in seconds, whatever is tried meanwhile: the lease of a task is made to outlast exactly that.
     """
 
     def __init__(
@@ -75,47 +75,47 @@ class Prefetch:
         self._observed_at = self._clock()
         self._last_error: OriginError | None = None
         self._threads: list[RangeThread] = []
-        self._received = 0  # by fetchers that are gone
+        self._received = 0  # by threads that have ended
         self._origin_limit.try_acquire(self._where, first=True)
         self._start(body)
 
     @property
     def size(self) -> int | None:
-        """The total length of the file once it is proven."""
+        """The total length of the file in bytes once it is proven."""
         return self.reassembly.size
 
     @property
     def overlap(self) -> Overlap | None:
-        """What must lie before the bytes that were read last, where another answer begins."""
+        """The overlap before the bytes that were read last, if a new response begins with them."""
         return self.reassembly.overlap
 
     @property
     def connections(self) -> int:
-        """How many are at work now."""
+        """The number of connections that read now."""
         return sum(thread.is_alive() for thread in self._threads)
 
     def read(self) -> memoryview:
         """The next bytes in order, valid until the next call; empty at the proven end.
 
-        Raises OriginError, once everything before the trouble was read, and DeadlineReached.
+        Raises OriginError, after all bytes before the error were read, and DeadlineReached.
         """
         started = now = self._clock()
-        partly = False
+        partial_block = False
         while True:
             if now >= self._deadline:
                 raise DeadlineReached
             if now - started > self._silence:
                 raise self._last_error or TimedOut(f"{self._where}: nothing came for {self._silence:g} s")
-            self._steer(now)
-            view = self.reassembly.read(partly=partly, within=LOOK_SECONDS)
+            self._adjust_connections(now)
+            view = self.reassembly.read(partial=partial_block, timeout=POLL_SECONDS)
             before, now = now, self._clock()
             self._waited += now - before
             if view is not None:
                 return view
-            partly = now - started >= LOOK_SECONDS
+            partial_block = now - started >= POLL_SECONDS
 
     def close(self) -> None:
-        """End all connections and threads; a second time does nothing."""
+        """End all connections and threads. Idempotent."""
         self.reassembly.close()
         for thread in self._threads:
             thread.abort()
@@ -123,30 +123,33 @@ class Prefetch:
             thread.join(JOIN_SECONDS)
 
     def finish(self) -> None:
-        """At the end of the file: let the connections be given back to the pool."""
+        """At the end of the file: wait until the threads have released their connections to the pool."""
         for thread in self._threads:
             thread.join(JOIN_SECONDS)
 
-    def surplus(self, thread: RangeThread) -> bool:
-        """Whether ``thread`` is one too many."""
+    def is_surplus(self, thread: RangeThread) -> bool:
+        """Whether ``thread`` exceeds the target of the controller, or the origin's limit of connections."""
         alive = [other for other in self._threads if other.is_alive()]
         return thread in alive[self._concurrency.target :] or (
             thread in alive[1:] and self._origin_limit.exceeded(self._where)
         )
 
-    def left(self) -> None:
-        """Hear that a fetcher is gone."""
+    def thread_ended(self) -> None:
+        """Release the thread's place in the origin's limit of connections."""
         self._origin_limit.release(self._where)
 
     @property
-    def alone(self) -> bool:
-        """Whether one connection is to read all that is left."""
+    def single_connection(self) -> bool:
+        """Whether one connection is to read the whole rest."""
         return self._concurrency.target == 1
 
-    def failed(self, part: Part, error: Exception, *, opening: bool) -> None:
-        """Settle what becomes of ``part`` after ``error``: another try, or the end of the file's story."""
+    def part_failed(self, part: Part, error: Exception, *, opening: bool) -> None:
+        """Decide whether ``part`` gets another try after ``error``, or the download fails.
+
+        ``opening``: the error came before a usable response for the part.
+        """
         if opening and isinstance(error, HttpFailed | BadRedirect | Blocked):
-            # The response to one of several requests is not the last word on the file: the rest is asked for alone.
+            # The response to one of several requests is not final for the file: a single request follows for the rest.
             kind = Incomplete if isinstance(error, HttpFailed) and is_transient(error.status) else RangesFailed
             error = kind(f"{error}, when more of the file was asked for", retry_after=error.retry_after)
         if isinstance(error, NoRanges):
@@ -154,11 +157,13 @@ class Prefetch:
         elif isinstance(error, OriginError) and not self.reassembly.closed:
             self._last_error = error
             self._concurrency.refused(self._clock(), error.retry_after)
-        # What an answer that is open says of the file is its own last word; what keeps one from being opened may pass.
-        final = self.ranges is None or not isinstance(error, OriginError) or (not opening and not _passing(error))
+        # An error of an open response is final, unless it was cut or silent; a failure to open one may pass.
+        final = (
+            self.ranges is None or not isinstance(error, OriginError) or (not opening and not _is_interruption(error))
+        )
         self.reassembly.give_up(part, error, final=final)
 
-    def _steer(self, now: float) -> None:
+    def _adjust_connections(self, now: float) -> None:
         if now - self._observed_at < self._observe_seconds:
             return
         self._observed_at = now
@@ -169,8 +174,8 @@ class Prefetch:
             return
         count = self._received + sum(thread.received for thread in self._threads)
         target = self._concurrency.observe(now, count, self._waited)
-        self.reassembly.widen(target, self._concurrency.each)
-        while len(self._threads) < target and self.reassembly.wanted(target):
+        self.reassembly.resize(target, self._concurrency.rate_per_connection)
+        while len(self._threads) < target and self.reassembly.has_work(target):
             if not self._origin_limit.try_acquire(self._where, first=not self._threads):
                 break
             self._start(None)
@@ -181,48 +186,48 @@ class Prefetch:
         thread.start()
 
 
-def _passing(error: OriginError) -> bool:
+def _is_interruption(error: OriginError) -> bool:
     return isinstance(error, Incomplete | TimedOut)
 
 
 class RangeThread(threading.Thread):
-    """Fetches until there is nothing left to do for it. ``received`` counts the bytes that it brought.
+    """Reads part after part until none is left for it. ``received`` counts the bytes that it received.
 
-    It begins with ``body``, which is open already, or with a connection of its own.
+    It begins with ``body``, whose response is open already, or without one with a connection of its own.
     """
 
-    def __init__(self, owner: Prefetch, body: ResponseBody | None) -> None:
+    def __init__(self, prefetch: Prefetch, body: ResponseBody | None) -> None:
         super().__init__(name="fetch", daemon=True)
         self.received = 0
-        self._owner = owner
-        self._reassembly = owner.reassembly
+        self._prefetch = prefetch
+        self._reassembly = prefetch.reassembly
         self._body = body
         self._connection: Connection | None = body.connection if body else None
 
     def run(self) -> None:
-        """Fetch part after part."""
+        """Read part after part."""
         try:
             if self._body is not None:
-                self._fetch(self._reassembly.begin(self), self._body)
-            while part := self._next():
-                self._fetch(part, None)
+                self._read_part(self._reassembly.begin(self), self._body)
+            while part := self._claim():
+                self._read_part(part, None)
         finally:
-            self._let_go()
-            self._owner.left()
+            self._release_connection()
+            self._prefetch.thread_ended()
 
     def abort(self) -> None:
-        """Wake it where it waits for the origin; from any thread."""
+        """Interrupt its wait for the origin. Any thread may call this."""
         connection = self._connection
         if connection is not None:
             connection.stream.abort()
 
-    def _next(self) -> Part | None:
-        # The first part may have failed before there were ranges to go on with.
-        if self._owner.ranges is None or self._owner.surplus(self):
+    def _claim(self) -> Part | None:
+        # The first part may have failed before the origin proved that it serves ranges.
+        if self._prefetch.ranges is None or self._prefetch.is_surplus(self):
             return None
-        return self._reassembly.claim(self, alone=self._owner.alone)
+        return self._reassembly.claim(self, to_end=self._prefetch.single_connection)
 
-    def _fetch(self, part: Part, body: ResponseBody | None) -> None:
+    def _read_part(self, part: Part, body: ResponseBody | None) -> None:
         opening = body is None
         try:
             if body is None:
@@ -233,47 +238,49 @@ class RangeThread(threading.Thread):
                 if not self._fill(part, block, body):
                     self._reassembly.end(part)
                     break
-        except Exception as exc:  # noqa: BLE001 - carried over to the reader's thread and raised there
-            self._let_go()
-            self._owner.failed(part, exc, opening=opening)
+        except Exception as exc:  # noqa: BLE001 - raised in the reader's thread
+            self._release_connection()
+            self._prefetch.part_failed(part, exc, opening=opening)
 
     def _open(self, part: Part) -> tuple[ResponseBody, Overlap]:
-        ranges = self._owner.ranges
+        ranges = self._prefetch.ranges
         if ranges is None or part.end is None:
             raise ValueError("only a part of known length can be asked for")
-        # What waits counts with the origin, too: it is taken before one more is opened.
-        connection, self._connection = self._connection or ranges.waiting(), None
+        # An idle connection counts towards the origin's limit, too, so it is reused before another one is opened.
+        connection, self._connection = self._connection or ranges.idle_connection(), None
         if connection is not None and not connection.reusable:
-            # The part before was cut off: what its answer would still bring is somebody else's.
+            # The part before was split: the rest of its response belongs to another part.
             connection.close()
             connection = None
-        return retry_on_stale_connection(connection, ranges.connect, partial(self._ask, ranges, part.at, part.end))
+        return retry_on_stale_connection(
+            connection, ranges.connect, partial(self._request, ranges, part.position, part.end)
+        )
 
-    def _ask(self, ranges: Ranges, first: int, end: int, connection: Connection) -> tuple[ResponseBody, Overlap]:
+    def _request(self, ranges: Ranges, first: int, end: int, connection: Connection) -> tuple[ResponseBody, Overlap]:
         self._connection = connection
         if self._reassembly.closed:
-            # Whoever closed it may have looked for a connection to abort before this one was there.
+            # close() may have looked for a connection to abort before this one existed.
             raise DeadlineReached
         body, overlap = ranges.open(connection, first, end)
         self._connection = body.connection
         return body, overlap
 
     def _fill(self, part: Part, block: Block, body: ResponseBody) -> bool:
-        """Fill ``block``; False when the file has ended first."""
+        """Fill ``block``; False if the file ended first."""
         while (before := block.filled) < len(block.view):
             try:
                 if not body.fill(block):
                     return False
             finally:
                 self.received += block.filled - before
-                self._reassembly.came(part, block.filled - before)
+                self._reassembly.add_received(part, block.filled - before)
         return True
 
-    def _let_go(self) -> None:
+    def _release_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
         if self._reassembly.closed:
             connection.close()
         else:
-            self._owner.pool.release(connection)
+            self._prefetch.pool.release(connection)

@@ -1,4 +1,4 @@
-"""Range requests for parts of a file whose version is known: an answer is used only if it is provably of that one."""
+"""Sends the range requests for parts of a file, and accepts only responses that provably belong to its version."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
     from urlsum.origin.http11.response import ResponseHead
     from urlsum.origin.version.file_client import FileClient
 
-# What is read again before each part: one record of TLS, 0.2 % of a part of 8 MiB. Two versions that differ in more
-# than a few places differ here too.
+# The overlap that is re-read before each part: one TLS record, 0.2 % of a part of 8 MiB. Two versions that differ in
+# more than a few places differ here, too.
 PART_OVERLAP_BYTES = 16_384
 
 
 class NoRanges(RangesFailed):
-    """The origin answers range requests with something that cannot be used: one connection has to do."""
+    """The origin's responses to range requests are unusable: a single connection must read the file."""
 
 
 class Ranges:
-    """Asks for parts of the file that was found at ``target``, in ``version``. Safe for many threads."""
+    """Requests parts of ``version`` of the file at ``target``, where its redirects ended. Thread-safe."""
 
     def __init__(self, file: FileClient, target: Target, version: Version) -> None:
         self._file = file
         self._target = target
         self._version = version
 
-    def waiting(self) -> Connection | None:
-        """A connection to where the file was found that another file has left behind, None without one."""
+    def idle_connection(self) -> Connection | None:
+        """A connection to ``target`` from the pool, None without one."""
         return self._file.client.pool.acquire(self._target)
 
     def connect(self) -> Connection:
-        """A new connection to where the file was found. Raises OriginError, DeadlineReached."""
+        """A new connection to ``target``. Raises OriginError, DeadlineReached."""
         return self._file.client.connect(self._target, self._file.deadline)
 
     def open(self, connection: Connection, first: int, end: int) -> tuple[ResponseBody, Overlap]:
-        """The bytes from ``first`` up to ``end`` of the very version, asked for on ``connection``.
+        """The response with the bytes from ``first`` up to ``end``, requested on ``connection``, and its overlap.
 
-        The response begins a little before ``first``, and what it has there must be what the parts before end with:
-        that an ETag is the same is only what the origin says. Closes what it does not return. Raises NoRanges,
+        The response begins up to PART_OVERLAP_BYTES before ``first``. The part before must end with the bytes of that
+        overlap, because an equal ETag is only a claim. Closes the connection on every error. Raises NoRanges,
         RangesFailed, HttpFailed, other OriginErrors, DeadlineReached.
         """
         begin = max(0, first - PART_OVERLAP_BYTES)
@@ -64,14 +64,14 @@ class Ranges:
         with closed_on_error(connection):
             if (part.first, part.body.length) != (begin, end - begin) or not self._version.proven_by(part.version):
                 raise NoRanges(f"{head.target}: the response to a range request does not prove what it is")
-            return part.body, _overlap(part.body, first)
+            return part.body, _read_overlap(part.body, first)
 
     def _check_same(self, head: ResponseHead) -> None:
         if difference := self._version.difference(Version.of(head, head.length)):
             raise RangesFailed(f"{head.target}: {difference} while it was being read")
 
 
-def _overlap(body: ResponseBody, first: int) -> Overlap:
+def _read_overlap(body: ResponseBody, first: int) -> Overlap:
     view = memoryview(bytearray(first - body.position))
     filled = 0
     while filled < len(view):

@@ -1,11 +1,10 @@
-"""The window: parts of a file that come out of order into a bounded number of buffers, and leave them in order.
+"""The reassembly buffer: parts of a file arrive out of order into a bounded number of blocks, and are read in order.
 
-A part is cut off the front of what nobody has asked for yet, by whoever has a connection to fetch it with. Buffers are
-lent block by block as bytes arrive, not part by part: connections that run side by side are then half a part ahead on
-average, in half the memory. One block is always left for the first part, or those behind it could fill the window and
-wait for it for ever.
+A free connection claims the next unrequested range as its part. Memory is allocated per block as bytes arrive, not per
+part: parallel connections are half a part ahead on average, so this halves the memory. One block is always reserved for
+the head-of-line part; otherwise later parts could fill the buffer and deadlock.
 
-Everything here happens under one lock and nothing blocks outside of it; no clock, no sockets.
+One lock protects everything, and nothing blocks outside of it; no clock, no sockets.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ if TYPE_CHECKING:
 
 # A part takes a slow connection this long: see ``Tuning.slow_part_bytes``.
 PART_SECONDS = 0.2
-# How often one part is tried without getting further before its error is the stream's.
+# Tries of one part without progress until its error fails the download.
 MAX_TRIES = 3
 
 
 class ReassemblyBuffer:
-    """One reader, any number of fetchers.
+    """Serves one reader and any number of range threads.
 
-    ``changed`` is the lock and the bell; it is rung when there may be something to read, to fetch, or room for it.
+    ``changed`` is the lock; it is notified when there may be bytes to read, a part to claim, or a free block.
     """
 
     def __init__(self, first: int, size: int | None, buffers: Buffers, tuning: Tuning) -> None:
@@ -40,102 +39,108 @@ class ReassemblyBuffer:
         self.size = size
         self.closed = False
         self.overlap: Overlap | None = None
-        """What must lie before the bytes that were read last; None where they go on with the answer before them."""
+        """The overlap before the bytes that were read last; None unless a new response begins with them."""
         self._buffers = buffers
         self._connections = 1
         self._tuning = tuning
         self._part_bytes = tuning.part_bytes
-        # Everything up to the end of the file is one part, until somebody comes to share it.
+        # The whole rest of the file is one part until a second connection splits it.
         self._parts = deque([Part(first, size, first, granted=first)])
         self._read: PartBlock | None = None
 
-    # --- for fetchers
+    # --- for range threads
 
-    def begin(self, source: object) -> Part:
-        """The first part, for the answer that is open already."""
+    def begin(self, owner: object) -> Part:
+        """The first part, whose response is already open."""
         with self.changed:
             part = self._parts[0]
-            part.source, part.proven, part.reach = source, True, part.end
+            part.owner, part.proven, part.response_end = owner, True, part.end
             return part
 
-    def claim(self, source: object, *, alone: bool) -> Part | None:
-        """A part to fetch: one that was given up, else a share of the last; None without one, or when closed.
+    def claim(self, owner: object, *, to_end: bool) -> Part | None:
+        """A part to request: an abandoned one, else one split off the last; None without one, or when closed.
 
-        ``alone`` asks for all that is left, as one connection wants one open-ended range.
+        ``to_end`` claims the whole rest: a single connection needs only one range.
         """
         with self.changed:
-            part = None if self.closed else self._given_up() or self._share()
+            part = None if self.closed else self._abandoned() or self._split_last()
             if part is None:
                 return None
-            if not alone and part.end is not None and part is self._parts[-1]:
-                share = self._share_bytes(part.end - part.at)
-                if part.end - part.at > 2 * share:
-                    self._cut(part, part.at + share)
-            part.source, part.granted, part.reach, part.proven, part.overlap = source, part.at, part.end, False, None
+            if not to_end and part.end is not None and part is self._parts[-1]:
+                share = self._claim_bytes(part.end - part.position)
+                if part.end - part.position > 2 * share:
+                    self._split(part, part.position + share)
+            part.owner, part.granted, part.response_end, part.proven, part.overlap = (
+                owner,
+                part.position,
+                part.end,
+                False,
+                None,
+            )
             part.tries += 1
             return part
 
     def prove(self, part: Part, overlap: Overlap | None = None) -> None:
-        """Say that an answer for ``part`` is open and checked: who comes from before may stop at its beginning.
+        """Note that a response for ``part`` is open and checked, so the part before may stop at its beginning.
 
-        ``overlap`` is what the answer has before the part, for the reader to compare.
+        ``overlap`` holds the bytes of the response before the part, for the reader to compare.
         """
         with self.changed:
             part.proven, part.overlap = True, overlap
             self.changed.notify_all()
 
     def block(self, part: Part) -> Block | None:
-        """Room for the next bytes of ``part``; None at its end, or when the window is closed.
+        """A block for the next bytes of ``part``; None at its end, or when the buffer is closed.
 
-        Waits while others fill the window, and at the end of a part for proof that somebody goes on behind it.
+        Waits while the buffer is full (back-pressure), and at the end of a part until the next one is proven.
         """
         with self.changed:
             while not self.closed:
-                if block := self._granted(part):
+                if block := self._grant_block(part):
                     return block
-                if part.granted == part.end and self._relieved(part):
-                    part.source = None
+                if part.granted == part.end and self._may_stop(part):
+                    part.owner = None
                     return None
-                # Woken when room was given back or a part was proven; other streams' buffers come back unheard.
+                # Notified when a block was released or a part was proven, but not when another file releases blocks.
                 self.changed.wait(0.05)
             return None
 
-    def came(self, part: Part, count: int) -> None:
-        """Count ``count`` bytes that the last block of ``part`` has got."""
-        part.at += count
+    def add_received(self, part: Part, count: int) -> None:
+        """Count ``count`` bytes that arrived in the last block of ``part``."""
+        part.position += count
         block = part.blocks[-1] if part.blocks else None
         if block is None or block.filled == len(block.view) or part.complete:
             with self.changed:
                 self.changed.notify_all()
 
     def end(self, part: Part) -> None:
-        """The answer ended at the proven end of a file of unknown size."""
+        """Note that the response ended at the proven end of a file of unknown size."""
         with self.changed:
             if part.end is None:
-                part.end = part.at
+                part.end = part.position
             self.changed.notify_all()
 
     def give_up(self, part: Part, error: Exception, *, final: bool) -> None:
-        """Let another try go on where this one failed; ``final`` when none may, or when there were too many."""
+        """Leave the rest of ``part`` to another try; fail it if ``final``, or after MAX_TRIES without progress."""
         with self.changed:
-            part.source = None
-            if part.at - part.first >= self._tuning.block_bytes:
-                # Far enough to call it progress: an origin may cut every connection and still be read to the end.
-                part.first, part.tries = part.at, 0
-            if not self._taken_back(part) and (final or part.tries >= MAX_TRIES):
+            part.owner = None
+            if part.position - part.first >= self._tuning.block_bytes:
+                # A block is progress: an origin may cut every connection and still be read to the end.
+                part.first, part.tries = part.position, 0
+            if not self._merge_back(part) and (final or part.tries >= MAX_TRIES):
                 part.error = error
             self.changed.notify_all()
 
-    def widen(self, connections: int, each: float | None) -> None:
-        """Allow as many blocks as that many connections fill; each brings ``each`` bytes per second, None: unknown."""
-        self._buffers.most = BLOCKS_PER_CONNECTION * connections
+    def resize(self, connections: int, rate_per_connection: float | None) -> None:
+        """Fit the buffer to ``connections``, and parts to ``rate_per_connection`` bytes per second (None: unknown)."""
+        self._buffers.max_blocks = BLOCKS_PER_CONNECTION * connections
         self._connections = connections
-        if each is not None:
-            wanted = self._whole_blocks(int(each * PART_SECONDS))
-            self._part_bytes = min(max(wanted, self._tuning.slow_part_bytes), self._tuning.part_bytes)
+        if rate_per_connection is not None:
+            rate_bytes = self._whole_blocks(int(rate_per_connection * PART_SECONDS))
+            self._part_bytes = min(max(rate_bytes, self._tuning.slow_part_bytes), self._tuning.part_bytes)
 
     def close(self) -> None:
-        """Wake everybody; nothing is lent or read any more."""
+        """Wake all threads; from now on nothing is allocated or read."""
         with self.changed:
             self.closed = True
             self._buffers.close()
@@ -143,32 +148,32 @@ class ReassemblyBuffer:
 
     # --- for the reader
 
-    def read(self, *, partly: bool, within: float) -> memoryview | None:
-        """The next bytes in order, valid until the next call; empty at the end, None when they do not come ``within``.
+    def read(self, *, partial: bool, timeout: float) -> memoryview | None:
+        """The next bytes in order, valid until the next call; empty at the end, None after ``timeout`` seconds.
 
-        ``partly`` takes what there is of a block that is not full yet. Raises the error of the part that is next.
+        ``partial`` also takes the bytes of a block that is not full yet. Raises the error of the head-of-line part.
         """
         with self.changed:
-            self._give_back()
+            self._release_read()
             self.overlap = None
-            view = self._next(partly=partly)
+            view = self._next(partial=partial)
             if view is None and not self.closed:
-                self.changed.wait(within)
-                view = self._next(partly=partly)
+                self.changed.wait(timeout)
+                view = self._next(partial=partial)
             return view
 
-    def wanted(self, target: int) -> bool:
-        """Whether another fetcher would find something to do."""
+    def has_work(self, target: int) -> bool:
+        """Whether another range thread could claim a part; ``target`` is the number of connections."""
         with self.changed:
-            return self._given_up() is not None or (target > 1 and self._shareable(self._parts[-1]))
+            return self._abandoned() is not None or (target > 1 and self._is_splittable(self._parts[-1]))
 
     # --- inside, under the lock
 
-    def _next(self, *, partly: bool) -> memoryview | None:
+    def _next(self, *, partial: bool) -> memoryview | None:
         while True:
             part = self._parts[0]
             if part.blocks:
-                view = self._taken(part, partly=partly)
+                view = self._take(part, partial=partial)
                 if view is None or view:
                     return view
                 continue
@@ -177,131 +182,132 @@ class ReassemblyBuffer:
             if not part.complete:
                 return None
             if len(self._parts) == 1:
-                self.size = part.end  # not before the reader is there: a size is what was read up to the end
+                self.size = part.end  # only now: the size is proven once the reader has reached the end
                 return memoryview(b"")
-            if part.source is not None and not self._relieved(part):
+            if part.owner is not None and not self._may_stop(part):
                 return None
             self._parts.popleft()
 
-    def _taken(self, part: Part, *, partly: bool) -> memoryview | None:
-        """What is new in the first block of ``part``: empty when it was the last of it, None when it is to come."""
+    def _take(self, part: Part, *, partial: bool) -> memoryview | None:
+        """The new bytes in the first block of ``part``; empty if it has no more, None if they are still to come."""
         block = part.blocks[0]
-        closed = len(part.blocks) > 1 or part.complete or part.source is None
-        filled = block.filled  # once: it grows
-        closed = closed or filled == len(block.view)
-        if not closed and (not partly or filled == block.taken):
+        finished = len(part.blocks) > 1 or part.complete or part.owner is None
+        filled = block.filled  # read once, because it grows
+        finished = finished or filled == len(block.view)
+        if not finished and (not partial or filled == block.taken):
             return None
         view = block.view[block.taken : filled]
         if view and block.taken == 0:
             self.overlap = block.overlap
         block.taken = filled
-        if closed:
-            self._give_back()
+        if finished:
+            self._release_read()
             self._read = part.blocks.popleft()
         return view
 
-    def _granted(self, part: Part) -> PartBlock | None:
+    def _grant_block(self, part: Part) -> PartBlock | None:
         if part.granted == part.end:
             return None
-        view = self._buffers.take(keep=0 if part is self._parts[0] else 1)
+        view = self._buffers.acquire(reserved=0 if part is self._parts[0] else 1)
         if view is None:
             return None
-        room = len(view) if part.end is None else min(len(view), part.end - part.granted)
-        part.granted += room
-        part.blocks.append(PartBlock(view[:room], overlap=part.overlap))
+        count = len(view) if part.end is None else min(len(view), part.end - part.granted)
+        part.granted += count
+        part.blocks.append(PartBlock(view[:count], overlap=part.overlap))
         part.overlap = None
         return part.blocks[-1]
 
-    def _given_up(self) -> Part | None:
+    def _abandoned(self) -> Part | None:
         return next(
-            (part for part in self._parts if part.source is None and not part.complete and part.error is None), None
+            (part for part in self._parts if part.owner is None and not part.complete and part.error is None), None
         )
 
-    def _shareable(self, last: Part) -> bool:
+    def _is_splittable(self, last: Part) -> bool:
         return last.end is not None and last.end - last.granted > 2 * self._tuning.part_bytes and last.error is None
 
-    def _share(self) -> Part | None:
-        """Cut the last part, which somebody is reading to the end of the file, so that there is one behind it."""
+    def _split_last(self) -> Part | None:
+        """Split the last part, which a thread is reading to the end of the file; return the new last part."""
         last = self._parts[-1]
-        if not self._shareable(last):
+        if not self._is_splittable(last):
             return None
-        self._cut(last, last.granted + self._part_bytes)
+        self._split(last, last.granted + self._part_bytes)
         return self._parts[-1]
 
-    def _share_bytes(self, left: int) -> int:
-        """How much of ``left`` bytes a connection takes at a time: whole blocks, and half of a fair share at most."""
-        fair = self._whole_blocks(left // (2 * self._connections))
-        # At least a block: towards the end of a file parts get smaller, so that all connections end together.
+    def _claim_bytes(self, remaining: int) -> int:
+        """How many of ``remaining`` bytes a connection claims: whole blocks, and at most half of a fair share."""
+        fair = self._whole_blocks(remaining // (2 * self._connections))
+        # At least a block. Towards the end of a file parts get smaller, so that all connections end together.
         return min(self._part_bytes, max(fair, self._tuning.block_bytes))
 
     def _whole_blocks(self, count: int) -> int:
         return count // self._tuning.block_bytes * self._tuning.block_bytes
 
-    def _cut(self, part: Part, end: int) -> None:
+    def _split(self, part: Part, end: int) -> None:
         part.following = Part(end, part.end, end, granted=end)
         part.end = end
         self._parts.append(part.following)
 
-    def _taken_back(self, part: Part) -> bool:
-        """Undo the sharing when nothing came of it and whoever reads up to there can still go on.
+    def _merge_back(self, part: Part) -> bool:
+        """Merge ``part`` back if none of it has arrived and the response of the part before reaches its end.
 
-        All the parts that nobody fetches go together: whoever waits before the first of them would wait for ever.
+        All unclaimed trailing parts are merged together: otherwise the part before would wait for a successor that no
+        thread reads.
         """
-        vain: list[Part] = []
+        unclaimed: list[Part] = []
         for later in reversed(self._parts):
-            if later.source is not None or later.at != later.first:
+            if later.owner is not None or later.position != later.first:
                 break
-            vain.append(later)
-        if part not in vain or len(vain) == len(self._parts):
+            unclaimed.append(later)
+        if part not in unclaimed or len(unclaimed) == len(self._parts):
             return False
-        before = self._parts[-len(vain) - 1]
-        if before.source is None or before.reach != vain[0].end:
+        before = self._parts[-len(unclaimed) - 1]
+        if before.owner is None or before.response_end != unclaimed[0].end:
             return False
-        for _ in vain:
+        for _ in unclaimed:
             self._parts.pop()
-        before.end, before.following = vain[0].end, None
+        before.end, before.following = unclaimed[0].end, None
         return True
 
-    def _relieved(self, part: Part) -> bool:
-        """Whether the fetcher of ``part`` may leave at its end: its answer goes no further, or another has taken over.
+    def _may_stop(self, part: Part) -> bool:
+        """Whether the thread of ``part`` may stop at its end: its response ends there, or another has taken over.
 
-        Until then the rest could still be its own: an origin may turn out not to do ranges.
+        Until then it may have to read the rest itself, if the origin turns out to serve no ranges.
         """
-        if part.reach == part.end:
+        if part.response_end == part.end:
             return True
         following = part.following
         return following is None or following.proven or following.complete or following.error is not None
 
-    def _give_back(self) -> None:
+    def _release_read(self) -> None:
         if self._read is not None:
-            self._buffers.give(self._read.view)
+            self._buffers.release(self._read.view)
             self._read = None
             self.changed.notify_all()
 
 
 @dataclass(slots=True, eq=False)
 class PartBlock(Block):
-    """A block of a part. ``overlap`` is what the response that fills it has before the part."""
+    """A block of a part. ``overlap`` is that of the response whose first bytes it holds, else None."""
 
     overlap: Overlap | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """The bytes of the file from ``first`` to ``end`` (None: to wherever it ends); ``at`` is the next to come.
+    """The bytes of the file from ``first`` to ``end`` (None: to the unknown end of the file).
 
-    ``source`` names who fetches it, None when nobody does, and ``reach`` how far that answer goes, which may be beyond
-    ``end`` once a part was cut off; ``proven`` says that the answer was checked, and ``overlap`` what it has before the
-    part. ``granted`` is up to where blocks were lent.
+    ``position`` is the next byte to arrive, ``granted`` the end of the allocated blocks. ``owner`` is the range thread
+    that reads the part, None without one. ``response_end`` is the end of its response, beyond ``end`` once the part was
+    split. ``proven``: the response was checked. ``overlap`` is the overlap of the response.
     """
 
     first: int
     end: int | None
-    at: int
+    position: int
     proven: bool = False
     overlap: Overlap | None = None
-    source: object | None = None
-    reach: int | None = None
+    owner: object | None = None
+    response_end: int | None = None
     granted: int = 0
     tries: int = 0
     error: Exception | None = None
@@ -310,5 +316,5 @@ class Part:
 
     @property
     def complete(self) -> bool:
-        """Whether all of it has come."""
-        return self.at == self.end
+        """Whether all of it has arrived."""
+        return self.position == self.end

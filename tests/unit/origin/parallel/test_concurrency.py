@@ -16,7 +16,7 @@ Line = Callable[[int, float], float]
 
 
 class Drive:
-    """A ramp that reads over a simulated line; ``history`` has each change of the number and when it came.
+    """A controller that reads over a simulated line; ``history`` has each change of the number and when it came.
 
     The reader takes at most ``reads`` bytes per second. Of all other time it waits for the share ``idle``.
     """
@@ -30,20 +30,20 @@ class Drive:
         self.now = 100.0
         self.count = 0.0
         self.waited = 0.0
-        self.ramp = ConcurrencyController(most, latency=latency, now=self.now)
+        self.controller = ConcurrencyController(most, latency=latency, now=self.now)
         self.history = [(0.0, 1)]
 
     def run(self, seconds: float) -> int:
         """Let time pass; return the number of connections at the end."""
         for _ in range(round(seconds / TICK)):
             self.now += TICK
-            brought = self.line(self.ramp.target, self.now - 100.0)
+            brought = self.line(self.controller.target, self.now - 100.0)
             self.count += min(brought, self.reads) * TICK
             self.waited += self.idle * TICK if brought < self.reads else 0.0
-            target = self.ramp.observe(self.now, int(self.count), self.waited)
+            target = self.controller.observe(self.now, int(self.count), self.waited)
             if target != self.history[-1][1]:
                 self.history.append((self.now - 100.0, target))
-        return self.ramp.target
+        return self.controller.target
 
     @property
     def numbers(self) -> list[int]:
@@ -186,9 +186,9 @@ def test_one_connection_that_falls_leads_to_the_next_trial_at_once() -> None:
 
 def test_what_one_connection_brings_is_told() -> None:
     drive = Drive(throttled(20e6))
-    assert drive.ramp.each is None
+    assert drive.controller.rate_per_connection is None
     drive.run(5)
-    assert drive.ramp.each == pytest.approx(20e6, rel=0.05)
+    assert drive.controller.rate_per_connection == pytest.approx(20e6, rel=0.05)
 
 
 def test_failed_trials_are_repeated_ever_more_rarely() -> None:
@@ -210,8 +210,8 @@ def test_a_line_that_gets_better_is_found_out() -> None:
 def test_a_refusal_halves_the_number_and_rules_out_trials() -> None:
     drive = Drive(throttled(20e6))
     drive.run(5)
-    drive.ramp.refused(drive.now)
-    assert drive.ramp.target == 4
+    drive.controller.refused(drive.now)
+    assert drive.controller.target == 4
     assert drive.run(FIRST_PAUSE_SECONDS - 1) == 4
     assert drive.run(5) == 8
 
@@ -220,31 +220,31 @@ def test_several_refusals_at_once_are_one() -> None:
     drive = Drive(throttled(20e6))
     drive.run(5)
     for _ in range(4):
-        drive.ramp.refused(drive.now)
-    assert drive.ramp.target == 4
+        drive.controller.refused(drive.now)
+    assert drive.controller.target == 4
 
 
 def test_refusals_again_and_again_lead_back_to_one() -> None:
     drive = Drive(throttled(20e6))
     drive.run(5)
     for _ in range(5):
-        drive.ramp.refused(drive.now)
+        drive.controller.refused(drive.now)
         drive.run(2)
-    assert drive.ramp.target == 1
+    assert drive.controller.target == 1
 
 
 def test_a_refusal_during_a_trial_goes_back_to_what_was_kept() -> None:
     drive = Drive(throttled(20e6))
-    while drive.ramp.target < 4:
+    while drive.controller.target < 4:
         drive.run(TICK)
-    drive.ramp.refused(drive.now)
-    assert drive.ramp.target == 2
+    drive.controller.refused(drive.now)
+    assert drive.controller.target == 2
 
 
 def test_an_origin_that_names_a_pause_is_left_alone_for_as_long() -> None:
     drive = Drive(throttled(20e6))
     drive.run(5)
-    drive.ramp.refused(drive.now, 120.0)
+    drive.controller.refused(drive.now, 120.0)
     assert drive.run(115) == 4
     assert drive.run(10) == 8
 
@@ -256,7 +256,7 @@ def test_falling_throughput_ends_with_fewer_when_fewer_bring_as_much() -> None:
     drive = Drive(line)
     assert drive.run(10) == 8
     drive.run(FIRST_PAUSE_SECONDS - 1)
-    assert drive.ramp.target == 4
+    assert drive.controller.target == 4
 
 
 def test_a_line_that_gets_slower_for_all_keeps_its_connections() -> None:
@@ -268,5 +268,5 @@ def test_a_line_that_gets_slower_for_all_keeps_its_connections() -> None:
 def test_a_silent_line_does_not_confuse_it() -> None:
     drive = Drive(lambda connections, now: 0.0 if 2 < now < 8 else 20e6 * connections)
     drive.run(20)
-    assert drive.ramp.target >= 1
+    assert drive.controller.target >= 1
     assert drive.run(120) == 8

@@ -19,31 +19,31 @@ if TYPE_CHECKING:
 TUNING = Tuning()
 BLOCK_BYTES, PART_BYTES = TUNING.block_bytes, TUNING.part_bytes
 SIZE = 10 * PART_BYTES + 12_345
-FETCHERS = ["a", "b", "c", "d"]
+THREADS = ["a", "b", "c", "d"]
 
 
-def window(size: int | None = SIZE, *, first: int = 0, blocks: int = 64, connections: int = 8) -> ReassemblyBuffer:
-    made = ReassemblyBuffer(first, size, Buffers(Budget(blocks), BLOCK_BYTES), TUNING)
-    made.widen(connections, None)
-    return made
+def reassembly(size: int | None = SIZE, *, first: int = 0, blocks: int = 64, connections: int = 8) -> ReassemblyBuffer:
+    buffer = ReassemblyBuffer(first, size, Buffers(Budget(blocks), BLOCK_BYTES), TUNING)
+    buffer.resize(connections, None)
+    return buffer
 
 
 def fetch(of: ReassemblyBuffer, part: Part, most: int = 2**62) -> int:
-    """Bring up to ``most`` bytes of ``part``, by position; return how many there was room for."""
-    brought = 0
-    while brought < most:
-        block = part.blocks[-1] if part.blocks and part.granted > part.at else None
+    """Receive up to ``most`` bytes of ``part``, by position; return how many fit into the buffer."""
+    received = 0
+    while received < most:
+        block = part.blocks[-1] if part.blocks and part.granted > part.position else None
         if block is None:
-            with of.changed:  # what Window.block does, without waiting
-                block = of._granted(part)
+            with of.changed:  # what ReassemblyBuffer.block does, without waiting
+                block = of._grant_block(part)
         if block is None:
             break
-        count = min(len(block.view) - block.filled, most - brought)
-        block.view[block.filled : block.filled + count] = pattern(part.at, count)
+        count = min(len(block.view) - block.filled, most - received)
+        block.view[block.filled : block.filled + count] = pattern(part.position, count)
         block.filled += count
-        of.came(part, count)
-        brought += count
-    return brought
+        of.add_received(part, count)
+        received += count
+    return received
 
 
 def pattern(start: int, count: int) -> bytes:
@@ -53,79 +53,79 @@ def pattern(start: int, count: int) -> bytes:
 
 def drain(of: ReassemblyBuffer, at: int) -> int:
     """Read all that is there, from position ``at`` on; return where it ended."""
-    while view := of.read(partly=True, within=0):
+    while view := of.read(partial=True, timeout=0):
         assert view == pattern(at, len(view))
         at += len(view)
     return at
 
 
-def test_one_fetcher_and_one_reader_take_turns() -> None:
-    of = window(connections=1)
+def test_one_range_thread_and_one_reader_take_turns() -> None:
+    of = reassembly(connections=1)
     part = of.begin("a")
     at = 0
     while at < SIZE:
         assert fetch(of, part) > 0
         at = drain(of, at)
-    assert of.read(partly=False, within=0) == memoryview(b"")
-    assert of._buffers._made <= BLOCKS_PER_CONNECTION
+    assert of.read(partial=False, timeout=0) == memoryview(b"")
+    assert of._buffers._allocated <= BLOCKS_PER_CONNECTION
 
 
-def test_a_file_of_unknown_size_ends_where_its_answer_does() -> None:
-    of = window(None)
+def test_a_file_of_unknown_size_ends_where_its_response_does() -> None:
+    of = reassembly(None)
     part = of.begin("a")
     fetch(of, part, 1000)
-    assert of.read(partly=False, within=0) is None
+    assert of.read(partial=False, timeout=0) is None
     assert drain(of, 0) == 1000
     of.end(part)
     assert of.size is None
-    assert of.read(partly=False, within=0) == memoryview(b"")
+    assert of.read(partial=False, timeout=0) == memoryview(b"")
     assert of.size == 1000
 
 
 def test_nobody_shares_what_has_no_known_size() -> None:
-    of = window(None)
+    of = reassembly(None)
     of.begin("a")
-    assert not of.wanted(8)
-    assert of.claim("b", alone=False) is None
+    assert not of.has_work(8)
+    assert of.claim("b", to_end=False) is None
 
 
 def test_who_comes_later_gets_a_part_of_what_lies_ahead() -> None:
-    of = window(64 * PART_BYTES)
+    of = reassembly(64 * PART_BYTES)
     first = of.begin("a")
     fetch(of, first, 3_000_000)
-    second = of.claim("b", alone=False)
+    second = of.claim("b", to_end=False)
     assert second is not None
     assert first.end == second.first == first.granted + PART_BYTES
     assert second.end == second.first + PART_BYTES
-    third = of.claim("c", alone=False)
+    third = of.claim("c", to_end=False)
     assert third is not None
     assert (third.first, third.end) == (second.end, second.end + PART_BYTES)
 
 
 def test_who_is_alone_gets_all_that_is_left() -> None:
-    of = window()
+    of = reassembly()
     first = of.begin("a")
-    assert of.claim("b", alone=False) is not None
+    assert of.claim("b", to_end=False) is not None
     of.give_up(first, Incomplete("cut"), final=False)
-    again = of.claim("a", alone=True)
+    again = of.claim("a", to_end=True)
     assert again is first
-    rest = of.claim("a", alone=True)
+    rest = of.claim("a", to_end=True)
     assert rest is not None
     assert rest.end == SIZE
 
 
 def test_the_end_of_a_file_is_not_worth_sharing() -> None:
-    of = window(2 * PART_BYTES)
+    of = reassembly(2 * PART_BYTES)
     of.begin("a")
-    assert not of.wanted(8)
-    assert of.claim("b", alone=False) is None
+    assert not of.has_work(8)
+    assert of.claim("b", to_end=False) is None
 
 
 def test_parts_get_smaller_towards_the_end_so_that_all_connections_end_together() -> None:
-    of = window(connections=4)
+    of = reassembly(connections=4)
     of.begin("a")
     sizes = []
-    while part := of.claim("b", alone=False):
+    while part := of.claim("b", to_end=False):
         assert part.end is not None
         sizes.append(part.end - part.first)
     assert sizes[0] == PART_BYTES
@@ -138,36 +138,36 @@ def test_parts_get_smaller_towards_the_end_so_that_all_connections_end_together(
     ("each", "expected"), [(2e6, TUNING.slow_part_bytes), (20e6, 3 * BLOCK_BYTES), (1e9, PART_BYTES)]
 )
 def test_a_slow_connection_takes_less_at_a_time(each: float, expected: int) -> None:
-    of = window(64 * PART_BYTES)
+    of = reassembly(64 * PART_BYTES)
     of.begin("a")
-    of.widen(8, each)
-    first, second = of.claim("b", alone=False), of.claim("c", alone=False)
+    of.resize(8, each)
+    first, second = of.claim("b", to_end=False), of.claim("c", to_end=False)
     assert first is not None
     assert second is not None
     assert (first.first, first.end, second.first) == (expected, 2 * expected, 2 * expected)
 
 
 def test_the_first_stream_waits_for_proof_before_it_stops() -> None:
-    of = window()
+    of = reassembly()
     first = of.begin("a")
     fetch(of, first, BLOCK_BYTES)
-    second = of.claim("b", alone=False)
+    second = of.claim("b", to_end=False)
     assert second is not None
     at = 0
-    while first.at < (first.end or 0):
+    while first.position < (first.end or 0):
         fetch(of, first)
         at = drain(of, at)
-    assert not of._relieved(first)
-    assert of.read(partly=True, within=0) is None
+    assert not of._may_stop(first)
+    assert of.read(partial=True, timeout=0) is None
     of.prove(second)
     assert of.block(first) is None
 
 
 def test_a_share_that_came_to_nothing_is_undone() -> None:
-    of = window()
+    of = reassembly()
     first = of.begin("a")
     fetch(of, first, BLOCK_BYTES)
-    second = of.claim("b", alone=False)
+    second = of.claim("b", to_end=False)
     assert second is not None
     of.give_up(second, Incomplete("no ranges"), final=True)
     assert first.end == SIZE
@@ -175,15 +175,15 @@ def test_a_share_that_came_to_nothing_is_undone() -> None:
     while at < SIZE:
         fetch(of, first)
         at = drain(of, at)
-    assert of.read(partly=True, within=0) == memoryview(b"")
+    assert of.read(partial=True, timeout=0) == memoryview(b"")
 
 
 def test_shares_that_came_to_nothing_together_are_undone_together() -> None:
     """Or the first stream would wait at its end for somebody who never comes."""
-    of = window()
+    of = reassembly()
     first = of.begin("a")
     fetch(of, first, 1)
-    shares = [of.claim(name, alone=False) for name in FETCHERS[1:]]
+    shares = [of.claim(name, to_end=False) for name in THREADS[1:]]
     assert first.end != SIZE
     for share in shares:
         assert share is not None
@@ -197,39 +197,39 @@ def test_shares_that_came_to_nothing_together_are_undone_together() -> None:
 
 
 def test_nothing_is_left_to_fetch_of_what_is_closed() -> None:
-    of = window()
+    of = reassembly()
     of.begin("a")
     of.close()
-    assert of.claim("b", alone=False) is None
+    assert of.claim("b", to_end=False) is None
 
 
-def test_what_an_answer_has_before_a_part_comes_with_its_first_bytes_only() -> None:
-    of = window()
+def test_the_overlap_of_a_response_comes_with_its_first_bytes_only() -> None:
+    of = reassembly()
     first = of.begin("a")
     fetch(of, first, 1)
-    second = of.claim("b", alone=False)
+    second = of.claim("b", to_end=False)
     assert second is not None
     overlap = Overlap(second.first, 4, "beef")
     of.prove(second, overlap)
     fetch(of, second, 10)
     fetch(of, first)
-    leads = []
-    while of.read(partly=True, within=0):
-        leads.append(of.overlap)
-    assert leads == [*[None] * (len(leads) - 1), overlap]
+    overlaps = []
+    while of.read(partial=True, timeout=0):
+        overlaps.append(of.overlap)
+    assert overlaps == [*[None] * (len(overlaps) - 1), overlap]
     fetch(of, second, 10)
-    assert of.read(partly=True, within=0)
+    assert of.read(partial=True, timeout=0)
     assert of.overlap is None
 
 
-def test_a_part_that_failed_is_gone_on_with_where_it_was() -> None:
-    of = window()
+def test_a_part_that_failed_continues_where_it_was() -> None:
+    of = reassembly()
     first = of.begin("a")
     fetch(of, first, 1_500_000)
     of.give_up(first, Incomplete("cut"), final=False)
-    again = of.claim("b", alone=True)
+    again = of.claim("b", to_end=True)
     assert again is first
-    assert again.at == again.granted == 1_500_000
+    assert again.position == again.granted == 1_500_000
     at = 0
     while at < SIZE:
         fetch(of, again)
@@ -237,10 +237,10 @@ def test_a_part_that_failed_is_gone_on_with_where_it_was() -> None:
 
 
 def test_an_error_comes_after_everything_before_it() -> None:
-    of = window()
+    of = reassembly()
     first = of.begin("a")
     fetch(of, first, BLOCK_BYTES)
-    second = of.claim("b", alone=False)
+    second = of.claim("b", to_end=False)
     assert second is not None
     of.prove(second)
     fetch(of, second, 1000)
@@ -248,25 +248,25 @@ def test_an_error_comes_after_everything_before_it() -> None:
     at = 0
     while at < second.first + 1000:
         fetch(of, first, BLOCK_BYTES)
-        at += len(of.read(partly=True, within=0) or b"")
+        at += len(of.read(partial=True, timeout=0) or b"")
     with pytest.raises(Incomplete, match="the end of b"):
-        of.read(partly=True, within=0)
+        of.read(partial=True, timeout=0)
 
 
 def test_tries_are_bounded_unless_they_get_further() -> None:
-    of = window()
+    of = reassembly()
     first = of.begin("a")
     of.give_up(first, Incomplete("0"), final=False)
     for number in range(MAX_TRIES):
         assert first.error is None
-        assert of.claim("a", alone=True) is first
+        assert of.claim("a", to_end=True) is first
         of.give_up(first, Incomplete(str(number)), final=False)
     with pytest.raises(Incomplete, match=str(MAX_TRIES - 1)):
-        of.read(partly=True, within=0)
+        of.read(partial=True, timeout=0)
 
 
 def test_progress_of_a_part_forgives_earlier_tries() -> None:
-    of = window(100 * PART_BYTES)
+    of = reassembly(100 * PART_BYTES)
     part: Part | None = of.begin("a")
     at = 0
     for _ in range(5 * MAX_TRIES):
@@ -276,15 +276,15 @@ def test_progress_of_a_part_forgives_earlier_tries() -> None:
             fetch(of, part, BLOCK_BYTES)
             at = drain(of, at)
         of.give_up(part, Incomplete("cut again"), final=False)
-        part = of.claim("a", alone=True)
+        part = of.claim("a", to_end=True)
     assert part is not None
     assert part.error is None
 
 
 def test_one_block_is_always_left_for_the_first_part() -> None:
-    of = window(blocks=0)
+    of = reassembly(blocks=0)
     first = of.begin("a")
-    second = of.claim("b", alone=False)
+    second = of.claim("b", to_end=False)
     assert second is not None
     of.prove(second)
     assert fetch(of, second) == (RESERVE_BLOCKS - 1) * BLOCK_BYTES
@@ -294,28 +294,28 @@ def test_one_block_is_always_left_for_the_first_part() -> None:
 
 def test_files_share_a_budget_and_none_starves() -> None:
     budget = Budget(4)
-    windows = [ReassemblyBuffer(0, SIZE, Buffers(budget, BLOCK_BYTES), TUNING) for _ in range(3)]
-    parts = [of.begin("a") for of in windows]
-    brought = [fetch(of, part) for of, part in zip(windows, parts, strict=True)]
-    assert sum(brought) == (3 * RESERVE_BLOCKS + 4) * BLOCK_BYTES
-    assert min(brought) == RESERVE_BLOCKS * BLOCK_BYTES
-    windows[0].close()
-    windows[0].close()
-    assert fetch(windows[1], parts[1]) > 0
+    buffers = [ReassemblyBuffer(0, SIZE, Buffers(budget, BLOCK_BYTES), TUNING) for _ in range(3)]
+    parts = [of.begin("a") for of in buffers]
+    received = [fetch(of, part) for of, part in zip(buffers, parts, strict=True)]
+    assert sum(received) == (3 * RESERVE_BLOCKS + 4) * BLOCK_BYTES
+    assert min(received) == RESERVE_BLOCKS * BLOCK_BYTES
+    buffers[0].close()
+    buffers[0].close()
+    assert fetch(buffers[1], parts[1]) > 0
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_any_order_of_events_gives_the_file(seed: int) -> None:
     chance = random.Random(seed)
     size = chance.choice([SIZE, 3 * PART_BYTES, 5 * PART_BYTES + 1, 20 * PART_BYTES])
-    of = window(size, blocks=chance.choice([0, 5, 64]))
+    of = reassembly(size, blocks=chance.choice([0, 5, 64]))
     held: dict[str, Part] = {"a": of.begin("a")}
     at, failures = 0, 0
     for _ in range(100_000):
-        name = chance.choice(FETCHERS)
+        name = chance.choice(THREADS)
         part = held.get(name)
         if part is None:
-            if part := of.claim(name, alone=len(held) == 0):
+            if part := of.claim(name, to_end=len(held) == 0):
                 held[name] = part
                 if chance.random() < 0.1 and failures < 20 and part.tries < MAX_TRIES:
                     failures += 1
@@ -323,14 +323,14 @@ def test_any_order_of_events_gives_the_file(seed: int) -> None:
                 else:
                     of.prove(part)
         elif part.complete:
-            if of._relieved(part):
+            if of._may_stop(part):
                 assert of.block(held.pop(name)) is None
         elif chance.random() < 0.02 and failures < 20 and part.tries < MAX_TRIES:
             failures += 1
             of.give_up(held.pop(name), Incomplete("cut"), final=False)
         else:
             fetch(of, part, chance.randrange(1, 3 * BLOCK_BYTES))
-        if chance.random() < 0.5 and (view := of.read(partly=chance.random() < 0.5, within=0)) is not None:
+        if chance.random() < 0.5 and (view := of.read(partial=chance.random() < 0.5, timeout=0)) is not None:
             if not view:
                 break
             assert view == pattern(at, len(view))
