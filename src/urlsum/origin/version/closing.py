@@ -17,6 +17,7 @@ from urlsum.origin.http11.stream import Block
 from urlsum.origin.tuning import BLOCK_BYTES
 from urlsum.origin.version.edges import get_from_same_edge
 from urlsum.origin.version.file_client import OK, PARTIAL
+from urlsum.origin.version.parts import read_across_parts
 from urlsum.origin.version.responses import (
     DifferentVersion,
     OverlapMismatch,
@@ -27,7 +28,6 @@ from urlsum.origin.version.responses import (
     open_whole,
     range_refusals,
 )
-from urlsum.origin.version.resume import read_across_parts
 from urlsum.origin.version.version import PROOFS, Version
 from urlsum.text.format import human_bytes, shown_url
 

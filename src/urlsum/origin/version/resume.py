@@ -7,13 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from urlsum.errors import (
-    Changed,
-    ProtocolViolated,
-)
-from urlsum.origin.http11.body import OnlyPart
+from urlsum.errors import Changed
 from urlsum.origin.version.edges import get_from_same_edge
 from urlsum.origin.version.file_client import PARTIAL
+from urlsum.origin.version.parts import read_across_parts
 from urlsum.origin.version.responses import (
     DifferentVersion,
     OverlapMismatch,
@@ -38,8 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A server that sends smaller parts gets a request for the whole file: 1 MiB would take more than a thousand requests.
-MIN_PART_BYTES = 1024
 # The number of further range requests once a plain GET succeeds: a server that has recovered serves the range, and a
 # large file need not be read again.
 RANGE_TRIES = 2
@@ -191,39 +186,3 @@ def _read_overlap(
         body.connection.close()
         raise OverlapMismatch(f"{body.connection.target}: the last hashed bytes have changed{point}")
     return body, bytes(overlap)
-
-
-def read_across_parts(
-    file: FileClient, body: ResponseBody, version: Version, first: int, end: int
-) -> tuple[ResponseBody, memoryview]:
-    """The response that continues at ``end``, and the bytes from ``first`` to ``end``, across any number of parts.
-
-    Closes the connection on every error. Raises Changed, other OriginErrors, DeadlineReached.
-    """
-    received = memoryview(bytearray(end - first))
-    while body.position < end:
-        with closed_on_error(body.connection):
-            try:
-                body.skip_to(first, file.heartbeat)
-                body.read_up_to(end, received, file.heartbeat)
-            except OnlyPart:
-                body = _request_next_part(file, body, version)
-    return body, received
-
-
-def _request_next_part(file: FileClient, body: ResponseBody, version: Version) -> ResponseBody:
-    """The part directly after ``body``; the overlap proves both together. Raises OriginError."""
-    at = body.position
-    if (body.length or 0) < MIN_PART_BYTES:
-        raise ProtocolViolated(f"{body.connection.target}: the server sends ranges of {body.length} bytes")
-    file.client.pool.release(body.connection)
-    connection, head = file.get_at_target(*range_fields(at, version))
-    different = f"{head.target}: the server sent a different range than requested"
-    try:
-        part = open_range(file, connection, head, at, version)
-    except DifferentVersion as exc:
-        raise ProtocolViolated(different) from exc
-    if part.first != at:
-        connection.close()
-        raise ProtocolViolated(different)
-    return part.body
