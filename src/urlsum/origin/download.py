@@ -14,7 +14,7 @@ from urlsum.origin.parallel.ranges import PART_OVERLAP_BYTES
 from urlsum.origin.representation.metadata import representation
 from urlsum.origin.version.closing import arrived_at_once, confirm
 from urlsum.origin.version.parts import MIN_PART_BYTES
-from urlsum.origin.version.responses import RangeRefused
+from urlsum.origin.version.refusals import RangeRefused
 from urlsum.origin.version.resume import ResumePoint, resume_by_range
 from urlsum.origin.version.version import MD5_BLOCK_BYTES, OPENING_BYTES, RESUME_OVERLAP_BYTES, Overlap, TailRecorder
 from urlsum.task import Proof

@@ -24,7 +24,7 @@ from urlsum.errors import (
 )
 from urlsum.origin.http11.pool import retry_on_stale_connection
 from urlsum.origin.parallel.ranges import NoRanges
-from urlsum.origin.version.responses import is_transient
+from urlsum.origin.version.refusals import is_transient
 
 if TYPE_CHECKING:
     from urlsum.origin.http11.body import ResponseBody

@@ -18,16 +18,8 @@ from urlsum.origin.tuning import BLOCK_BYTES
 from urlsum.origin.version.edges import get_from_same_edge
 from urlsum.origin.version.file_client import OK, PARTIAL
 from urlsum.origin.version.parts import read_across_parts
-from urlsum.origin.version.responses import (
-    DifferentVersion,
-    OverlapMismatch,
-    RangeRefused,
-    closed_on_error,
-    is_transient,
-    open_range,
-    open_whole,
-    range_refusals,
-)
+from urlsum.origin.version.refusals import OverlapMismatch, RangeRefused, is_transient, range_refusals
+from urlsum.origin.version.responses import DifferentVersion, closed_on_error, open_range, open_whole
 from urlsum.origin.version.version import PROOFS, Version
 from urlsum.text.format import human_bytes, shown_url
 

@@ -1,8 +1,4 @@
-"""Checks one response, to a plain GET or to a range request, against a version of the file.
-
-A range says nothing about the file that a plain GET does not say as well: an unusable response to a range request
-raises RangeRefused, and a plain GET decides.
-"""
+"""Checks one response, to a plain GET or to a range request, against a version of the file."""
 
 from __future__ import annotations
 
@@ -10,21 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from urlsum.errors import (
-    AnotherKind,
-    BadRedirect,
-    Blocked,
-    Changed,
-    ConnectFailed,
-    DnsFailed,
-    HttpFailed,
-    Incomplete,
-    ProtocolViolated,
-    TimedOut,
-    TlsFailed,
-    Unsteady,
-    Unverifiable,
-)
+from urlsum.errors import AnotherKind, Changed, Unsteady
 from urlsum.origin.http11.response import range_of_part, range_of_whole
 from urlsum.origin.version.file_client import PARTIAL
 from urlsum.origin.version.version import Version
@@ -37,11 +19,6 @@ if TYPE_CHECKING:
     from urlsum.origin.http11.connection import Connection
     from urlsum.origin.http11.response import ResponseHead
     from urlsum.origin.version.file_client import FileClient
-
-# Client errors that do not concern the range (RFC 9110, 15.5.9; RFC 8470, 5.2; RFC 6585, 4).
-TRANSIENT_4XX = frozenset({408, 425, 429})
-# Server errors that concern the request itself (RFC 9110, 15.6.2 and 15.6.6): the same request meets them again.
-PERMANENT_5XX = frozenset({501, 505})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +36,6 @@ class DifferentVersion(Changed):
     def __init__(self, message: str, now: Version) -> None:
         super().__init__(message)
         self.now = now
-
-
-class OverlapMismatch(Changed):
-    """The bytes before the offset are not those that were hashed."""
-
-
-class RangeRefused(Exception):
-    """A range request had no usable response.
-
-    ``transient``: the same request may work a moment later. ``other_bytes``: the range has other bytes than were read
-    there before. ``other_length``: the response gives another length of the file.
-    """
-
-    def __init__(
-        self, reason: object, *, transient: bool = False, other_bytes: bool = False, other_length: bool = False
-    ) -> None:
-        super().__init__(str(reason))
-        self.transient = transient
-        self.other_bytes = other_bytes
-        self.other_length = other_length
 
 
 def open_range(
@@ -139,38 +96,6 @@ def range_fields(first: int, version: Version, end: int | None = None) -> Fields
     byte_range = ("Range", f"bytes={first}-{'' if end is None else end - 1}")
     tag = version.if_range
     return (byte_range, ("If-Range", tag)) if tag else (byte_range,)
-
-
-@contextmanager
-def range_refusals(passed: type[Exception] | tuple[()] = ()) -> Iterator[None]:
-    """Convert errors of a range request that a plain GET may not meet into RangeRefused; ``passed`` stays as it is."""
-    try:
-        yield
-    except passed:
-        raise
-    except HttpFailed as exc:
-        # Retry-After forbids an immediate second request for the range.
-        raise RangeRefused(exc, transient=is_transient(exc.status) and exc.retry_after is None) from exc
-    except OverlapMismatch as exc:
-        # Another range, another coding, or a changed file: a plain GET shows which.
-        raise RangeRefused(exc, other_bytes=True) from exc
-    except (ProtocolViolated, BadRedirect, Unverifiable, Changed) as exc:
-        raise RangeRefused(exc) from exc
-    except (Incomplete, TimedOut) as exc:
-        raise RangeRefused(exc, transient=True) from exc
-    except (ConnectFailed, DnsFailed, TlsFailed, Blocked) as exc:
-        # Only a range request may be redirected, so only an error after a redirect is a refusal of the range. The host
-        # of the submitted URL is the same for both.
-        if exc.redirected:
-            raise RangeRefused(exc) from exc
-        raise
-
-
-def is_transient(status: int) -> bool:
-    """Whether a later request may succeed after ``status``, with or without a range."""
-    if status < 500:  # noqa: PLR2004 - RFC 9110, 15.6
-        return status in TRANSIENT_4XX
-    return status not in PERMANENT_5XX
 
 
 @contextmanager

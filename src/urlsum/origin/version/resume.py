@@ -11,16 +11,14 @@ from urlsum.errors import Changed
 from urlsum.origin.version.edges import get_from_same_edge
 from urlsum.origin.version.file_client import PARTIAL
 from urlsum.origin.version.parts import read_across_parts
+from urlsum.origin.version.refusals import OverlapMismatch, RangeRefused, range_refusals
 from urlsum.origin.version.responses import (
     DifferentVersion,
-    OverlapMismatch,
-    RangeRefused,
     check_same,
     closed_on_error,
     open_range,
     open_whole,
     range_fields,
-    range_refusals,
 )
 from urlsum.origin.version.version import Version
 from urlsum.text.format import human_bytes, shown_url
