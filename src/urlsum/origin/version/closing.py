@@ -13,18 +13,15 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import AnotherKind, BadRedirect, Changed, HttpFailed, Unsteady
 from urlsum.origin.http11.response import unsatisfied_total
-from urlsum.origin.http11.stream import Block
-from urlsum.origin.tuning import BLOCK_BYTES
 from urlsum.origin.version.edges import get_from_same_edge
 from urlsum.origin.version.file_client import OK, PARTIAL
-from urlsum.origin.version.parts import read_across_parts
 from urlsum.origin.version.refusals import OverlapMismatch, RangeRefused, is_transient, range_refusals
 from urlsum.origin.version.responses import DifferentVersion, closed_on_error, open_range, open_whole
+from urlsum.origin.version.samples import matches_samples, read_sample
 from urlsum.origin.version.version import PROOFS, Version
 from urlsum.text.format import human_bytes, shown_url
 
 if TYPE_CHECKING:
-    from urlsum.origin.http11.body import ResponseBody
     from urlsum.origin.http11.client import Field
     from urlsum.origin.http11.connection import Connection
     from urlsum.origin.http11.response import ResponseHead
@@ -49,9 +46,6 @@ RANGE_NOT_SATISFIABLE = 416
 WHILE = " while it was being read"
 # A refusal of the plain GET counts after this many: a transient error must neither confirm a file nor fail it.
 REFUSAL_TRIES = 3
-# Without ranges, a file up to this length is re-read for its tail: that much is in flight before a connection could be
-# closed.
-REREAD_BYTES = BLOCK_BYTES
 
 
 def arrived_at_once(size: int, seconds: float, moment: float) -> bool:
@@ -163,7 +157,7 @@ def _prove_by_range(
         if version.is_dated_by_response(exc.now):
             raise RangeRefused(exc) from exc  # a plain GET then raises Unsteady, and the file is read twice
         raise Contradicted(f"{exc}{WHILE}") from exc
-    body = _read_sample(file, part.body, version, sample)
+    body = read_sample(file, part.body, version, sample)
     if body is None:
         if sample.start == 0:
             raise _contradiction(head, "its bytes changed")
@@ -187,43 +181,10 @@ def _prove_by_whole(
         raise
     except Changed as exc:
         raise _as_contradiction(exc) from exc
-    if not _matches_samples(file, whole.body, version, samples, up_to_tail=up_to_tail):
+    if not matches_samples(file, whole.body, version, samples, up_to_tail=up_to_tail):
         raise _contradiction(head, "its bytes changed")
     connection.close()
     return version.proof(whole.version), whole.body.position
-
-
-def _matches_samples(
-    file: FileClient, body: ResponseBody, version: Version, samples: list[Overlap], *, up_to_tail: bool
-) -> bool:
-    """Whether ``body``, which begins at the first byte of the file, has the bytes of the samples, as far as it is read.
-
-    Reads a file longer than REREAD_BYTES up to its tail only with ``up_to_tail``.
-    """
-    end = max(sample.end for sample in samples)
-    if end > REREAD_BYTES:
-        first_to_last = sorted(samples, key=lambda sample: sample.end)
-        compared = [sample for sample in first_to_last if up_to_tail or sample.start == 0]
-        if not all(_read_sample(file, body, version, sample) for sample in compared):
-            return False
-        if up_to_tail:
-            body.fill(Block(memoryview(bytearray(1))))  # a chunked body proves its length only at its end
-        return True
-    # In one piece, because the samples of a short file overlap.
-    received = memoryview(bytearray(end))
-    body.read_up_to(end, received, file.heartbeat)
-    # A chunked body proves its length only at its end.
-    body.fill(Block(memoryview(bytearray(1))))
-    return all(sample.matches(received[sample.start : sample.end]) for sample in samples)
-
-
-def _read_sample(file: FileClient, body: ResponseBody, version: Version, sample: Overlap) -> ResponseBody | None:
-    """Read up to the end of ``sample``; the response that continues there, None if the bytes differ."""
-    body, received = read_across_parts(file, body, version, sample.start, sample.end)
-    if sample.matches(received):
-        return body
-    body.connection.close()
-    return None
 
 
 def _contradiction(head: ResponseHead, difference: str) -> Contradicted:
