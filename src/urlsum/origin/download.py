@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from urlsum.errors import DeadlineReached, HttpFailed, Incomplete, OriginError, ProtocolViolated, RangesFailed
+from urlsum.errors import DeadlineReached, Incomplete, OriginError, ProtocolViolated, RangesFailed
 from urlsum.origin.http11.body import OnlyPart
 from urlsum.origin.http11.stream import Block
 from urlsum.origin.parallel.concurrency import ReadAheadPolicy, cpus
@@ -26,13 +25,8 @@ if TYPE_CHECKING:
     from urlsum.origin.parallel.prefetch import Prefetch
     from urlsum.origin.version.file_client import FileClient
     from urlsum.origin.version.resume import Opened
-    from urlsum.origin.version.version import Version
     from urlsum.task import Representation
 
-# An origin that allows one request a second serves the two or three of a closing proof after as many waits. Longer
-# waits belong to the retry policy.
-SHORT_WAIT_SECONDS = 3.0
-SHORT_WAITS = 3
 # If the origin sends a shorter part than requested, the next one overlaps it by at most this fraction, a quarter: the
 # proof must not cost more than the part.
 SHORT_PART_DIVISOR = 4
@@ -255,19 +249,6 @@ class Download:
                 self.close()
             version = replace(self._version, size=self.size, opening=self._opening_overlap)
             tail = self._recorder.last(self._position, RESUME_OVERLAP_BYTES)
-            self._proof, count = self._closing_proof(version, tail)
+            self._proof, count = confirm(self._file, version, tail)
             self.reread += count
         self._confirmed = True
-
-    def _closing_proof(self, version: Version, tail: Overlap) -> tuple[Proof | None, int]:
-        """The closing proof, after a short wait where the origin limits the rate of requests."""
-        for _ in range(SHORT_WAITS):
-            try:
-                return confirm(self._file, version, tail)
-            except HttpFailed as error:
-                wait = error.retry_after
-                remaining = self._file.deadline - self._file.client.clock()
-                if wait is None or not wait <= min(SHORT_WAIT_SECONDS, remaining):
-                    raise
-                time.sleep(wait)
-        return confirm(self._file, version, tail)

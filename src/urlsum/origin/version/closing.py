@@ -9,6 +9,7 @@ and for ever where a build gives every file the same time.
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from urlsum.errors import AnotherKind, BadRedirect, Changed, HttpFailed, Unsteady
@@ -46,6 +47,10 @@ RANGE_NOT_SATISFIABLE = 416
 WHILE = " while it was being read"
 # A refusal of the plain GET counts after this many: a transient error must neither confirm a file nor fail it.
 REFUSAL_TRIES = 3
+# An origin that allows one request a second serves the two or three of a closing proof after as many waits. Longer
+# waits belong to the retry policy.
+SHORT_WAIT_SECONDS = 3.0
+SHORT_WAITS = 3
 
 
 def arrived_at_once(size: int, seconds: float, moment: float) -> bool:
@@ -57,9 +62,22 @@ def confirm(file: FileClient, version: Version, tail: Overlap) -> tuple[Proof | 
     """Compare the origin's validators and bytes with ``version``, whose last bytes are ``tail``.
 
     Returns the validator that proves the version, and the number of bytes read again. The proof is None if the origin
-    refuses further requests: signed URLs expire, and some links work once. Raises Changed, other OriginErrors,
-    DeadlineReached.
+    refuses further requests: signed URLs expire, and some links work once. Sleeps for a short Retry-After and tries
+    again. Raises Changed, other OriginErrors, DeadlineReached.
     """
+    for _ in range(SHORT_WAITS):
+        try:
+            return _confirm_once(file, version, tail)
+        except HttpFailed as exc:
+            wait = exc.retry_after
+            remaining = file.deadline - file.client.clock()
+            if wait is None or not wait <= min(SHORT_WAIT_SECONDS, remaining):
+                raise
+            time.sleep(wait)
+    return _confirm_once(file, version, tail)
+
+
+def _confirm_once(file: FileClient, version: Version, tail: Overlap) -> tuple[Proof | None, int]:
     samples = [tail]
     if version.opening is not None and tail.start > 0:
         # First, because a range of the beginning cannot come from another position.
