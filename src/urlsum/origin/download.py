@@ -12,10 +12,11 @@ from urlsum.origin.parallel.concurrency import ReadAheadPolicy, cpus
 from urlsum.origin.parallel.ranges import PART_OVERLAP_BYTES
 from urlsum.origin.representation.metadata import representation
 from urlsum.origin.version.closing import arrived_at_once, confirm
+from urlsum.origin.version.evidence import Evidence
 from urlsum.origin.version.parts import MIN_PART_BYTES
 from urlsum.origin.version.refusals import RangeRefused
 from urlsum.origin.version.resume import ResumePoint, resume_by_range
-from urlsum.origin.version.version import MD5_BLOCK_BYTES, OPENING_BYTES, RESUME_OVERLAP_BYTES, Overlap, TailRecorder
+from urlsum.origin.version.version import MD5_BLOCK_BYTES, RESUME_OVERLAP_BYTES
 from urlsum.task import Proof
 from urlsum.text.remarks import UNCONFIRMED
 
@@ -48,8 +49,7 @@ class Download:
         self._prefetch: Prefetch | None = None
         self._head = opened.head  # of the first response, which has every field (RFC 9110, 15.3.7)
         self._read_ahead: ReadAheadPolicy | None = None  # only for a file beyond ``inline_bytes``
-        self._recorder = TailRecorder()
-        self._opening = bytearray()  # the first bytes of the file, up to OPENING_BYTES
+        self._evidence = Evidence(opened.version)
         self._view = memoryview(b"")
         self._leftover = memoryview(b"")  # prefetched, but beyond the limit of the last read
         self._buffer = memoryview(b"")
@@ -75,21 +75,20 @@ class Download:
     def validator(self) -> str:
         """The proof of version for the next checkpoint, as of the bytes read so far."""
         self._record_view()
-        tail = self._recorder.tail(self._position)
-        return replace(self._version, size=self.size, tail=tail, opening=self._opening_overlap).dump()
+        return self._evidence.checkpoint(self._position, self.size)
 
     @property
     def proof(self) -> Proof:
         """The validator that proves the version: by the closing proof once made, until then by the first response."""
         if self._confirmed and self._proof is None:
             return Proof.LENGTH
-        return self._proof or self._version.proof(self._version)
+        return self._proof or self._first_proof
 
     @property
     def representation(self) -> Representation:
         """The metadata of the first response, with the validators of the latest one."""
         self._record_view()
-        facts = representation(self._head, self._file.url, self.proof, bytes(self._opening))
+        facts = representation(self._head, self._file.url, self.proof, self._evidence.opening)
         if self._opened.head is not self._head:
             facts = representation(self._opened.head, self._file.url, self.proof).filled_from(facts)
         if self._confirmed and self._proof is None:
@@ -129,10 +128,10 @@ class Download:
 
     def _begin(self, opened: Opened) -> None:
         """Continue with ``opened``, whose next byte is the next of the file."""
-        self._opened, self._body, self._version = opened, opened.body, opened.version
+        self._opened, self._body = opened, opened.body
         self._position = self._response_start = opened.body.position
         self.reread += opened.reread
-        self._recorder.record(memoryview(opened.overlap))
+        self._evidence.begin(opened.version, opened.overlap)
         self._open, self._ended = True, False
 
     def _read(self, limit: int) -> memoryview:
@@ -168,8 +167,8 @@ class Download:
             raise RangesFailed(f"{error}; the server sends ranges of {self._body.length} bytes") from error
         self._stuck_at = self._position
         overlap = min(PART_OVERLAP_BYTES, max((self._body.length or 0) // SHORT_PART_DIVISOR, 1))
-        tail = self._recorder.last(self._position, overlap)
-        version = replace(self._version, size=self.size)
+        tail = self._evidence.tail.last(self._position, overlap)
+        version = replace(self._evidence.version, size=self.size)
         self.close()
         self._buffer = memoryview(b"")
         try:
@@ -200,7 +199,7 @@ class Download:
         if not view:
             view = self._prefetch.read()  # type: ignore[union-attr] # the caller has checked it
             overlap = self._prefetch.overlap  # type: ignore[union-attr] # the same
-            if overlap is not None and not self._recorder.ends_with(overlap):
+            if overlap is not None and not self._evidence.tail.ends_with(overlap):
                 # One of two responses is of another version, or not the range that it declares; nothing shows which.
                 self._file.memory.mark_sequential(self._file.url)
                 raise self._body.mixed_versions(overlap.end)
@@ -225,30 +224,23 @@ class Download:
 
     def _record_view(self) -> None:
         """Record the view that was returned last, before its buffer is reused."""
-        self._recorder.record(self._view)
-        if self._version.opening is None and self._position - len(self._view) == len(self._opening):
-            self._opening += self._view[: OPENING_BYTES - len(self._opening)]
-            if len(self._opening) == OPENING_BYTES:
-                self._version = replace(self._version, opening=self._opening_overlap)
+        self._evidence.record(self._view, self._position)
         self._view = memoryview(b"")
-
-    @property
-    def _opening_overlap(self) -> Overlap | None:
-        count = len(self._opening)
-        proven = self._version.opening
-        return proven if proven or not count else Overlap.of(bytes(self._opening), count)
 
     def _confirm(self) -> None:
         seconds = self._file.client.clock() - self._opened_at
         if self.offset == 0 and arrived_at_once(self._position, seconds, self._file.client.tuning.moment_seconds):
-            self._proof = self._version.proof(self._version)
+            self._proof = self._first_proof
         else:
             if self._prefetch is not None:
                 self._prefetch.finish()
             else:
                 self.close()
-            version = replace(self._version, size=self.size, opening=self._opening_overlap)
-            tail = self._recorder.last(self._position, RESUME_OVERLAP_BYTES)
-            self._proof, count = confirm(self._file, version, tail)
+            tail = self._evidence.tail.last(self._position, RESUME_OVERLAP_BYTES)
+            self._proof, count = confirm(self._file, self._evidence.sampled(self.size), tail)
             self.reread += count
         self._confirmed = True
+
+    @property
+    def _first_proof(self) -> Proof:
+        return self._evidence.version.proof(self._evidence.version)
