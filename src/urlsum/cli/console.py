@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # About a server that has no other URL of the file to offer.
-TELL_OPERATORS = "take another mirror, or tell the operators of this one"
+TELL_OPERATORS = "use another mirror, or report it to the operators of this one"
 # What a person can do about a failure, where its own message does not say it already.
 ADVICE: dict[str, str] = {
-    FailureCode.DNS: "check the spelling of the host, and your network",
-    FailureCode.CONNECT: "check the URL, and whether the host is up",
+    FailureCode.DNS: "check the spelling of the host name, and your network",
+    FailureCode.CONNECT: "check the URL and whether the host is up",
     FailureCode.HTTP: "check that the URL opens in a browser without signing in; if it does, try again later",
     FailureCode.PROTOCOL: TELL_OPERATORS,
-    FailureCode.INCOMPLETE: "try again later, or take another mirror",
+    FailureCode.INCOMPLETE: "try again later, or use another mirror",
     FailureCode.CHANGED: "try again when the file is no longer being written",
-    FailureCode.TIMEOUT: "try again later; READ_TIMEOUT and MIN_BYTES_PER_SECOND set the patience",
-    FailureCode.TOO_LARGE: "raise MAX_BYTES if that is really wanted",
-    FailureCode.REDIRECTS: "use the URL that the file finally has",
-    FailureCode.UNVERIFIABLE: "take another mirror: here the end of the file cannot be told from a cut",
-    FailureCode.INTERNAL: "please report it, with the lines above",
+    FailureCode.TIMEOUT: "try again later, or change READ_TIMEOUT and MIN_BYTES_PER_SECOND",
+    FailureCode.TOO_LARGE: "raise MAX_BYTES to allow it",
+    FailureCode.REDIRECTS: "use the final URL of the file",
+    FailureCode.UNVERIFIABLE: "use another mirror: here a cut connection would look like the end of the file",
+    FailureCode.INTERNAL: "please report it with the lines above",
 }
 # Where that of the code does not fit, or there is none: the first phrase that a message of this code contains decides.
 PARTICULAR: tuple[tuple[FailureCode, str, str], ...] = (

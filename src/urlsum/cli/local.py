@@ -63,10 +63,10 @@ class LocalHasher:
     def how_to_go_on(self) -> str:
         """What of the interrupted work is kept."""
         if self._state is None:
-            return "what was read is lost; --state FILE would keep it, for a single URL"
+            return "progress lost; use --state FILE to make a single URL resumable"
         if self._table is None or not self._table.kept:
-            return "nothing was read yet"
-        return f"{human_bytes(self._table.kept)} are kept in {self._state}: run the same command again to go on"
+            return "nothing had been read yet"
+        return f"{human_bytes(self._table.kept)} saved in {self._state}; run the same command again to resume"
 
     def _digest(self, url: str) -> Outcome:
         self._stop.check()
@@ -103,7 +103,7 @@ class LocalHasher:
     def _explained(self, url: str, code: FailureCode, message: str) -> str:
         text = console.with_advice(code, self._without_url(url, message))
         if self._state is not None and self._table is not None and self._table.kept:
-            text += f"; {human_bytes(self._table.kept)} are kept in {self._state} for the next run"
+            text += f"; {human_bytes(self._table.kept)} saved in {self._state} for the next run"
         return text
 
     def _without_url(self, url: str, message: str) -> str:
@@ -141,7 +141,7 @@ class OneTask:
         """Take the new state of the task; nobody else can have changed it meanwhile."""
         before, self.task = self.task, task
         if task.restarts > before.restarts:
-            console.tell(f"{console.printable(task.url)}: the file changed; it is read from the start again")
+            console.tell(f"{console.printable(task.url)}: the file changed; reading it from the start again")
             self.forget()
         elif task.checkpoint is not None and task.checkpoint != before.checkpoint:
             self._keep(task.checkpoint, task.representation)
@@ -161,7 +161,7 @@ class OneTask:
             write()
         except OSError as exc:
             # A full disk must not end hours of hashing that needs no disk.
-            console.tell(f"cannot write the state: {exc}")
+            console.tell(f"cannot write the state file: {exc}")
         else:
             self.kept = offset
 

@@ -74,7 +74,7 @@ class RemoteHasher:
         if not self._waiting:
             return "nothing was submitted"
         more = f" (and {len(self._waiting) - 1} more)" if len(self._waiting) > 1 else ""
-        return f"the service goes on: {self._base}/check?id={self._waiting[0]}{more}"
+        return f"the service continues: {self._base}/check?id={self._waiting[0]}{more}"
 
     def _submit(self, wanted: Wanted) -> str:
         fields = {"url": wanted.url} | ({"md5": wanted.md5} if wanted.md5 else {})
@@ -113,7 +113,7 @@ class RemoteHasher:
             error = self._member(answer, self._json(answer), "error", dict)
             raise Refused(self._member(answer, error, "code", str), self._member(answer, error, "message", str))
         if answer.status_code == GONE:
-            raise Refused(self._member(answer, self._json(answer), "status", str), "somebody cancelled the task")
+            raise Refused(self._member(answer, self._json(answer), "status", str), "the task was cancelled")
         raise self._refusal(answer)
 
     def _try(self, url: str, act: Callable[[], T]) -> T | Outcome:
@@ -124,7 +124,7 @@ class RemoteHasher:
         except OriginError as exc:
             # Whoever waited in vain for one file need not wait as long for each of the others.
             self._patience = 1
-            advice = "" if isinstance(exc, TlsFailed) else "; check --server, or try again later"
+            advice = "" if isinstance(exc, TlsFailed) else "; check --server or try again later"
             return Outcome(url, code=SERVICE, message=f"{exc}{advice}")
 
     def _ask(self, method: str, path: str, **what: Any) -> requests.Response:  # noqa: ANN401 - as requests takes it
@@ -162,13 +162,13 @@ class RemoteHasher:
         except requests.exceptions.ProxyError as exc:
             raise ConnectFailed(f"{self._base} cannot be reached through the proxy: {root_cause(exc)}") from exc
         except requests.Timeout as exc:
-            raise TimedOut(f"{self._base} does not answer in time") from exc
+            raise TimedOut(f"{self._base} did not answer in time") from exc
         except requests.ConnectionError as exc:
             raise ConnectFailed(f"{self._base} cannot be reached") from exc
         except OSError as exc:  # any RequestException, and what requests raises when a bundle has been removed
             raise ProtocolViolated(f"{self._base}: {exc}") from exc
         if answer.status_code in retry.PASSING_STATUSES:
-            detail = f"{self._base} answers with status {answer.status_code}"
+            detail = f"{self._base} answered with status {answer.status_code}"
             raise HttpFailed(answer.status_code, detail, retry_after=_asked_wait(answer))
         return answer
 

@@ -38,7 +38,7 @@ class StateFile:
         except FileNotFoundError:
             # Better now than after the first hour.
             if not os.access(self.path.parent, os.W_OK):
-                raise StateError(f"{self.path}: its folder does not exist or cannot be written to") from None
+                raise StateError(f"{self.path}: its directory does not exist or is not writable") from None
             return None
         except OSError as exc:
             raise StateError(f"{self.path}: {exc.strerror}") from exc
@@ -75,15 +75,15 @@ class StateFile:
             version, url = value["urlsum"], value["url"]
             checkpoint = Checkpoint(value["offset"], bytes.fromhex(value["md5_state"]), str(value["validator"]))
         except (ValueError, KeyError, TypeError) as exc:
-            raise StateError(f"{self.path}: this is no state of urlsum; name another file, or remove it") from exc
+            raise StateError(f"{self.path}: not a state file of urlsum; name another file or remove it") from exc
         if version != FORMAT:
-            raise StateError(f"{self.path}: written by another version of urlsum; remove it to begin anew")
+            raise StateError(f"{self.path}: written by another version of urlsum; remove it to start over")
         try:
             at = MD5.restore(checkpoint.md5_state).count
         except StateError as exc:
-            raise StateError(f"{self.path}: {exc}; remove it to begin anew") from exc
+            raise StateError(f"{self.path}: {exc}; remove it to start over") from exc
         if at != checkpoint.offset:
-            raise StateError(f"{self.path}: damaged: its parts do not fit together; remove it to begin anew")
+            raise StateError(f"{self.path}: damaged: its parts do not match; remove it to start over")
         if url != self._url:
-            raise StateError(f"{self.path}: the state of another URL, {url}; name another file, or remove it")
+            raise StateError(f"{self.path}: the state of another URL, {url}; name another file or remove it")
         return checkpoint, Representation.load(str(value.get("representation")))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CONTENT = random.Random(3).randbytes(3_000_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
-TELL_OPERATORS = "take another mirror, or tell the operators of this one"
+TELL_OPERATORS = "use another mirror, or report it to the operators of this one"
 NOT_FOUND = head("404 Not Found", "Content-Length: 0")
 
 

@@ -75,7 +75,7 @@ def test_what_was_read_is_kept_and_gone_on_from(
     out, err = process.communicate(timeout=20)
     assert time.monotonic() - asked < 3
     assert (process.returncode, out) == (status, "")
-    assert err == "urlsum: interrupted; 1.4 MiB are kept in s: run the same command again to go on\n"
+    assert err == "urlsum: interrupted; 1.4 MiB saved in s; run the same command again to resume\n"
     offset = json.loads((tmp_path / "s").read_text())["offset"]
     assert HALF - 64 < offset < HALF + 64 * 200
 
@@ -99,7 +99,7 @@ def test_without_a_state_file_the_message_says_what_would_have_helped(start: Sta
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err == "urlsum: interrupted; what was read is lost; --state FILE would keep it, for a single URL\n"
+    assert err == "urlsum: interrupted; progress lost; use --state FILE to make a single URL resumable\n"
 
 
 def test_a_wait_between_tries_is_interrupted_at_once(start: Start, run: Run) -> None:
@@ -127,6 +127,6 @@ def test_a_foreign_state_is_refused_and_left_alone(run: Run, serve: Serve, tmp_p
     (tmp_path / "s").write_text("precious notes")
     done = run("--state", "s", origin.url())
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "urlsum: s: this is no state of urlsum; name another file, or remove it\n"
+    assert done.stderr == "urlsum: s: not a state file of urlsum; name another file or remove it\n"
     assert (tmp_path / "s").read_text() == "precious notes"
     assert origin.requests == []

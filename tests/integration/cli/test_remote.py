@@ -121,7 +121,7 @@ def test_a_task_that_somebody_cancels_is_told(run: Run, serve: Serve) -> None:
     origin = serve(answers(ACCEPTED, answered("410 Gone", {"id": TASK, "status": "cancelled", "complete": True})))
     done = run("--server", origin.url("/"), "https://files.example/a")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "urlsum: https://files.example/a: cancelled: somebody cancelled the task\n"
+    assert done.stderr == "urlsum: https://files.example/a: cancelled: the task was cancelled\n"
 
 
 def test_the_request_says_what_is_expected_and_can_be_repeated(run: Run, serve: Serve) -> None:
@@ -129,7 +129,7 @@ def test_the_request_says_what_is_expected_and_can_be_repeated(run: Run, serve: 
     base, url = origin.url("/prefix"), "https://files.example/a"
     done = run("--server", base, "-c", stdin=f"{MD5.upper()}  {url}\n")
     assert (done.returncode, done.stdout) == (0, f"{url}: OK\n")
-    assert done.stderr == f"urlsum: {base} answers with status 503; trying again in 1 s\n" * 2
+    assert done.stderr == f"urlsum: {base} answered with status 503; trying again in 1 s\n" * 2
     posts = [each for each in origin.requests if each.method == "POST"]
     gets = [each for each in origin.requests if each.method == "GET"]
     assert [each.path for each in posts] == ["/prefix/submit"] * 2
@@ -183,7 +183,7 @@ def test_everything_is_submitted_before_the_first_is_waited_for(run: Run, serve:
         (answers([head("308 Permanent Redirect", "Location: https://x.example", "Content-Length: 0")]), "https://x.ex"),
         (answers(ACCEPTED, answered("404 Not Found", {"type": "urn:urlsum:problem:task-not-found", "detail": "none"})),
          "https://files.example/a: task-not-found: none"),
-        (answers([b""]), "cannot be reached; check --server, or try again later"),
+        (answers([b""]), "cannot be reached; check --server or try again later"),
     ],
 )  # fmt: skip
 def test_whatever_else_answers_is_named(run: Run, serve: Serve, script: Callable[[Request], Steps], line: str) -> None:
@@ -211,7 +211,7 @@ def test_an_interruption_tells_where_the_work_goes_on(start: Start, serve: Serve
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (130, "")
-    assert err == f"urlsum: interrupted; the service goes on: {origin.url('')}/check?id={TASK} (and 1 more)\n"
+    assert err == f"urlsum: interrupted; the service continues: {origin.url('')}/check?id={TASK} (and 1 more)\n"
 
 
 def test_a_url_is_judged_before_anything_is_submitted(run: Run) -> None:

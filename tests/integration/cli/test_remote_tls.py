@@ -357,4 +357,4 @@ def test_a_proxy_that_refuses_is_named(run: Run, serve: Serve) -> None:
     done = run("--server", "https://service.example", URL, HTTPS_PROXY=proxy.url(""), MAX_ATTEMPTS="1")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert ": service: https://service.example cannot be reached through the proxy: " in done.stderr
-    assert "407 Proxy Authentication Required; check --server, or try again later\n" in done.stderr
+    assert "407 Proxy Authentication Required; check --server or try again later\n" in done.stderr

@@ -14,8 +14,8 @@ from urlsum.origin.http11.tls_failures import failure
 TARGET = parse("https://example.org/that-urlsum-does-not-know/is-not-valid-yet")
 TRUST = "for a private certificate authority, set SSL_CERT_FILE to its certificate"
 BROWSER = "check that the URL opens in a browser without signing in; if it does, try again later"
-OPERATORS = "take another mirror, or tell the operators of this one"
-FINAL_URL = "use the URL that the file finally has"
+OPERATORS = "use another mirror, or report it to the operators of this one"
+FINAL_URL = "use the final URL of the file"
 
 
 @pytest.mark.parametrize("code", range(100))

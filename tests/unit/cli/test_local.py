@@ -128,7 +128,7 @@ def test_a_file_that_changes_all_the_time_is_given_up(capsys: pytest.CaptureFixt
     source.fault = fault
     (outcome,) = hasher(source, max_attempts=99).digests([Wanted(URL)])
     assert outcome.code == "changed"
-    assert capsys.readouterr().err.count("read from the start again") == 3
+    assert capsys.readouterr().err.count("the file changed; reading it from the start again") == 3
 
 
 def test_the_state_is_kept_after_a_failure_gone_on_from_and_removed_at_the_end(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_the_state_is_kept_after_a_failure_gone_on_from_and_removed_at_the_end(t
     source.fault = Faulty(*[Incomplete("cut")] * 5, offset=2048)
     (outcome,) = hasher(source, state=path, max_attempts=2).digests([Wanted(URL)])
     assert outcome.code == "incomplete"
-    assert f"2.0 KiB are kept in {path}" in outcome.message
+    assert f"2.0 KiB saved in {path}" in outcome.message
     source.fault = Faulty()
     source.opened.clear()
     (outcome,) = hasher(source, state=path).digests([Wanted(URL)])
@@ -166,7 +166,7 @@ def test_a_disk_that_is_full_does_not_end_the_work(tmp_path: Path, capsys: pytes
     source.fault = Faulty(Incomplete("cut"), offset=2048)
     (outcome,) = hasher(source, state=path).digests([Wanted(URL)])
     assert outcome.md5 == source.md5
-    assert "cannot write the state" in capsys.readouterr().err
+    assert "cannot write the state file" in capsys.readouterr().err
 
 
 def test_a_stop_between_two_files_begins_no_other() -> None:

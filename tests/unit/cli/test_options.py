@@ -59,7 +59,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         options.parse(["--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    for word in ("besides the public internet", "matches its line", "does not match", "lines too", "(see below)"):
+    for word in ("besides the public internet", "matches its line", "does not match", "1 also for", "(see below)"):
         assert word in text
     assert "beside the" not in text
     for word in ("-c", "--server", "--state", "--connections", "exit status", "ALLOWED_NETWORKS"):

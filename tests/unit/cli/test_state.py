@@ -56,12 +56,12 @@ def test_the_state_of_another_url_is_refused(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"urlsum": 2}, "another version"),
-        ({"offset": 64}, "do not fit"),
-        ({"offset": "128"}, "do not fit"),
+        ({"offset": 64}, "do not match"),
+        ({"offset": "128"}, "do not match"),
         ({"md5_state": "00" * 29}, "version 0"),
         ({"md5_state": checkpoint().md5_state.hex()[:-2] + "ff"}, "checksum"),
-        ({"md5_state": "zz"}, "no state of urlsum"),
-        ({"md5_state": 7}, "no state of urlsum"),
+        ({"md5_state": "zz"}, "not a state file of urlsum"),
+        ({"md5_state": 7}, "not a state file of urlsum"),
         ({"url": None}, "another URL"),
     ],
 )
@@ -87,7 +87,7 @@ def test_a_state_without_facts_that_can_be_read_still_keeps_the_place(tmp_path: 
 def test_another_kind_of_file_is_refused_and_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "s"
     path.write_text(text)
-    with pytest.raises(StateError, match="no state of urlsum"):
+    with pytest.raises(StateError, match="not a state file of urlsum"):
         StateFile(path, URL).load()
     assert path.read_text() == text
 
