@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SENDER = "urlsum@example.org"
 # Lines that mail systems on the way have been known to change.
-LETTER = Letter("reader@abc.ru", "urlsum: the MD5 is ready", "one\n\n.\nFrom here on\n")
+LETTER = Letter("reader@abc.ru", "MD5 of reads.bam: f4afc4d7…", "one\n\n.\nFrom here on\n")
 MOTO_ACCOUNT = "123456789012"
 
 

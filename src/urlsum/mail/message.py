@@ -1,9 +1,9 @@
-"""What the mails say: one for a digest, one for a failure, both plain text.
+"""What the emails say: one for a digest, one for a failure, both plain text.
 
-Parts of a mail come from strangers: the URL from the submitter, who need not be the reader of the mail, and from the
-origin the file's name, the URL of a redirect, and parts of notes and of a failure's message. So each URL stands on a
-line of its own or in a note, nothing from outside can break out of its line, and a line for md5sum is made only of a
-name that is one plain word.
+Parts of an email come from strangers: the URL from the submitter, who need not be the reader, and from the origin the
+file's name, the URL of a redirect, and parts of notes and of a failure's message. So each URL stands on a line of its
+own or in a note, nothing from outside can break out of its line, and a line for md5sum is made only of a name that is
+one plain word. The subject has nothing from the origin, and of the URL only such a name, cut to a bound.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from urllib.parse import quote, urlsplit
 
 from urlsum.mail import Letter
 from urlsum.task import Proof
-from urlsum.text import remarks
+from urlsum.text import md5sum, remarks
 from urlsum.text.format import human_bytes
 from urlsum.text.redact import CAUSES, one_line, public_failure
 
 if TYPE_CHECKING:
     from urlsum.task import Failure, Task
 
-# What RFC 3986, 2.2 lets stand in a URL beside the unreserved characters, which quote() never touches, and the percent
+# What RFC 3986, 2.2 lets stand in a URL besides the unreserved characters, which quote() never touches, and the percent
 # sign of what is encoded already.
 URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%"
 # A name under which browsers, wget and curl -O all save the file: they disagree on whatever must be encoded. The length
@@ -30,32 +30,34 @@ URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~@=,-]{0,254}")
 # The limit of file systems, in bytes: a name has no more characters.
 MAX_NAME_BYTES = 255
-# Enough of an id to tell mails apart in a list; the whole one is in the body.
-ID_DIGITS = 8
+# What a subject shows of the file's name: lists of emails cut subjects off after some 100 characters.
+SUBJECT_NAME_CHARACTERS = 60
+# Enough of a digest to tell emails apart in a list; the whole one is in the body.
+SUBJECT_DIGITS = 8
 
 WHY_YOU = """\
-You get this mail because your address was given together with this URL. If you did not do that, ignore the mail:
-it is no subscription.
+You are receiving this one-time email because someone gave your address together with this URL. If that was not you,
+ignore it: there is no subscription.
 """
 
 
 def compose(task: Task, *, public_url: str | None) -> Letter:
-    """The letter that tells the result of ``task``; with a link to its page when ``public_url`` is known.
+    """The letter with the result of ``task``; with a link to its page when ``public_url`` is known.
 
     The same task always gives the same letter. Raises ValueError when the task is not finished, or asked for no mail.
     """
     if task.email is None or task.finished_at is None:
-        raise ValueError(f"task {task.id} is not finished, or has nobody to write to")
+        raise ValueError(f"task {task.id} is not finished, or asked for no email")
     if task.error is not None:
-        outcome, body = _failure(task, public_failure(task.error, task.url))
+        subject, body = _failure(task, public_failure(task.error, task.url))
     else:
-        outcome, body = _success(task, task.size or 0)
+        subject, body = _success(task, task.size or 0)
     facts = [f"Finished:  {_when(task.finished_at)}", f"Task:      {task.id}"]
     if public_url is not None:
         facts.append(f"Link:      {public_url.rstrip('/')}/check?id={task.id}")
     return Letter(
         to=task.email,
-        subject=f"urlsum: {outcome} (task {task.id[:ID_DIGITS]})",
+        subject=subject,
         body="\n".join([*body, *facts, *_md5sum_line(task), "", "-- ", WHY_YOU]),
     )
 
@@ -69,16 +71,27 @@ def _success(task: Task, size: int) -> tuple[str, list[str]]:
         *_version(task),
     ]
     opening = ["urlsum has read the whole file and computed its MD5.", "", *_url(task), *_remarks(task), *facts]
+    file, digits = _subject_name(task), f"{(task.md5 or '')[:SUBJECT_DIGITS]}…"
     if task.match is None:
-        return "the MD5 is ready", opening
+        return f"MD5 of {file}: {digits}", opening
     if task.match:
-        return "the MD5 matches", [*opening, "Verdict:   MATCH. It is the MD5 that you expected."]
-    return "the MD5 DIFFERS", [
+        return f"MD5 of {file} matches: {digits}", [*opening, "Verdict:   MATCH. This is the MD5 that you expected."]
+    return f"MD5 MISMATCH for {file}: {digits}", [
         *opening,
         f"Expected:  {task.expected_md5}",
-        "Verdict:   MISMATCH. The file at this URL is not the one that you expected: it is damaged,",
-        "           replaced, or another version. Do not rely on it.",
+        "Verdict:   MISMATCH. This is not the MD5 that you expected. The file may be damaged, replaced or",
+        "           a different version, or the expected MD5 may be wrong. Do not use the file until you know.",
     ]
+
+
+def _subject_name(task: Task) -> str:
+    name = md5sum.name_of(task.url)
+    # A name that the origin gave must not stand here, nor another one than in the body.
+    shown = PLAIN_NAME.fullmatch(name) and name == remarks.name(task) and not _is_host(name, task)
+    if not shown:
+        return "a file"
+    # In ASCII: an encoded word (RFC 2047, 2) would take it in and become longer than the 75 characters it may have.
+    return name if len(name) <= SUBJECT_NAME_CHARACTERS else f"{name[: SUBJECT_NAME_CHARACTERS - 3]}..."
 
 
 def _remarks(task: Task) -> list[str]:
@@ -109,8 +122,8 @@ def _version(task: Task) -> list[str]:
 
 def _failure(task: Task, failure: Failure) -> tuple[str, list[str]]:
     cause, advice = CAUSES[failure.code]
-    return "no MD5", [
-        "urlsum could not compute the MD5 of this file, and has stopped trying.",
+    return f"No MD5 for {_subject_name(task)} ({failure.code})", [
+        "urlsum could not compute the MD5 of this file and has stopped trying.",
         "",
         *_url(task),
         *("What happened:", failure.message, ""),
@@ -132,7 +145,7 @@ def _md5sum_line(task: Task) -> list[str]:
         return []
     return [
         "",
-        "To check a copy of yours, save the next line in a file beside it and run md5sum -c on that file:",
+        "To check your own copy, save the next line as check.md5 in the same folder and run md5sum -c check.md5:",
         "",
         f"{task.md5}  {name}",
     ]

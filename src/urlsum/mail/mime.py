@@ -33,7 +33,7 @@ def sender(mail_from: str) -> Address:
     else:
         addresses = () if message["From"].defects else message["From"].addresses
     if len(addresses) != 1 or not addresses[0].domain or not addresses[0].addr_spec.isascii():
-        raise SettingsError(f"MAIL_FROM: not one e-mail address, with or without a name (it is {mail_from!r})")
+        raise SettingsError(f"MAIL_FROM: expected one email address, with or without a name (it is {mail_from!r})")
     return addresses[0]
 
 
@@ -43,16 +43,16 @@ def recipient(letter: Letter) -> Address:
         address = Address(addr_spec=letter.to)
     # IndexError is how the parser of CPython answers an empty address; defects are MessageErrors.
     except (MessageError, ValueError, IndexError) as exc:
-        raise MailRefused("the recipient is not one e-mail address") from exc
+        raise MailRefused("the recipient is not exactly one email address") from exc
     if address.addr_spec != letter.to:  # a comment or white space, which the parser drops
-        raise MailRefused("the recipient is not one e-mail address")
+        raise MailRefused("the recipient is not exactly one email address")
     return address
 
 
 def subject(letter: Letter) -> str:
     """The subject. Raises MailRefused when it is not a single line of printable characters."""
     if not letter.subject.isprintable():
-        raise MailRefused("the subject holds a control character")
+        raise MailRefused("the subject contains a control character")
     return letter.subject
 
 

@@ -43,7 +43,7 @@ class OutboxMailer:
             self._directory.mkdir(parents=True, exist_ok=True)
             _write(self._directory / f"{stamp}-{secrets.token_hex(4)}.eml", content)
         except OSError as exc:
-            raise MailUnavailable(f"the outbox {self._directory}: {exc}") from exc
+            raise MailUnavailable(f"OUTBOX_DIR: cannot write to {self._directory}: {exc}") from exc
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -71,7 +71,7 @@ class SmtpMailer:
             # The text of the exception would put the address into the log.
             raise _judged("the recipient", *exc.recipients[letter.to]) from exc
         except smtplib.SMTPDataError as exc:
-            raise _judged("the mail", exc.smtp_code, exc.smtp_error) from exc
+            raise _judged("the email", exc.smtp_code, exc.smtp_error) from exc
         # Whatever smtplib and ssl raise is an OSError; a host name that cannot be looked up is a UnicodeError.
         except (OSError, UnicodeError) as exc:
             raise MailUnavailable(f"{self._settings.mail_server}:{self._settings.mail_port}: {exc}") from exc
@@ -119,7 +119,7 @@ class _Session(smtplib.SMTP):
             left = self._deadline - self._monotonic()
             if left <= 0:
                 self.close()
-                raise TimeoutError("the mail server took too long")
+                raise TimeoutError("the mail server did not answer in time")
             self.sock.settimeout(left)
         return super().getreply()
 
@@ -137,4 +137,4 @@ class _TlsSession(_Session, smtplib.SMTP_SSL):
 def _judged(what: str, code: int, reply: bytes | str) -> MailError:
     text = one_line(reply.decode(errors="replace") if isinstance(reply, bytes) else reply)
     permanent = code >= PERMANENT and code not in AUTHENTICATION_REPLIES
-    return (MailRefused if permanent else MailUnavailable)(f"the mail server said to {what}: {code} {text}")
+    return (MailRefused if permanent else MailUnavailable)(f"the mail server refused {what}: {code} {text}")

@@ -64,13 +64,13 @@ def send_result_email(
     """
     if task.attempts >= MAX_TRIES:
         # Only claims whose worker died count up to here: a postponed email is settled below.
-        log.error("task %s: no mail after %d tries, given up", task.id, task.attempts)
+        log.error("task %s: email given up after %d attempts that were cut off", task.id, task.attempts)
         return _mark(task.mailed(Mail.FAILED, now()), task, table, sleep)
     task = _hold(task, table, now())
     try:
         mailer.send(compose(task, public_url=public_url))
     except MailRefused as refused:
-        log.warning("task %s: mail refused: %s", task.id, refused)
+        log.warning("task %s: email refused: %s", task.id, refused)
         return _mark(task.mailed(Mail.FAILED, now()), task, table, sleep)
     except MailUnavailable as unavailable:
         return _mark(_put_off(task, unavailable, now()), task, table, sleep)
@@ -89,10 +89,10 @@ def _hold(task: Task, table: TaskStore, now: float) -> Task:
 
 def _put_off(task: Task, unavailable: MailUnavailable, now: float) -> Task:
     if task.attempts + 1 >= MAX_TRIES:
-        log.error("task %s: mail given up after %d tries: %s", task.id, MAX_TRIES, unavailable)
+        log.error("task %s: email given up after %d attempts: %s", task.id, MAX_TRIES, unavailable)
         return task.mailed(Mail.FAILED, now)
     delay = mail_delay(task.attempts)
-    log.warning("task %s: mail put off for %.0f s: %s", task.id, delay, unavailable)
+    log.warning("task %s: email postponed by %.0f s: %s", task.id, delay, unavailable)
     return task.released(now, delay=delay)
 
 
@@ -103,7 +103,7 @@ def _mark(after: Task, before: Task, table: TaskStore, sleep: Callable[[float], 
         try:
             table.save(after, over=before)
         except TableUnavailable as unavailable:
-            log.warning("task %s: the state of the mail is not noted yet: %s", after.id, unavailable)
+            log.warning("task %s: the state of the email is not stored yet: %s", after.id, unavailable)
             sleep(pause)
         else:
             return after

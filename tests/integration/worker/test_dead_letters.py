@@ -105,7 +105,7 @@ def test_a_task_whose_workers_all_crashed_fails_and_its_mail_says_so(cloud: Clou
     [delivery] = cloud.queue.receive(10, wait=0)
     cloud.work(decode(delivery.body))
     [letter] = cloud.mailer.letters
-    assert letter.subject.startswith("urlsum: no MD5")
+    assert letter.subject == "No MD5 for f (internal)"
 
 
 def test_what_is_redriven_after_the_sweep_changes_nothing(cloud: Cloud) -> None:

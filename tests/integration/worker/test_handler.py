@@ -104,7 +104,7 @@ def bug(bay: Bay) -> None:
 
 
 def refused_mail(bay: Bay) -> None:
-    bay.mailer.refuse_with = MailRefused("the mail server said to the recipient: 550 unknown")
+    bay.mailer.refuse_with = MailRefused("the mail server refused the recipient: 550 unknown")
     bay.work_on(bay.add())
 
 

@@ -5,12 +5,14 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from email import message_from_bytes, policy
 from typing import TYPE_CHECKING
 
 import pytest
 
 from urlsum.errors import FailureCode
 from urlsum.mail.message import compose
+from urlsum.mail.mime import build, sender
 from urlsum.task import Failure, Mail, Proof, Representation, Task
 from urlsum.text.redact import CAUSES, PUBLIC_CODES
 
@@ -36,15 +38,15 @@ FAILED = QUEUED.failed(Failure(FailureCode.HTTP, "http://site.com/data/file.txt:
 CLOSING = """\
 -- \
 
-You get this mail because your address was given together with this URL. If you did not do that, ignore the mail:
-it is no subscription.
+You are receiving this one-time email because someone gave your address together with this URL. If that was not you,
+ignore it: there is no subscription.
 """
 
 
 def test_a_digest_is_told_with_everything_that_is_needed_to_use_it() -> None:
     letter = compose(DONE, public_url="https://urlsum.example.org")
     assert letter.to == "example@abc.ru"
-    assert letter.subject == "urlsum: the MD5 is ready (task 0e4fac17)"
+    assert letter.subject == "MD5 of file.txt: f4afc4d7…"
     assert letter.body == (
         f"""\
 urlsum has read the whole file and computed its MD5.
@@ -59,7 +61,7 @@ Finished:  2027-01-15 08:00:00 UTC
 Task:      0e4fac17-f367-4807-8c28-8a059a2f82ac
 Link:      https://urlsum.example.org/check?id=0e4fac17-f367-4807-8c28-8a059a2f82ac
 
-To check a copy of yours, save the next line in a file beside it and run md5sum -c on that file:
+To check your own copy, save the next line as check.md5 in the same folder and run md5sum -c check.md5:
 
 {MD5}  file.txt
 
@@ -69,10 +71,10 @@ To check a copy of yours, save the next line in a file beside it and run md5sum 
 
 def test_a_failure_is_told_with_its_cause_and_what_to_do() -> None:
     letter = compose(FAILED, public_url=None)
-    assert letter.subject == "urlsum: no MD5 (task 0e4fac17)"
+    assert letter.subject == "No MD5 for file.txt (http)"
     assert letter.body == (
         f"""\
-urlsum could not compute the MD5 of this file, and has stopped trying.
+urlsum could not compute the MD5 of this file and has stopped trying.
 
 URL:
 http://site.com/data/file.txt
@@ -97,17 +99,17 @@ Task:      0e4fac17-f367-4807-8c28-8a059a2f82ac
 
 def test_a_match_is_said_in_words() -> None:
     letter = compose(replace(DONE, expected_md5=MD5), public_url=None)
-    assert letter.subject == "urlsum: the MD5 matches (task 0e4fac17)"
-    assert "Verdict:   MATCH. It is the MD5 that you expected.\n" in letter.body
+    assert letter.subject == "MD5 of file.txt matches: f4afc4d7…"
+    assert "Verdict:   MATCH. This is the MD5 that you expected.\n" in letter.body
     assert f"{MD5}  file.txt\n" in letter.body
 
 
 def test_a_mismatch_is_said_in_words_and_offers_no_line_that_would_call_the_wrong_file_ok() -> None:
     expected = "0" * 32
     letter = compose(replace(DONE, expected_md5=expected), public_url=None)
-    assert letter.subject == "urlsum: the MD5 DIFFERS (task 0e4fac17)"
+    assert letter.subject == "MD5 MISMATCH for file.txt: f4afc4d7…"
     assert f"MD5:       {MD5}\n" in letter.body
-    assert f"Expected:  {expected}\nVerdict:   MISMATCH. The file at this URL is not the one" in letter.body
+    assert f"Expected:  {expected}\nVerdict:   MISMATCH. This is not the MD5 that you expected. " in letter.body
     assert "md5sum" not in letter.body
 
 
@@ -207,10 +209,73 @@ def test_the_url_is_one_line_of_url_characters_on_its_own(url: str) -> None:
     assert lines[:at] + lines[at + 1 :] == plain[:at] + plain[at + 1 :]
 
 
-@pytest.mark.parametrize("task", [DONE, FAILED], ids=["done", "failed"])
-@pytest.mark.parametrize("url", [*HOSTILE_URLS, "http://site.com/subject"])
-def test_nothing_of_the_url_stands_in_the_subject(task: Task, url: str) -> None:
-    assert compose(replace(task, url=url), public_url=None).subject == compose(task, public_url=None).subject
+SUBJECTS = [
+    (DONE, "MD5 of {}: f4afc4d7…"),
+    (replace(DONE, expected_md5=MD5), "MD5 of {} matches: f4afc4d7…"),
+    (replace(DONE, expected_md5="0" * 32), "MD5 MISMATCH for {}: f4afc4d7…"),
+    (FAILED, "No MD5 for {} (http)"),
+]
+OF_EACH_OUTCOME = pytest.mark.parametrize(("task", "subject"), SUBJECTS, ids=["done", "match", "mismatch", "failed"])
+
+
+@OF_EACH_OUTCOME
+@pytest.mark.parametrize(
+    "url",
+    [
+        *HOSTILE_URLS,
+        "http://site.com",
+        "http://site.com/?subject",
+        "http://site.com/-rf",
+        "http://site.com/Dear%20customer%2C%20call%20me",
+        "http://site.com/a%0D%0ABcc:%20victim@abc.ru",
+        "http://site.com/" + "n" * 256,
+    ],
+)
+def test_nothing_of_a_url_without_a_plain_name_stands_in_the_subject(task: Task, subject: str, url: str) -> None:
+    assert compose(replace(task, url=url), public_url=None).subject == subject.format("a file")
+
+
+@OF_EACH_OUTCOME
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://site.com/subject?token=secret#top", "subject"),
+        ("http://u:p@site.com:8443/secret/v1.2+build~3,x=y@z-.bam", "v1.2+build~3,x=y@z-.bam"),
+        ("http://site.com/" + "n" * 60, "n" * 60),
+        ("http://site.com/" + "n" * 61, "n" * 57 + "..."),
+        ("http://site.com/" + "n" * 255, "n" * 57 + "..."),
+    ],
+)
+def test_of_the_url_the_subject_has_the_plain_name_within_a_bound(
+    task: Task, subject: str, url: str, shown: str
+) -> None:
+    assert compose(replace(task, url=url), public_url=None).subject == subject.format(shown)
+
+
+@OF_EACH_OUTCOME
+def test_nothing_that_an_origin_sent_stands_in_the_subject(task: Task, subject: str) -> None:
+    known = Representation(
+        name="sent.bam",
+        final_url="https://sent.example/sent.bam",
+        content_type="sent/sent",
+        etag='"sent"',
+        notes=("web-page",),
+    )
+    sent = replace(task, representation=known)
+    if sent.error is not None:
+        sent = replace(sent, error=Failure(sent.error.code, "sent"))
+    assert compose(sent, public_url=None).subject == subject.format("a file")
+
+
+@OF_EACH_OUTCOME
+def test_a_subject_goes_out_as_one_header_in_ascii_and_comes_back_whole(task: Task, subject: str) -> None:
+    letter = compose(replace(task, url="http://site.com/" + "n" * 255), public_url=None)
+    sent = build(letter, sender("urlsum@example.org"), now=NOON).as_bytes()
+    head, _, _ = sent.partition(b"\r\n\r\n")
+    assert head.isascii()
+    assert max(map(len, head.split(b"\r\n"))) <= 998
+    assert all(len(word) <= 75 for word in re.findall(rb"=\?.*?\?=", head))
+    assert message_from_bytes(sent, policy=policy.default).get_all("Subject") == [subject.format("n" * 57 + "...")]
 
 
 def test_a_valid_url_is_shown_as_it_was_submitted() -> None:

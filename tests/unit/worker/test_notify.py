@@ -256,7 +256,7 @@ def test_the_log_names_the_task_and_the_reason_but_not_the_recipient(
 ) -> None:
     world.mailer.refuse_with = MailRefused("no such mailbox")
     world.send(world.done)
-    assert f"task {QUEUED.id}: mail refused: no such mailbox" in caplog.text
+    assert f"task {QUEUED.id}: email refused: no such mailbox" in caplog.text
     assert "example@abc.ru" not in caplog.text
 
 
@@ -265,4 +265,4 @@ def test_the_mail_of_a_failure_goes_the_same_way(world: World) -> None:
     failed = QUEUED.claimed(world.now, WORKER_LEASE).failed(Failure(FailureCode.HTTP, "404"), world.now)
     world.table.add(failed)
     assert world.send(failed).mail is Mail.SENT
-    assert world.mailer.letters[0].subject.startswith("urlsum: no MD5")
+    assert world.mailer.letters[0].subject == "No MD5 for file.txt (http)"
