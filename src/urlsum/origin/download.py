@@ -164,7 +164,7 @@ class Download:
         if not isinstance(error, OnlyPart) or self._position == self._stuck_at:
             raise error
         if (self._body.length or 0) < MIN_PART_BYTES:
-            raise RangesFailed(f"{error}; the server sends ranges of {self._body.length} bytes") from error
+            raise RangesFailed(f"{error}; the server sends ranges of only {self._body.length} bytes") from error
         self._stuck_at = self._position
         overlap = min(PART_OVERLAP_BYTES, max((self._body.length or 0) // SHORT_PART_DIVISOR, 1))
         tail = self._evidence.tail.last(self._position, overlap)

@@ -46,7 +46,7 @@ def test_several_urls_one_after_the_other_and_1_if_any_failed(run: Run, serve: S
     assert done.returncode == 1
     assert done.stdout == f"{MD5}  {good}\nd41d8cd98f00b204e9800998ecf8427e  {empty}\n"
     assert done.stderr == (
-        f"urlsum: {bad}: http: the origin answered with status 404; check that the URL opens in a browser"
+        f"urlsum: {bad}: http: the server answered with status 404; check that the URL opens in a browser"
         " without signing in; if it does, try again later\n"
         f"urlsum: {empty}: note: The server sent an empty file (0 bytes). Is this the file you meant?\n"
     )
@@ -74,7 +74,7 @@ def test_the_guard_holds_here_too(run: Run, serve: Serve) -> None:
     origin = serve(File(CONTENT))
     done = run(origin.url(), ALLOWED_NETWORKS="")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"urlsum: {origin.url()}: blocked: 127.0.0.1 is loopback")
+    assert done.stderr.startswith(f"urlsum: {origin.url()}: blocked: 127.0.0.1 is a loopback address (RFC 1122); ")
     assert "ALLOWED_NETWORKS" in done.stderr
     assert origin.requests == []
 
@@ -121,7 +121,7 @@ def test_other_tls_failures_get_no_advice_about_authorities(run: Run, serve: Ser
     [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the server does not speak TLS on this port; try http:// instead"),
         (alert(70), "the server supports neither TLS 1.2 nor TLS 1.3"),
-        (alert(116), "the server wants a client certificate, and urlsum has none"),
+        (alert(116), "the server requires a client certificate, and urlsum has none"),
         (alert(50), "the server broke off the handshake (decode_error)"),
     ],
 )

@@ -105,7 +105,7 @@ def test_a_list_is_verified_and_the_service_knows_what_is_expected(
     assert done.returncode == 1
     assert done.stdout == f"{url}: OK\n{url}: FAILED\n{gone}: FAILED open or read\n"
     assert done.stderr.startswith(f"urlsum: {gone}: http: ")
-    assert "the origin answered with status 410\n" in done.stderr
+    assert "the server answered with status 410\n" in done.stderr
     with closing(sqlite3.connect(database)) as tasks:
         expected = tasks.execute("SELECT expected_md5 FROM tasks WHERE url = ?", [gone]).fetchall()
     assert expected == [(MD5,)]

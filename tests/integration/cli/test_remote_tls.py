@@ -277,7 +277,7 @@ def test_an_intermediate_certificate_that_is_sent_is_enough(
         ),
         (alert(50), "the server broke off the handshake (decode_error)"),
         (alert(70), "the server supports neither TLS 1.2 nor TLS 1.3"),
-        (alert(116), "the server wants a client certificate, and urlsum has none"),
+        (alert(116), "the server requires a client certificate, and urlsum has none"),
         (alert(120), "the server does not speak HTTP/1.1"),
         (server_hello(0x0301, 0xC013), "the server supports neither TLS 1.2 nor TLS 1.3"),
         (server_hello(0x0303, 0xC02F), "the server supports only insecure legacy renegotiation (no RFC 5746)"),

@@ -97,7 +97,7 @@ def test_a_cookie_that_is_wanted_back_comes_back(serve: Serve, cookie: str, set_
 )
 def test_a_cookie_that_is_not_for_this_request_does_not_come_back(serve: Serve, set_by: str) -> None:
     origin = serve(wanting("seen=1", set_by))
-    with pytest.raises(BadRedirect, match="this server wants a browser session"):
+    with pytest.raises(BadRedirect, match="the server requires a browser session"):
         client().fetch(origin.url(host="files.example.org"))
     assert all(not cookies(request) for request in origin.requests)
 
@@ -177,14 +177,14 @@ def test_a_retry_gets_its_own_cookie_and_resumes(serve: Serve) -> None:
 
 def test_a_loop_that_cookies_do_not_end_says_so(serve: Serve) -> None:
     origin = serve(lambda request: to("/file", "a=1"))
-    with pytest.raises(BadRedirect, match=r"redirect loop at .*, even with its cookies .* wants a browser session"):
+    with pytest.raises(BadRedirect, match=r"redirect loop at .*, although its cookies .* requires a browser session"):
         client().fetch(origin.url())
     assert len(origin.requests) == 2
 
 
 def test_a_server_with_a_new_cookie_each_time_is_given_up(serve: Serve) -> None:
     origin = serve(lambda request: to("/file", f"a={request.connection}"))
-    with pytest.raises(BadRedirect, match=r"more than 10 redirects.* wants a browser session"):
+    with pytest.raises(BadRedirect, match=r"more than 10 redirects.* requires a browser session"):
         client().fetch(origin.url())
     assert len(origin.requests) == 11
 

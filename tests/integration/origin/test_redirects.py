@@ -198,7 +198,7 @@ def test_a_name_behind_a_redirect_is_judged_by_its_address(serve: Serve) -> None
     origin = serve(answers(to("http://inside.example.org/")))
     reader = client()
     reader.address = "10.0.0.1"
-    with pytest.raises(Blocked, match=r"10\.0\.0\.1 is a private network"):
+    with pytest.raises(Blocked, match=r"10\.0\.0\.1 is in a private network"):
         reader.fetch(origin.url())
 
 

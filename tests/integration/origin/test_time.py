@@ -43,7 +43,7 @@ def test_silence_and_slow_heads_end_with_the_read_time_out(serve: Serve, steps: 
 
 def test_a_trickle_below_the_minimum_rate_ends_although_no_read_times_out(serve: Serve) -> None:
     steps: Steps = [head("200 OK", LENGTH), Trickle(bytes(1000), every=0.05)]
-    with pytest.raises(TimedOut, match=r"less than 1024 bytes per second came, at .* of 976\.6 KiB"):
+    with pytest.raises(TimedOut, match=r"less than 1024 bytes per second, at .* of 976\.6 KiB"):
         client(min_rate_seconds=0.4).fetch(serve(answers(steps)).url())
 
 
@@ -115,5 +115,5 @@ def test_the_bound_on_opening_does_not_bound_the_body(serve: Serve) -> None:
 def test_nobody_there_is_a_failure_to_connect() -> None:
     with OriginServer(answers([])) as stopped:
         port = stopped.port
-    with pytest.raises(ConnectFailed, match=f"no connection to 127.0.0.1 port {port}: Connection refused"):
+    with pytest.raises(ConnectFailed, match=f"could not connect to 127.0.0.1 on port {port}: Connection refused"):
         client().fetch(f"http://127.0.0.1:{port}/")

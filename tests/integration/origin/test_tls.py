@@ -309,12 +309,12 @@ def alert(description: int) -> bytes:
         (alert(70), "neither TLS 1.2 nor"),
         (alert(86), "neither TLS 1.2 nor"),
         (alert(112), "does not know the host"),
-        (alert(116), "wants a client certificate"),
-        (alert(41), "wants a client certificate"),
-        (alert(42), "wants a client certificate"),
-        (alert(44), "wants a client certificate"),
-        (alert(45), "wants a client certificate"),
-        (alert(49), "wants a client certificate"),
+        (alert(116), "requires a client certificate"),
+        (alert(41), "requires a client certificate"),
+        (alert(42), "requires a client certificate"),
+        (alert(44), "requires a client certificate"),
+        (alert(45), "requires a client certificate"),
+        (alert(49), "requires a client certificate"),
         (alert(120), "does not speak HTTP/1.1"),
         (
             b"HTTP/1.1 400 Bad Request\r\n\r\n",
@@ -408,7 +408,7 @@ def test_a_record_that_cannot_be_decrypted_is_a_cut(authority: trustme.CA, ca_fi
 def test_silence_inside_tls_ends_with_the_read_time_out(serve: Serve, authority: trustme.CA, ca_file: Path) -> None:
     steps: Steps = [head("200 OK", "Content-Length: 300000"), DATA, HANG]
     origin = serve(answers(steps), tls=server_context(authority.issue_cert("127.0.0.1")))
-    with pytest.raises(TimedOut, match=r"nothing came for 0\.3 s, at 250\.0 KiB of 293\.0 KiB"):
+    with pytest.raises(TimedOut, match=r"no data for 0\.3 s, at 250\.0 KiB of 293\.0 KiB"):
         client(ssl_cert_file=ca_file, read_timeout=0.3).fetch(origin.url())
 
 
@@ -416,7 +416,7 @@ def test_silence_inside_tls_ends_with_the_read_time_out(serve: Serve, authority:
     ("version", "words"),
     [
         # The refusal comes after the handshake, when the head of the response is awaited.
-        (ssl.TLSVersion.TLSv1_3, "the server wants a client certificate, and urlsum has none"),
+        (ssl.TLSVersion.TLSv1_3, "the server requires a client certificate, and urlsum has none"),
         (ssl.TLSVersion.TLSv1_2, "a required client certificate"),
     ],
 )

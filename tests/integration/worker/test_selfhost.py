@@ -236,7 +236,7 @@ def test_a_stop_is_not_held_against_the_origin(shop: Shop) -> None:
         if offset and not shop.gate.is_set():
             shop.gate.set()
             shop.worker.stopping.wait()
-            raise TimedOut("less than 1024 bytes per second came")
+            raise TimedOut("less than 1024 bytes per second")
 
     shop.source.fault = leap
     task_id = shop.submit()

@@ -32,14 +32,14 @@ def test_only_an_unknown_issuer_gets_advice_about_authorities(code: int) -> None
     [
         (FailureCode.TLS, "the TLS handshake failed: the server closed the connection", ""),
         (FailureCode.HTTP, "the server is still preparing the file (status 202)", "try again later"),
-        (FailureCode.HTTP, "the origin answered with status 503", BROWSER),
+        (FailureCode.HTTP, "the server answered with status 503", BROWSER),
         (FailureCode.REDIRECTS, "more than 10 redirects", FINAL_URL),
         (FailureCode.REDIRECTS, "status 302 without a Location field", OPERATORS),
         (FailureCode.REDIRECTS, "redirects to an invalid URL: the URL has no host", OPERATORS),
         (FailureCode.REDIRECTS, "redirect loop at http://a.example/", OPERATORS),
         (
             FailureCode.REDIRECTS,
-            "redirect loop at http://a.example/, even with its cookies sent back: this server wants a browser session",
+            "redirect loop at http://a/, although its cookies were sent back: the server requires a browser session",
             FINAL_URL,
         ),
         # A phrase counts under its own code only.

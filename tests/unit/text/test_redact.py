@@ -13,7 +13,7 @@ def shown(message: str, url: str) -> str:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "[2001:db8::1]"])
 def test_the_address_that_was_submitted_is_no_secret(host: str) -> None:
-    message = f"http://{host}:8080/a: the origin answered with status 404"
+    message = f"http://{host}:8080/a: the server answered with status 404"
     assert shown(message, f"http://{host}:8080/a") == message
 
 

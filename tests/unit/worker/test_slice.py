@@ -93,7 +93,7 @@ def test_a_failure_as_the_time_ends_is_the_next_slices_to_judge() -> None:
     def stopped(offset: int) -> None:
         if offset == 20_000:
             desk.clock.now += 10_000
-            raise errors.TimedOut("nothing came for ever so long")
+            raise errors.TimedOut("no data for ever so long")
 
     desk.source.fault = stopped
     first = desk.slice(seconds=1000)

@@ -22,33 +22,33 @@ Address = IPv4Address | IPv6Address
 Table = dict[IPv4Network | IPv6Network, str]
 
 SPECIAL_V4: Table = {
-    IPv4Network("0.0.0.0/8"): "this host on this network (RFC 791)",
-    IPv4Network("10.0.0.0/8"): "a private network (RFC 1918)",
-    IPv4Network("100.64.0.0/10"): "carrier-grade NAT (RFC 6598)",
-    IPv4Network("127.0.0.0/8"): "loopback (RFC 1122)",
-    IPv4Network("169.254.0.0/16"): "link-local (RFC 3927)",
-    IPv4Network("172.16.0.0/12"): "a private network (RFC 1918)",
+    IPv4Network("0.0.0.0/8"): "an address of this host or network (RFC 791)",
+    IPv4Network("10.0.0.0/8"): "in a private network (RFC 1918)",
+    IPv4Network("100.64.0.0/10"): "behind carrier-grade NAT (RFC 6598)",
+    IPv4Network("127.0.0.0/8"): "a loopback address (RFC 1122)",
+    IPv4Network("169.254.0.0/16"): "a link-local address (RFC 3927)",
+    IPv4Network("172.16.0.0/12"): "in a private network (RFC 1918)",
     IPv4Network("192.0.0.0/24"): "reserved for protocol assignments (RFC 6890)",
-    IPv4Network("192.0.2.0/24"): "documentation (RFC 5737)",
+    IPv4Network("192.0.2.0/24"): "reserved for documentation (RFC 5737)",
     # The next two and 192.175.48.0/24 are anycast blocks that any network may answer by itself: inside, not out.
-    IPv4Network("192.31.196.0/24"): "AS112 (RFC 7535)",
-    IPv4Network("192.52.193.0/24"): "AMT (RFC 7450)",
-    IPv4Network("192.88.99.0/24"): "6to4 relays (RFC 7526)",
-    IPv4Network("192.168.0.0/16"): "a private network (RFC 1918)",
-    IPv4Network("192.175.48.0/24"): "AS112 (RFC 7534)",
-    IPv4Network("198.18.0.0/15"): "benchmarking (RFC 2544)",
-    IPv4Network("198.51.100.0/24"): "documentation (RFC 5737)",
-    IPv4Network("203.0.113.0/24"): "documentation (RFC 5737)",
-    IPv4Network("224.0.0.0/4"): "multicast (RFC 5771)",
-    IPv4Network("240.0.0.0/4"): "reserved, or broadcast (RFC 1112)",
+    IPv4Network("192.31.196.0/24"): "reserved for AS112 (RFC 7535)",
+    IPv4Network("192.52.193.0/24"): "reserved for AMT (RFC 7450)",
+    IPv4Network("192.88.99.0/24"): "reserved for 6to4 relays (RFC 7526)",
+    IPv4Network("192.168.0.0/16"): "in a private network (RFC 1918)",
+    IPv4Network("192.175.48.0/24"): "reserved for AS112 (RFC 7534)",
+    IPv4Network("198.18.0.0/15"): "reserved for benchmarking (RFC 2544)",
+    IPv4Network("198.51.100.0/24"): "reserved for documentation (RFC 5737)",
+    IPv4Network("203.0.113.0/24"): "reserved for documentation (RFC 5737)",
+    IPv4Network("224.0.0.0/4"): "a multicast address (RFC 5771)",
+    IPv4Network("240.0.0.0/4"): "a reserved or broadcast address (RFC 1112)",
 }
 GLOBAL_V6 = IPv6Network("2000::/3")
 SPECIAL_V6: Table = {
-    IPv6Network("2001::/23"): "reserved for protocol assignments, Teredo among them (RFC 2928)",
-    IPv6Network("2001:db8::/32"): "documentation (RFC 3849)",
-    IPv6Network("2002::/16"): "6to4 (RFC 3056)",
-    IPv6Network("2620:4f:8000::/48"): "AS112 (RFC 7534)",
-    IPv6Network("3fff::/20"): "documentation (RFC 9637)",
+    IPv6Network("2001::/23"): "reserved for protocol assignments, including Teredo (RFC 2928)",
+    IPv6Network("2001:db8::/32"): "reserved for documentation (RFC 3849)",
+    IPv6Network("2002::/16"): "a 6to4 address (RFC 3056)",
+    IPv6Network("2620:4f:8000::/48"): "reserved for AS112 (RFC 7534)",
+    IPv6Network("3fff::/20"): "reserved for documentation (RFC 9637)",
 }
 NAT64 = IPv6Network("64:ff9b::/96")
 # For networks that choose their own NAT64 prefix, of any length that RFC 6052 allows (RFC 8215).
@@ -61,20 +61,20 @@ PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
 
 # ALLOWED_NETWORKS never opens these: here clouds serve credentials to every client inside.
 NEVER: Table = {
-    IPv4Network("169.254.0.0/16"): "link-local, where clouds keep their metadata and credentials",
+    IPv4Network("169.254.0.0/16"): "a link-local address, where clouds serve metadata and credentials",
     IPv4Network("100.100.100.200/32"): "the metadata service of Alibaba Cloud",
     IPv4Network("168.63.129.16/32"): "the host agent of Azure",
     IPv4Network("192.0.0.192/32"): "the metadata service of Oracle Cloud",
-    IPv6Network("fe80::/10"): "link-local",
+    IPv6Network("fe80::/10"): "a link-local address",
     IPv6Network("fd00:ec2::/32"): "the metadata and credential services of AWS",
     IPv6Network("fd20:ce::254/128"): "the metadata service of Google Cloud",
 }
 # Loopback on Lambda is the runtime API, which hands out other callers' events; 0.0.0.0 and :: reach it too.
 NEVER_ON_LAMBDA: Table = {
-    IPv4Network("127.0.0.0/8"): "loopback, which is the runtime API on Lambda",
-    IPv4Network("0.0.0.0/8"): "this host on this network",
-    IPv6Network("::1/128"): "loopback, which is the runtime API on Lambda",
-    IPv6Network("::/128"): "this host on this network",
+    IPv4Network("127.0.0.0/8"): "a loopback address, which is the runtime API on Lambda",
+    IPv4Network("0.0.0.0/8"): "an address of this host or network",
+    IPv6Network("::1/128"): "a loopback address, which is the runtime API on Lambda",
+    IPv6Network("::/128"): "an address of this host or network",
 }
 
 

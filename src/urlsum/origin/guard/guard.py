@@ -60,14 +60,14 @@ class Guard:
         """
         judged = parse(url)
         if self._is_own(judged):
-            raise Blocked(f"{judged}: this is urlsum itself")
+            raise Blocked(f"{judged}: this is the address of urlsum itself")
         if self._denied.has_host(judged.host):
-            raise Blocked(f"{judged}: {judged.host} is not contacted by this service (BLOCKED_HOSTS)")
+            raise Blocked(f"{judged}: {judged.host} is on the deny list of this service (BLOCKED_HOSTS)")
         if judged.address is not None:
             self._judge(judged, judged.address)
         elif not self._allowed_networks:
             if "." not in judged.host or _ends_in(judged.host, LOCAL_SUFFIXES):
-                raise Blocked(f"{judged}: {judged.host} is a name of a local network; only public hosts are contacted")
+                raise Blocked(f"{judged}: {judged.host} is a local name; urlsum connects to public hosts only")
             if judged.port not in self._allowed_ports:
                 raise Blocked(f"{judged}: {self._about_port(judged.port)}")
         return judged
@@ -103,7 +103,7 @@ class Guard:
             raise DeadlineReached
         reason = failures[-1].strerror or str(failures[-1]) if failures else "no time left"
         raise ConnectFailed(
-            f"{judged}: no connection to {', '.join(map(str, tried))} port {judged.port}: {reason}"
+            f"{judged}: could not connect to {', '.join(map(str, tried))} on port {judged.port}: {reason}"
         ) from (failures[-1] if failures else None)
 
     def _addresses(self, judged: Target, within: float, *, ends_with_deadline: bool) -> list[Address]:
@@ -116,7 +116,7 @@ class Guard:
         except TimeoutError as exc:
             if ends_with_deadline:
                 raise DeadlineReached from exc
-            raise DnsFailed(f"{judged}: the look-up of {judged.host} got {exc}") from exc
+            raise DnsFailed(f"{judged}: the DNS lookup of {judged.host} got {exc}") from exc
         except (OSError, ValueError) as exc:
             # ValueError: ipaddress rejects the form of the address, or getaddrinfo the name.
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
@@ -127,23 +127,23 @@ class Guard:
 
     def _judge(self, judged: Target, address: Address) -> None:
         if reason := why_never(address, on_lambda=self._on_lambda):
-            raise Blocked(f"{judged}: {address} is {reason}; no setting opens it")
+            raise Blocked(f"{judged}: {address} is {reason}; no setting allows it")
         if isinstance(address, IPv6Address) and address.scope_id is not None:
             raise Blocked(f"{judged}: {address} has a zone, so it is not a public address")
         if self._denied.has_address(address):
-            raise Blocked(f"{judged}: {address} is not contacted by this service (BLOCKED_HOSTS)")
+            raise Blocked(f"{judged}: {address} is on the deny list of this service (BLOCKED_HOSTS)")
         if any(address in network for network in self._allowed_networks):
             return
         if reason := why_special(address):
             raise Blocked(
-                f"{judged}: {address} is {reason}; only public addresses are contacted"
-                " (on your own machine, ALLOWED_NETWORKS opens others)"
+                f"{judged}: {address} is {reason}; urlsum connects to public addresses only"
+                " (on your own machine, ALLOWED_NETWORKS allows others)"
             )
         if judged.port not in self._allowed_ports:
             raise Blocked(f"{judged}: {self._about_port(judged.port)}")
 
     def _about_port(self, port: int) -> str:
-        return f"port {port} is not contacted, only {', '.join(map(str, sorted(self._allowed_ports)))}"
+        return f"port {port} is not allowed; ALLOWED_PORTS has {', '.join(map(str, sorted(self._allowed_ports)))}"
 
     def _is_own(self, judged: Target) -> bool:
         if self._own is None or judged.host != self._own.host:

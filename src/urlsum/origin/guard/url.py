@@ -98,7 +98,7 @@ class Target:
 def parse(url: str) -> Target:
     """Parse ``url``. Raises InvalidUrl, with a message for the person who typed it."""
     if len(url) > MAX_URL_CHARACTERS:
-        raise InvalidUrl(f"the URL has {len(url)} characters; at most {MAX_URL_CHARACTERS} are accepted")
+        raise InvalidUrl(f"the URL has {len(url)} characters; the limit is {MAX_URL_CHARACTERS}")
     check_characters(url)
     check_backslash(url)
     parts = _URL.fullmatch(url)
@@ -113,7 +113,7 @@ def parse(url: str) -> Target:
     host, address = _host(authority["host"])
     path = remove_dot_segments(quoted(parts["path"] or "/")) + quoted(parts["query"] or "")
     if len(path) > MAX_URL_CHARACTERS:
-        raise InvalidUrl(f"the URL is {len(path)} characters long once encoded; at most {MAX_URL_CHARACTERS}")
+        raise InvalidUrl(f"the URL is {len(path)} characters long once encoded; the limit is {MAX_URL_CHARACTERS}")
     return Target(scheme, host, _port(authority["port"], scheme), path, address)
 
 

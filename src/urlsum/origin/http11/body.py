@@ -120,11 +120,11 @@ class ResponseBody:
 
     def shorter(self) -> Changed:
         """The error for a file that ends before a position that it once had."""
-        return Changed(f"{self._where}: the file is shorter than it was; it ends at {self.position} bytes")
+        return Changed(f"{self._where}: the file is shorter than before: it ends at {self.position} bytes")
 
     def mixed_versions(self, at: int) -> Changed:
         """The error for a file whose parts do not match, even if their ETags do."""
-        return Changed(f"{self._where}: parts of different versions at {human_bytes(at)}")
+        return Changed(f"{self._where}: the bytes before and after {human_bytes(at)} come from different versions")
 
     def _advance(self, count: int) -> None:
         position = self.position + count
@@ -138,7 +138,7 @@ class ResponseBody:
         # Not called at the end of a body: it brings no byte, and waiting for it is allowed.
         if self._low_speed_limit.too_slow(count, self.connection.stream.clock() - before):
             raise TimedOut(
-                f"{self._where}: less than {self._low_speed_limit.min_rate} bytes per second came, {self._progress()}"
+                f"{self._where}: less than {self._low_speed_limit.min_rate} bytes per second, {self._progress()}"
             )
 
     def _finish(self) -> None:
@@ -147,8 +147,8 @@ class ResponseBody:
             self.size = self.position
         if self.position < self.size:
             if self._byte_range.end == self.position:
-                raise OnlyPart(f"{self._where}: the origin sent only a part, {self._progress()}")
-            raise Incomplete(f"{self._where}: the body ended {self._progress()}")
+                raise OnlyPart(f"{self._where}: the server sent only a part, which ends {self._progress()}")
+            raise Incomplete(f"{self._where}: the response ended {self._progress()}")
         if self._byte_range.end_assumed:
             with self._mapped_errors():
                 has_more = self.connection.has_more()
@@ -163,12 +163,12 @@ class ResponseBody:
             yield
         except ReadTimeout as exc:
             seconds = self.connection.stream.read_timeout
-            raise TimedOut(f"{self._where}: nothing came for {seconds:g} s, {self._progress()}") from exc
+            raise TimedOut(f"{self._where}: no data for {seconds:g} s, {self._progress()}") from exc
         except ConnectionClosed as exc:
             raise Incomplete(f"{self._where}: the connection was cut {self._progress()}") from exc
 
     def _longer(self) -> Changed:
-        return Changed(f"{self._where}: the file is longer than it was before, {self._progress()}")
+        return Changed(f"{self._where}: the file is longer than before, {self._progress()}")
 
     def _progress(self) -> str:
         if self.size is None:
@@ -176,7 +176,7 @@ class ResponseBody:
         return f"at {human_bytes(self.position)} of {human_bytes(self.size)}"
 
     def _too_large(self, size: int | None) -> TooLarge:
-        length = "more" if size is None else human_bytes(size)
-        return TooLarge(
-            f"{self._where}: the file has {length}; at most {human_bytes(self._max_bytes)} are read (MAX_BYTES)"
-        )
+        limit = human_bytes(self._max_bytes)
+        if size is None:
+            return TooLarge(f"{self._where}: the file is larger than {limit} (MAX_BYTES)")
+        return TooLarge(f"{self._where}: the file has {human_bytes(size)}; the limit is {limit} (MAX_BYTES)")

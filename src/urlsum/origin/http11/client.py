@@ -119,7 +119,7 @@ class Client:
 
 
 def _session(cookies: Cookies) -> str:
-    return f", even with its cookies sent back: {BROWSER_SESSION}" if cookies else ""
+    return f", although its cookies were sent back: {BROWSER_SESSION}" if cookies else ""
 
 
 def user_agent(public_url: str | None) -> str:

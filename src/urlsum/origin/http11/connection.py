@@ -222,7 +222,7 @@ class Connection:
                 # The rest of an earlier response, often an empty line. Chromium skips up to four such bytes, curl 7.88
                 # refuses them. They are no response to this GET, so sending it on a new connection is safe.
                 self.response_began = False
-                raise Incomplete(f"{self.target}: bytes of an earlier response came before the head") from exc
+                raise Incomplete(f"{self.target}: leftover bytes of an earlier response precede the head") from exc
             match = END_OF_HEAD.search(raw, max(searched - 2, 0))
             if (match.end() if match else len(raw)) > MAX_HEAD_BYTES:
                 raise ProtocolViolated(f"{self.target}: the head of the response is longer than {MAX_HEAD_BYTES} bytes")
@@ -255,9 +255,7 @@ class Connection:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as exc:
-                raise ProtocolViolated(
-                    f"{self.target}: the chunks of the body are malformed: {_unquoted(exc)}"
-                ) from exc
+                raise ProtocolViolated(f"{self.target}: the chunked body is malformed: {_unquoted(exc)}") from exc
             if isinstance(event, h11.Data):
                 view[filled : filled + len(event.data)] = event.data
                 filled += len(event.data)

@@ -47,7 +47,7 @@ def without_malformed(text: bytes, target: Target) -> bytes:
         return text
     status, *lines, blank, rest = text.split(b"\n")
     if len(lines) > MAX_FIELDS:
-        raise ProtocolViolated(f"{target}: the response has {len(lines)} header lines, at most {MAX_FIELDS} are read")
+        raise ProtocolViolated(f"{target}: the response has {len(lines)} header lines; the limit is {MAX_FIELDS}")
     kept = [status]
     for field in _fields([line.removesuffix(b"\r") for line in lines], target):
         well_formed = _well_formed(field)

@@ -14,4 +14,4 @@ NO_LOCATION = "without a Location field"
 INVALID_LOCATION = "redirects to an invalid URL"
 REDIRECT_LOOP = "redirect loop at"
 # Wget and browsers, which keep cookies of earlier visits, may leave such a loop.
-BROWSER_SESSION = "this server wants a browser session"
+BROWSER_SESSION = "the server requires a browser session"

@@ -35,5 +35,7 @@ def next_target(head: ResponseHead, target: Target, guard: Guard) -> Target:
     if target.secure and not following.secure:
         # An https URL promises that nobody on the network path can change the bytes. A digest of bytes that
         # anybody could change would break that promise silently.
-        raise BadRedirect(f"{target}: redirects from https to {following}, which anybody on the way could change")
+        raise BadRedirect(
+            f"{target}: redirects from https to {following}, where anyone on the network path could alter the file"
+        )
     return following

@@ -78,7 +78,7 @@ def parse(event: h11.Response, raw: bytes, target: Target) -> ResponseHead:
     """
     if len(event.headers) > MAX_FIELDS:
         raise ProtocolViolated(
-            f"{target}: the response has {len(event.headers)} header fields, at most {MAX_FIELDS} are read"
+            f"{target}: the response has {len(event.headers)} header fields; the limit is {MAX_FIELDS}"
         )
     fields = tuple((bytes(name), bytes(value)) for name, value in event.headers)
     names = [name for name, _ in fields]
@@ -88,7 +88,7 @@ def parse(event: h11.Response, raw: bytes, target: Target) -> ResponseHead:
         raise ProtocolViolated(f"{target}: the response has both Content-Length and Transfer-Encoding")
     if chunked and event.http_version == b"1.0":
         # RFC 9112, 6.1: the framing of such a message is faulty; some relay forwarded a field that it does not know.
-        raise ProtocolViolated(f"{target}: the response is HTTP/1.0 with Transfer-Encoding")
+        raise ProtocolViolated(f"{target}: the response is HTTP/1.0 but has Transfer-Encoding")
     return ResponseHead(target, event.status_code, _length(raw, target), chunked, fields)
 
 
@@ -100,7 +100,7 @@ def _length(raw: bytes, target: Target) -> int | None:
         return None
     text = values[0].strip()
     if len(values) > 1 or not text.isdigit():
-        raise ProtocolViolated(f"{target}: the response has more than one Content-Length, or one that is no number")
+        raise ProtocolViolated(f"{target}: the response has more than one Content-Length, or one that is not a number")
     if len(text) > MAX_LENGTH_DIGITS:
         raise ProtocolViolated(f"{target}: the response has an impossible Content-Length")
     return int(text)
@@ -217,7 +217,7 @@ def range_of_whole(head: ResponseHead, known_size: int | None) -> ByteRange:
         return ByteRange(0, head.length, head.length)
     if known_size is None:
         raise Unverifiable(
-            f"{head.target}: the response has neither a length nor chunks, so a cut could not be told from its end"
+            f"{head.target}: the response has no length and is not chunked, so a cut connection would look like its end"
         )
     return ByteRange(0, known_size, None, end_assumed=True)
 
@@ -233,9 +233,9 @@ def range_of_part(head: ResponseHead, first: int, known_size: int | None) -> Byt
         # multipart/byteranges ends here too: it is no response to a request for one range.
         raise ProtocolViolated(f"{head.target}: partial content (206) without a usable Content-Range")
     if not sent.contains(first):
-        raise ProtocolViolated(f"{head.target}: the range sent, {sent}, does not contain byte {first}")
+        raise ProtocolViolated(f"{head.target}: the server sent the range {sent}, which does not contain byte {first}")
     if head.length is not None and head.length != sent.length:
-        raise ProtocolViolated(f"{head.target}: Content-Length and Content-Range do not agree")
+        raise ProtocolViolated(f"{head.target}: Content-Length and Content-Range disagree")
     if sent.total is None and known_size is None:
         raise Unverifiable(f"{head.target}: the response does not give the total length, so its end proves nothing")
     return sent

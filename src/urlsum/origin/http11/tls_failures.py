@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ISSUER_UNKNOWN = frozenset({2, 20, 21})
 _WRONG_NAME = frozenset({62, 64})
 _NAME_NOT_ALLOWED = "one of its CAs may not issue certificates for this name"
-_NAME_LIMITS_UNREADABLE = "a limit of names in its chain is not one that OpenSSL supports"
+_NAME_LIMITS_UNREADABLE = "a name constraint in its chain is not supported by OpenSSL"
 _NOT_A_CA = "its issuer is not a CA"
 _BAD_EXTENSION = "an extension in its chain is malformed"
 _BAD_ALGORITHM = "a signature in its chain has an unsupported or contradictory algorithm"
@@ -49,7 +49,7 @@ _CERTIFICATE_FAULTS = {
     41: _BAD_EXTENSION,
     42: _BAD_EXTENSION,
     43: "its chain has no policy where one of its CAs requires one",
-    45: "an extension in its chain is not one that OpenSSL supports",
+    45: "an extension in its chain is not supported by OpenSSL",
     46: "its chain has addresses that one of its CAs may not use",
     47: _NAME_NOT_ALLOWED,
     48: _NAME_NOT_ALLOWED,
@@ -77,7 +77,7 @@ _REJECTED = (
 )
 _NO_SAFE_SIGNATURE = "the server signs with an algorithm or a digest that is no longer safe"
 _NOT_TLS = "the server does not speak TLS on this port; try http:// instead"
-_CLIENT_CERTIFICATE = "the server wants a client certificate, and urlsum has none"
+_CLIENT_CERTIFICATE = "the server requires a client certificate, and urlsum has none"
 # By the names of OpenSSL's sslerr.h, as in ssl.SSLError.reason. Alerts are those of RFC 8446, 6.2.
 _UNSUPPORTED = {
     "UNSAFE_LEGACY_RENEGOTIATION_DISABLED": "the server supports only insecure legacy renegotiation (no RFC 5746)",

@@ -74,7 +74,9 @@ def check_head(head: ResponseHead) -> None:
     for name, value in head.fields:
         text = decoded(value).strip()
         if (name == b"grpc-status" and not _is_zero(text)) or (name == b"x-stream-error" and not reports_nothing(text)):
-            raise Incomplete(f"{head.target}: the origin reports an error in the head: {name.decode('ascii')}")
+            raise Incomplete(
+                f"{head.target}: the server reported an error in the response head: {name.decode('ascii')}"
+            )
 
 
 def _check_errors(fields: list[tuple[str, str]], head: ResponseHead) -> None:
@@ -83,14 +85,14 @@ def _check_errors(fields: list[tuple[str, str]], head: ResponseHead) -> None:
     for value in grpc:
         if not _is_zero(value):
             code = f" {int(value)}" if _NUMBER.fullmatch(value) else ""
-            raise Incomplete(f"{target}: the origin reports an error after the last chunk: grpc-status{code}")
+            raise Incomplete(f"{target}: the server reported an error after the last chunk: grpc-status{code}")
     for name, value in fields:
         if grpc and name.endswith(_GRPC_DETAILS):
             continue  # the status says that they describe no error
         details = name.endswith(_GRPC_DETAILS) and not reports_nothing(value)
         if details or reports_failure(name, value, head.status):
             shown = _SHOWN.get(name, "in a trailer field")
-            raise Incomplete(f"{target}: the origin reports an error after the last chunk: {shown}")
+            raise Incomplete(f"{target}: the server reported an error after the last chunk: {shown}")
 
 
 def _check_framing(fields: list[tuple[str, str]], head: ResponseHead, received: int) -> None:
@@ -100,7 +102,7 @@ def _check_framing(fields: list[tuple[str, str]], head: ResponseHead, received: 
             declared = content_range(head.get("content-range")) or ByteRange(0, received, received)
             same_total = sent.total is None or declared.total in (None, sent.total)
             if (sent.first, sent.end) != (declared.first, declared.end) or not same_total:
-                raise Incomplete(f"{head.target}: the Content-Range of the trailer contradicts the response")
+                raise Incomplete(f"{head.target}: the Content-Range in the trailer contradicts the response")
 
 
 def _check_count(name: str, value: str, head: ResponseHead, received: int) -> None:
@@ -122,17 +124,17 @@ def _check_count(name: str, value: str, head: ResponseHead, received: int) -> No
         return
     if not expected.issuperset(counts):
         wrong = counts[0] if counts[0] not in expected else counts[-1]
-        raise Incomplete(f"{head.target}: {received} bytes came, but the trailer says {wrong}")
+        raise Incomplete(f"{head.target}: {received} bytes arrived, but the trailer says {wrong}")
 
 
 def _check_version(fields: list[tuple[str, str]], head: ResponseHead) -> None:
     for name, value in fields:
         if name == "etag" and (tag := head.get("etag")) and value.removeprefix("W/") != tag.removeprefix("W/"):
-            raise Changed(f"{head.target}: its ETag changed while it was read")
+            raise Changed(f"{head.target}: the ETag changed while the file was being read")
         if name == "last-modified":
             before, after = http_date(head.get("last-modified")), http_date(value)
             if None not in (before, after) and before != after:
-                raise Changed(f"{head.target}: its Last-Modified changed while it was read")
+                raise Changed(f"{head.target}: the Last-Modified date changed while the file was being read")
 
 
 def _is_zero(text: str) -> bool:

@@ -105,7 +105,7 @@ class Prefetch:
             if now >= self._deadline:
                 raise DeadlineReached
             if now - started > self._silence:
-                raise self._last_error or TimedOut(f"{self._where}: nothing came for {self._silence:g} s")
+                raise self._last_error or TimedOut(f"{self._where}: no data for {self._silence:g} s")
             self._adjust_connections(now)
             view = self.reassembly.read(partial=partial_block, timeout=POLL_SECONDS)
             before, now = now, self._clock()
@@ -151,7 +151,7 @@ class Prefetch:
         if opening and isinstance(error, HttpFailed | BadRedirect | Blocked):
             # The response to one of several requests is not final for the file: a single request follows for the rest.
             kind = Incomplete if isinstance(error, HttpFailed) and is_transient(error.status) else RangesFailed
-            error = kind(f"{error}, when more of the file was asked for", retry_after=error.retry_after)
+            error = kind(f"{error}, when more of the file was requested", retry_after=error.retry_after)
         if isinstance(error, NoRanges):
             self.ranges = None
         elif isinstance(error, OriginError) and not self.reassembly.closed:

@@ -54,21 +54,21 @@ class Ranges:
         if head.status == OK:
             connection.close()
             self._check_same(head)
-            raise NoRanges(f"{head.target}: the response to a range request is the whole file")
+            raise NoRanges(f"{head.target}: the server answered a range request with the whole file")
         try:
             part = open_range(self._file, connection, head, begin, self._version)
         except (ProtocolViolated, Unverifiable) as exc:
             raise NoRanges(str(exc)) from exc
         except DifferentVersion as exc:
-            raise RangesFailed(f"{exc} while it was being read") from exc
+            raise RangesFailed(f"{exc} while the file was being read") from exc
         with closed_on_error(connection):
             if (part.first, part.body.length) != (begin, end - begin) or not self._version.proven_by(part.version):
-                raise NoRanges(f"{head.target}: the response to a range request does not prove what it is")
+                raise NoRanges(f"{head.target}: the response to a range request does not prove its range or version")
             return part.body, _read_overlap(part.body, first)
 
     def _check_same(self, head: ResponseHead) -> None:
         if difference := self._version.difference(Version.of(head, head.length)):
-            raise RangesFailed(f"{head.target}: {difference} while it was being read")
+            raise RangesFailed(f"{head.target}: {difference} while the file was being read")
 
 
 def _read_overlap(body: ResponseBody, first: int) -> Overlap:

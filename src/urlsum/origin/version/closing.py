@@ -44,7 +44,7 @@ class Contradicted(Changed):
 MOMENT_BYTES = 1024
 BAD_REQUEST = 400
 RANGE_NOT_SATISFIABLE = 416
-WHILE = " while it was being read"
+WHILE = " while the file was being read"
 # A refusal of the plain GET counts after this many: a transient error must neither confirm a file nor fail it.
 REFUSAL_TRIES = 3
 # An origin that allows one request a second serves the two or three of a closing proof after as many waits. Longer
@@ -102,7 +102,9 @@ def _confirm_once(file: FileClient, version: Version, tail: Overlap) -> tuple[Pr
         connection.close()
         refusal = f"status {head.status}"
     if up_to_tail or length_doubted:
-        raise Changed(f"{shown_url(file.url)}: its bytes or its length changed, and the server sends it no more")
+        raise Changed(
+            f"{shown_url(file.url)}: the bytes or the length of the file changed, and the server no longer sends it"
+        )
     log.warning("%s: not confirmed after the last byte: %s", shown_url(file.url), refusal)
     return None, 0
 
@@ -148,7 +150,7 @@ def _prove_by_ranges(file: FileClient, version: Version, samples: list[Overlap])
     proof = min(proofs, key=PROOFS.index)
     if PROOFS.index(proof) < PROOFS.index(version.proof(version)):
         # RFC 9110, 15.3.7: a 206 has the validators that a 200 would have. These lack them.
-        raise RangeRefused("ranges do not say what they are of")
+        raise RangeRefused("the range responses lack the validators of the whole file")
     return proof, count
 
 
@@ -163,7 +165,7 @@ def _check_total(head: ResponseHead, version: Version) -> None:
     """Doubt the length if a 416 gives another (RFC 9110, 15.5.17). Raises RangeRefused."""
     total = unsatisfied_total(head.get("content-range")) if head.status == RANGE_NOT_SATISFIABLE else None
     if None not in (total, version.size) and total != version.size:
-        raise RangeRefused(f"{head.target}: the length is {total} bytes, says a 416", other_length=True)
+        raise RangeRefused(f"{head.target}: status 416 gives a length of {total} bytes", other_length=True)
 
 
 def _prove_by_range(
@@ -178,8 +180,8 @@ def _prove_by_range(
     body = read_sample(file, part.body, version, sample)
     if body is None:
         if sample.start == 0:
-            raise _contradiction(head, "its bytes changed")
-        raise OverlapMismatch(f"{head.target}: the range has different bytes than before")
+            raise _contradiction(head, "the bytes changed")
+        raise OverlapMismatch(f"{head.target}: the range now has different bytes")
     file.client.pool.release(body.connection)
     return version.proof(part.version)
 
@@ -200,7 +202,7 @@ def _prove_by_whole(
     except Changed as exc:
         raise _as_contradiction(exc) from exc
     if not matches_samples(file, whole.body, version, samples, up_to_tail=up_to_tail):
-        raise _contradiction(head, "its bytes changed")
+        raise _contradiction(head, "the bytes changed")
     connection.close()
     return version.proof(whole.version), whole.body.position
 

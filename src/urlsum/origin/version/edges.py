@@ -53,7 +53,7 @@ def get_from_same_edge(get: Get, version: Version, *fields: Field) -> tuple[Conn
         # Only a new connection can reach another edge.
         connection.close()
         if given_up and len({etag for etag, _ in others}) >= DIFFERENT:
-            raise Unsteady(f"{head.target}: its ETag differs in each response")
+            raise Unsteady(f"{head.target}: every response has a different ETag")
         if given_up:
-            what = "ETag" if now.etag != version.etag else "Last-Modified"
-            raise Changed(f"{head.target}: its {what} changed")
+            what = "ETag" if now.etag != version.etag else "Last-Modified date"
+            raise Changed(f"{head.target}: the {what} changed")

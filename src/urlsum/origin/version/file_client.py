@@ -142,7 +142,7 @@ class FileClient:
         if head.status == ACCEPTED:
             message = f"{head.target}: {PREPARING} (status {ACCEPTED})"
         else:
-            message = f"{head.target}: the origin answered with status {head.status}"
+            message = f"{head.target}: the server answered with status {head.status}"
         return HttpFailed(head.status, message, retry_after=wait)
 
     def check_whole(self, head: ResponseHead) -> None:
@@ -155,10 +155,10 @@ class FileClient:
             return
         if head.status == PARTIAL:
             # RFC 9110, 15.3.7: the response to a range request only.
-            raise ProtocolViolated(f"{head.target}: partial content (206) in reply to a request for the whole file")
+            raise ProtocolViolated(f"{head.target}: partial content (206) in response to a request for the whole file")
         if head.status == NOT_MODIFIED:
             # RFC 9110, 15.4.5: the response to a conditional request only.
-            raise ProtocolViolated(f"{head.target}: status 304 to a request without a condition")
+            raise ProtocolViolated(f"{head.target}: the server answered an unconditional request with status 304")
         # 204 and 205 mean that there is no file, 203 that a proxy changed it, 201 and 202 that it is elsewhere or not
         # ready yet; 600 and above count as server errors (RFC 9110, 15).
         raise self.status_error(head)

@@ -39,10 +39,10 @@ def _request_next_part(file: FileClient, body: ResponseBody, version: Version) -
     """The part directly after ``body``; the overlap proves both together. Raises OriginError."""
     at = body.position
     if (body.length or 0) < MIN_PART_BYTES:
-        raise ProtocolViolated(f"{body.connection.target}: the server sends ranges of {body.length} bytes")
+        raise ProtocolViolated(f"{body.connection.target}: the server sends ranges of only {body.length} bytes")
     file.client.pool.release(body.connection)
     connection, head = file.get_at_target(*range_fields(at, version))
-    different = f"{head.target}: the server sent a different range than requested"
+    different = f"{head.target}: the server did not send the requested range"
     try:
         part = open_range(file, connection, head, at, version)
     except DifferentVersion as exc:

@@ -81,11 +81,11 @@ def check_same(head: ResponseHead, version: Version, now: Version, done: str) ->
     if difference is None:
         return
     if version.is_dated_by_response(now):
-        raise Unsteady(f"{head.target}: its Last-Modified is the time of each response{done}")
+        raise Unsteady(f"{head.target}: the Last-Modified date is the time of the response{done}")
     if version.is_replaced_by_message(now):
         size = "" if now.size is None else f", {now.size} bytes"
         raise AnotherKind(
-            f"{head.target}: the server sends something else now ({now.kind or 'of no type'}{size}), perhaps an error"
+            f"{head.target}: the server now sends something else ({now.kind or 'of no type'}{size}), perhaps an error"
             f" or login page, where the file was {version.kind or 'of no type'}{done}"
         )
     raise Changed(f"{head.target}: {difference}{done}")

@@ -63,7 +63,7 @@ class ResumePoint:
         version = Version.load(checkpoint.validator)
         tail = version.tail
         if tail is None or tail.end > checkpoint.offset:
-            raise Changed("the checkpoint proves nothing about the bytes before its offset; the file is read again")
+            raise Changed("the checkpoint does not prove the bytes before its offset, so the file is read again")
         return cls(checkpoint.offset, version, tail)
 
     def __str__(self) -> str:
@@ -112,7 +112,7 @@ def resume_at(file: FileClient, point: ResumePoint) -> Opened:
         except RangeRefused as exc:
             refused = exc
     if refused:
-        log.info("%s: no range from %d on: %s", shown_url(file.url), point.first, refused)
+        log.info("%s: no range from byte %d: %s", shown_url(file.url), point.first, refused)
         connection, head, version = get_from_same_edge(file.get, point.version)
     with closed_on_error(connection):
         file.check_whole(head)
@@ -143,7 +143,7 @@ def resume_by_range(file: FileClient, point: ResumePoint) -> Opened:
     connection, head, version = _request_range(file, point)
     if head.status != PARTIAL:
         connection.close()
-        raise RangeRefused(f"{head.target}: the whole file came")
+        raise RangeRefused(f"{head.target}: the server sent the whole file")
     return _continue_from_range(file, connection, head, point, version)
 
 
@@ -158,7 +158,9 @@ def _continue_from_range(
         with closed_on_error(connection):
             if not version.has_same_validators(part.version):
                 # RFC 9110, 15.3.7: a 206 has the validators that a 200 would have.
-                raise Changed(f"{head.target}: the range does not say what it is of, or says it differently{point}")
+                raise Changed(
+                    f"{head.target}: the range response lacks the validators of the file, or has others{point}"
+                )
             version = version.joined_by(part.version)
             body, overlap = _read_overlap(file, part.body, point, version)
         return Opened(body, version, head, overlap=overlap, reread=point.offset - part.first)

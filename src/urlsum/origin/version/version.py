@@ -125,7 +125,7 @@ class Version:
                 raise ValueError(text)  # noqa: TRY301 - the same
             return version  # noqa: TRY300 - the lines that can fail stand above
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise Changed("the checkpoint's proof of version cannot be read; the file is read again") from exc
+            raise Changed("the checkpoint's proof of version cannot be read, so the file is read again") from exc
 
     def dump(self) -> str:
         """The version as a short text: a row of DynamoDB must fit into one write unit of 1 KB with it."""
@@ -157,15 +157,15 @@ class Version:
     def difference(self, now: Version) -> str | None:
         """The difference that shows ``now`` to be another version, in words; None without one."""
         if None not in (self.size, now.size) and self.size != now.size:
-            return f"its length changed from {self.size} to {now.size} bytes"
+            return f"the length changed from {self.size} to {now.size} bytes"
         if self.etag and now.etag:
             # Weak comparison (RFC 9110, 8.8.3.2): Apache's ETag is weak for a second, then the same one is strong.
             if self.etag != now.etag:
-                return "its ETag changed"
+                return "the ETag changed"
             if not (self.weak or now.weak):
                 return None
         if None not in (self.modified, now.modified) and self.modified != now.modified:
-            return "its Last-Modified changed"
+            return "the Last-Modified date changed"
         return None
 
     def is_another_edge_of(self, now: Version) -> bool:

@@ -100,7 +100,7 @@ def test_a_public_address_behind_it_is_contacted() -> None:
 
 def test_no_setting_opens_metadata_behind_it() -> None:
     network = Network(["2a00:64::169.254.169.254"], ["2a00:64::192.0.0.170"])
-    with pytest.raises(Blocked, match="no setting opens it"):
+    with pytest.raises(Blocked, match="no setting allows it"):
         network.connect(network.guard(allowed_networks="0.0.0.0/0,::/0"))
 
 

@@ -174,7 +174,7 @@ def test_no_byte_of_the_line_stands_in_the_message() -> None:
 
 def test_malformed_lines_count_among_the_fields() -> None:
     assert cleaned(b"\r\n".join([b"junk"] * (MAX_FIELDS - 2))) == b""
-    with pytest.raises(ProtocolViolated, match="header lines, at most 256"):
+    with pytest.raises(ProtocolViolated, match="header lines; the limit is 256"):
         cleaned(b"\r\n".join([b"junk"] * (MAX_FIELDS - 1)))
 
 

@@ -43,7 +43,7 @@ def invalid(code: int) -> ssl.SSLCertVerificationError:
         (26, "it or one of its CAs was not issued for servers", False),
         (34, "a certificate in its chain has a critical extension that OpenSSL does not support", False),
         (47, "one of its CAs may not issue certificates for this name", False),
-        (53, "a limit of names in its chain is not one that OpenSSL supports", False),
+        (53, "a name constraint in its chain is not supported by OpenSSL", False),
         (62, "it was issued for other names, not for 'example.org'", False),
         (64, "it was issued for other names, not for 'example.org'", False),
         (66, "its key is too short to be safe", True),

@@ -152,7 +152,7 @@ def judge(*trailers: tuple[str, str], **fields: str) -> None:
 )
 def test_a_trailer_that_tells_of_an_error_ends_as_incomplete(name: str, value: str) -> None:
     for fields in ([(name, value)], [("X-Checksum", "abc"), (name, value)], [(name, value), ("X-Note", "")]):
-        with pytest.raises(Incomplete, match="the origin reports an error after the last chunk"):
+        with pytest.raises(Incomplete, match="the server reported an error after the last chunk"):
             judge(*fields)
 
 
@@ -306,7 +306,7 @@ def test_the_status_of_the_response_itself_is_no_error(status: int, trailer: str
 def test_a_head_that_reports_the_end_of_the_body_is_judged(status: int, name: str, value: str, fails: bool) -> None:
     response = ResponseHead(TARGET, status, 0, False, ((name.encode(), value.encode()),))
     if fails:
-        with pytest.raises(Incomplete, match=f"the origin reports an error in the head: {name}$"):
+        with pytest.raises(Incomplete, match=f"the server reported an error in the response head: {name}$"):
             check_head(response)
     else:
         check_head(response)
