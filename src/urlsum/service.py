@@ -91,7 +91,7 @@ def cancel(task_id: str, *, table: TaskTable, now: float) -> Task:
         with suppress(LeaseLost):
             table.save(cancelled, over=task)
             return cancelled
-    raise TableUnavailable("the task changes hands faster than it can be cancelled")
+    raise TableUnavailable("the task changed too often to be cancelled")
 
 
 def _task(submission: Submission, guard: Guard, now: float, ttl_days: int) -> Task:
@@ -140,7 +140,7 @@ def _added(task: Task, table: TaskTable, now: float, *, repeatable: bool) -> boo
                     return False
         else:
             return True
-    raise TableUnavailable("the same Idempotency-Key is being used by many requests at once")
+    raise TableUnavailable("many requests are using the same Idempotency-Key at once")
 
 
 def _adopted(task: Task, table: TaskTable, now: float) -> bool:

@@ -53,8 +53,8 @@ engine = _ENGINE.name
 @cache
 def _warn_slow() -> None:
     logger.warning(
-        "MD5 runs in pure Python, about 250 times slower than it could: install OpenSSL's libcrypto.so.3 "
-        "where the loader finds it (%s)",
+        "MD5 runs in pure Python, about 250 times slower than with OpenSSL: install libcrypto.so.3 where the loader"
+        " finds it (%s)",
         "; ".join(_REFUSALS),
     )
 
@@ -81,17 +81,17 @@ class MD5:
     def restore(cls, state: bytes) -> Self:
         """Resume from a state of ``checkpoint``. Raises StateError unless it is intact and of this version."""
         if len(state) != STATE_SIZE:
-            raise StateError(f"a saved MD5 state has {STATE_SIZE} bytes, this one {len(state)}")
+            raise StateError(f"a saved MD5 state has {STATE_SIZE} bytes, but this one has {len(state)}")
         if state[0] != VERSION:
-            raise StateError(f"the saved MD5 state is of version {state[0]}, this urlsum reads version {VERSION}")
+            raise StateError(f"the saved MD5 state has version {state[0]}; this urlsum reads version {VERSION}")
         body, crc = state[: _BODY.size], state[_BODY.size :]
         if _CRC.pack(zlib.crc32(body)) != bytes(crc):
-            raise StateError("the saved MD5 state is damaged: its checksum does not fit")
+            raise StateError("the saved MD5 state is damaged: its checksum does not match")
         _, a, b, c, d, count = _BODY.unpack(body)
         if count % BLOCK or count >= _END:
-            raise StateError(f"the saved MD5 state stands at byte {count}, where none can be taken")
+            raise StateError(f"the saved MD5 state is at byte {count}, where no state can be saved")
         if not count and (a, b, c, d) != engines.INITIAL:
-            raise StateError("the saved MD5 state stands at byte 0 with the words of another place")
+            raise StateError("the saved MD5 state is at byte 0 but has the chaining value of another position")
         md5 = cls.__new__(cls)
         md5._open(cls._engine.begin((a, b, c, d), count))  # noqa: SLF001 - its own class
         return md5

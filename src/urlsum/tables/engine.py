@@ -51,7 +51,7 @@ def engine(database_uri: str, *, wait: float | None = None) -> sa.Engine:
         case "sqlite" if url.database and url.database != ":memory:":
             return _sqlite(url, SQLITE_BUSY_SECONDS if wait is None else wait)
         case "sqlite":
-            raise SettingsError("DATABASE_URI: a database in memory forgets its tasks; name a file, sqlite:///FILE")
+            raise SettingsError("DATABASE_URI: an in-memory database forgets its tasks; name a file: sqlite:///FILE")
         case "mysql" if url.get_driver_name() == "pymysql" and url.database:
             return _mysql(url, MYSQL_STATEMENT_SECONDS if wait is None else wait)
         case _:
@@ -117,7 +117,7 @@ def translated() -> Iterator[None]:
         raise
     except DBAPIError as exc:
         if _unmigrated(exc.orig):
-            raise TableUnavailable(f"the database lacks this version's schema, run `make migrate`: {exc.orig}") from exc
+            raise TableUnavailable(f"the database lacks this version's schema; run `make migrate`: {exc.orig}") from exc
         raise TableUnavailable(f"the database does not answer: {exc.orig}") from exc
     except (PoolTimeout, OSError) as exc:
         raise TableUnavailable(f"the database does not answer: {exc}") from exc

@@ -38,7 +38,7 @@ class Disk:
         else:
             group.over.wait()
             if not group.written:
-                raise OSError(f"{path} could not be written to the disk")
+                raise OSError(f"{path} could not be written to disk")
 
     def _write(self, path: str, group: _Group) -> None:
         with self._writing:

@@ -25,53 +25,53 @@ PUBLIC_CODES = tuple(code for code in FailureCode if code not in _ONE_AND_THE_SA
 # _ONE_AND_THE_SAME.
 CAUSES = {
     FailureCode.CONNECT: (
-        "No host answers there, or it is one that urlsum does not contact: only public addresses are.",
+        "No host answers there, or the host is not public: urlsum connects to public hosts only.",
         "Open the URL yourself. If it works for you, submit it again later.",
     ),
     FailureCode.TLS: (
         (
-            "The TLS handshake failed: the host's certificate is not valid, the host offers no safe TLS on this port,"
-            " it demands a client certificate, or it broke off."
+            "The TLS handshake failed: the server's certificate is not valid, or the server offers no secure TLS on"
+            " this port, requires a client certificate, or broke off the connection."
         ),
-        "Tell the operators of the host, or use another mirror of the file.",
+        "Tell the operators of the server, or use another mirror of the file.",
     ),
     FailureCode.HTTP: (
         (
-            "The host answers, but does not hand out the file: the file may have moved, need a login, or still be in"
-            " preparation, or the host may be overloaded."
+            "The server responds, but does not deliver the file: the file may have moved, require a login, or still be"
+            " in preparation, or the server may be overloaded."
         ),
         "Open the URL in a private window of your browser. If it works there, submit it again later.",
     ),
     FailureCode.PROTOCOL: (
-        "The host's response breaks the rules of HTTP, so nothing proves which bytes are those of the file.",
-        "Tell the operators of the host, or use another mirror of the file.",
+        "The server's response violates HTTP, so nothing proves which bytes belong to the file.",
+        "Tell the operators of the server, or use another mirror of the file.",
     ),
     FailureCode.INCOMPLETE: (
         (
-            "The file did not arrive whole, each time that urlsum tried: the connection was cut, or the host reported"
-            " an error after the last byte."
+            "The file did not arrive completely in any of urlsum's attempts: the connection was cut, or the server"
+            " reported an error after the last byte."
         ),
         "Submit the URL again later, or use another mirror of the file.",
     ),
     FailureCode.CHANGED: (
-        "The file was replaced while urlsum read it, so no MD5 would be that of one whole version.",
-        "Submit the URL again when nobody writes to the file any more.",
+        "The file was replaced while urlsum was reading it, so no MD5 would belong to one complete version.",
+        "Submit the URL again when the file is no longer being written.",
     ),
     FailureCode.TIMEOUT: (
-        "The host sends nothing, or too slowly to come to an end.",
+        "The server sends nothing, or sends too slowly to finish.",
         "Submit the URL again later, or use another mirror of the file.",
     ),
     FailureCode.TOO_LARGE: (
-        "The file is longer than this service reads.",
+        "The file is larger than this service allows.",
         "Ask the operators of this service for a higher limit, or run urlsum yourself.",
     ),
     FailureCode.REDIRECTS: (
-        "The host sends too many redirects, or a redirect that leads nowhere.",
-        "If your browser reaches the file, submit the URL at which it ends up. If not, tell the operators of the host.",
+        "The server sends too many redirects, or a redirect that leads nowhere.",
+        "If your browser reaches the file, submit the URL where it ends up. If not, tell the operators of the server.",
     ),
     FailureCode.UNVERIFIABLE: (
-        "The host does not say how long the file is, so that a cut connection looks like the end of it.",
-        "Use another mirror of the file, or another URL of it that gives its length.",
+        "The server does not state the length of the file, so a cut connection would look like its end.",
+        "Use another mirror of the file, or a URL that states its length.",
     ),
     FailureCode.INTERNAL: (
         "Something is wrong with this service, not with the file.",

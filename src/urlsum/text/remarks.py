@@ -31,8 +31,8 @@ CODES = (WEB_PAGE, EMPTY, TRANSFORMED, CONTENT_ENCODING, UNCONFIRMED, READ_TWICE
 
 PROOFS = {
     # True of a short file as well, which comes in one response and is not asked for again.
-    Proof.ETAG: "All bytes of the file came under one ETag.",
-    Proof.LAST_MODIFIED: "All bytes of the file came under one Last-Modified date and one length.",
+    Proof.ETAG: "All bytes of the file came with the same ETag.",
+    Proof.LAST_MODIFIED: "All bytes of the file came with the same Last-Modified date and length.",
     Proof.LENGTH: "This server gives no way to tell whether the file changed while it was read.",
 }
 MESSAGES = {
@@ -46,8 +46,8 @@ MESSAGES = {
         " MD5 of the compressed bytes as sent. A browser may save it decompressed."
     ),
     UNCONFIRMED: (
-        "All bytes came, but the server refused to confirm them afterwards. If the file changed while it was read, this"
-        " may have gone unnoticed."
+        "All bytes arrived, but the server refused to confirm them afterwards. If the file changed while it was read,"
+        " this may have gone unnoticed."
     ),
     READ_TWICE: (
         "The server's ETag, date or length differed between two readings of the file, but both readings gave this MD5."

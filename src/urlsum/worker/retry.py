@@ -133,7 +133,7 @@ def spent(task: Task, *, attempts: int, max_attempts: int) -> Failure | None:
     """Why the unfinished ``task`` has failed for good after ``attempts`` tries without progress, None if it has not."""
     if attempts >= max_attempts:
         # Only tries whose worker died count up to here: all others end in ``delay``.
-        died = f"the work stopped {max_attempts} times without getting any further"
+        died = f"workers stopped {max_attempts} times without making progress"
         return task.error or Failure(FailureCode.INTERNAL, died)
     if task.slices > MAX_SLICES:
         return Failure(FailureCode.TIMEOUT, f"not finished after {MAX_SLICES} slices of work")

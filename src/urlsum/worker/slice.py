@@ -131,7 +131,7 @@ class _Slice:
             raise  # the table is away or the lease is lost: no fault of the task, and nothing may be written
         except Exception:
             log.exception("task %s: unexpected error", self.task.id)
-            return self._settle(OriginError("an unexpected error inside urlsum; its operators find it in the log"))
+            return self._settle(OriginError("an unexpected error in urlsum; its log has the details"))
 
     def _stream(self) -> Task:
         while True:
@@ -145,7 +145,7 @@ class _Slice:
                             return self._done(two_readings.proven(body.representation))
                         if not self.readings.half_done or self.task.restarts >= retry.MAX_RESTARTS:
                             raise
-                        log.info("task %s: %s; reading it once more", self.task.id, error)
+                        log.info("task %s: %s; reading the file once more", self.task.id, error)
                         self._restart()
                         continue
                     if isinstance(error, Changed) and not isinstance(error, AnotherKind):
@@ -154,7 +154,7 @@ class _Slice:
                     self._checkpoint(body)
                     if not isinstance(error, RangesFailed) or self.md5.count == began:
                         raise
-                    log.info("task %s: %s; reading on with one response", self.task.id, error)
+                    log.info("task %s: %s; continuing with a single response", self.task.id, error)
 
     def _open(self) -> Stream:
         self.received, self.body, self.catch_up = self.task.received, None, None
@@ -165,7 +165,7 @@ class _Slice:
                 self.md5 = _restored(checkpoint)
                 self.opened_at = self.md5.count
             except StateError:
-                log.exception("task %s: unusable checkpoint, starting again", self.task.id)
+                log.exception("task %s: unusable checkpoint; starting over", self.task.id)
                 self._restart()
         body = self._opened()
         if body.offset == 0:
@@ -189,7 +189,7 @@ class _Slice:
         except Changed as error:
             if self.task.checkpoint is None or self.task.restarts >= retry.MAX_RESTARTS:
                 raise
-            log.info("task %s: starting again: %s", self.task.id, error)
+            log.info("task %s: starting over: %s", self.task.id, error)
             self._restart()
             return source.open(url, deadline=self.deadline, resume=None, heartbeat=self._renew)
 
@@ -216,7 +216,7 @@ class _Slice:
         if self.catch_up is not None:
             self._end_catch_up(same=False)  # the file ended before the checkpoint
         if body.size is not None and body.size != md5.count:
-            raise Incomplete(f"{md5.count} bytes were read of a file of {body.size}")
+            raise Incomplete(f"{md5.count} bytes were read, but the file has {body.size}")
         return self._done(body.representation)
 
     def _update(self, chunk: memoryview) -> None:
@@ -230,8 +230,8 @@ class _Slice:
     def _end_catch_up(self, *, same: bool) -> None:
         if not same:
             if self.task.restarts >= retry.MAX_RESTARTS:
-                raise Changed(f"{shown_url(self.task.url)}: its bytes changed")
-            log.info("task %s: the bytes before the checkpoint are others now", self.task.id)
+                raise Changed(f"{shown_url(self.task.url)}: the bytes changed")
+            log.info("task %s: the bytes before the checkpoint changed", self.task.id)
             self._write(self.task.restarted(self.deps.clock()))
         self.catch_up = None
 
@@ -243,8 +243,8 @@ class _Slice:
         limit = READINGS * self.deps.settings.max_bytes
         if self._received() > limit:
             raise TooLarge(
-                f"{shown_url(self.task.url)}: {human_bytes(self._received())} were read for one task, in vain;"
-                f" at most {human_bytes(limit)} are ({READINGS} times MAX_BYTES)"
+                f"{shown_url(self.task.url)}: gave up after reading {human_bytes(self._received())} without finishing;"
+                f" the limit is {human_bytes(limit)} ({READINGS} times MAX_BYTES)"
             )
         if self.catch_up is not None:
             self._renew()  # the stored checkpoint is ahead
@@ -269,7 +269,7 @@ class _Slice:
         if task.attempts and self.deps.monotonic() < math.inf:
             # No progress, and not because of a shutdown. The error is kept: it is the reason of the failure when the
             # attempts are spent.
-            why = "a whole slice of work brought nothing new: the origin is too slow, or has no ranges to go on by"
+            why = "a whole slice of work made no progress: the server is too slow, or does not support range requests"
             task = replace(task, error=Failure(FailureCode.TIMEOUT, f"{shown_url(task.url)}: {why}"))
         return self._write(task)
 
@@ -291,7 +291,11 @@ class _Slice:
             base_seconds=settings.retry_base_seconds,
         )
         log.info(
-            "task %s: %s: %s; %s", self.task.id, error.code, error, "given up" if wait is None else f"{wait:.0f} s"
+            "task %s: %s: %s; %s",
+            self.task.id,
+            error.code,
+            error,
+            "given up" if wait is None else f"retry in {wait:.0f} s",
         )
         if wait is None:
             return self._write(self.task.failed(failure, now))
@@ -312,5 +316,5 @@ class _Slice:
 def _restored(checkpoint: Checkpoint) -> MD5:
     md5 = MD5.restore(checkpoint.md5_state)
     if md5.count != checkpoint.offset:
-        raise StateError(f"the state stands at {md5.count}, the checkpoint at {checkpoint.offset}")
+        raise StateError(f"the state is at {md5.count}, the checkpoint at {checkpoint.offset}")
     return md5

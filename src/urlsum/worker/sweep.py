@@ -77,7 +77,7 @@ def sweep(
             if after.due_at is not None:
                 queue.send(after.id)
                 resent += 1
-                log.warning("task %s: nobody was at it; sent again", after.id)
+                log.warning("task %s: stranded; sent again", after.id)
     swept = Swept(resent, failed, table.purge(now, limit))
     if swept != Swept():
         log.info("%d sent again, %d given up, %d deleted", swept.resent, swept.failed, swept.purged)

@@ -184,7 +184,7 @@ def test_a_failure_says_why_and_what_to_do_and_its_button_tries_again(
         submit(page, service, origin.url("/gone.bam"), md5=SMALL_MD5, email=RECIPIENT)
         heading(page, "Couldn't compute the MD5")
         main = expect(page.locator("main"))
-        for words in ("The server answered with status 404", "need a login", "in a private window"):
+        for words in ("The server answered with status 404", "require a login", "in a private window"):
             main.to_contain_text(words, ignore_case=True)
         assert RECIPIENT not in page.content()
         visitor.photograph("service-failed")

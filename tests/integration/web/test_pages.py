@@ -142,7 +142,7 @@ def test_a_done_task_shows_name_type_version_and_notes(client: Client, world: Wo
     assert f"{MD5}  sample <1>.bam\n" in page.text
     assert "The server sent a web page (text/html, 533 bytes). Is this the file you meant?" in page.text
     assert "The server altered the stored file before sending it" in page.text
-    assert "All bytes of the file came under one ETag." in page.text
+    assert "All bytes of the file came with the same ETag." in page.text
     assert page.text.count("https://site.com/login") == 1
     assert "Last modified2026-11-04 10:00:00 UTC" in page.text
     assert "Typetext/html" in page.text

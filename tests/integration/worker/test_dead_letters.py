@@ -101,7 +101,7 @@ def test_a_task_whose_workers_all_crashed_fails_and_its_mail_says_so(cloud: Clou
     task = cloud.table.get(cloud.id)
     assert task.status is Status.FAILED
     assert task.error is not None
-    assert "stopped 3 times without getting any further" in task.error.message
+    assert "workers stopped 3 times without making progress" in task.error.message
     [delivery] = cloud.queue.receive(10, wait=0)
     cloud.work(decode(delivery.body))
     [letter] = cloud.mailer.letters

@@ -83,8 +83,8 @@ What happened:
 http://site.com/data/file.txt: the host answered 404
 
 Why:
-The host answers, but does not hand out the file: the file may have moved, need a login, or still be in preparation, \
-or the host may be overloaded.
+The server responds, but does not deliver the file: the file may have moved, require a login, or still be in \
+preparation, or the server may be overloaded.
 
 What to do:
 Open the URL in a private window of your browser. If it works there, submit it again later.
@@ -336,7 +336,7 @@ def test_a_mail_says_what_the_version_rests_on() -> None:
     plain = compose(DONE, public_url=None).body.split("\n")
     lines = described()
     at = next(number for number, line in enumerate(lines) if line.startswith("Size:")) + 1
-    assert lines[at] == "Version:   All bytes of the file came under one ETag."
+    assert lines[at] == "Version:   All bytes of the file came with the same ETag."
     assert lines[:at] + lines[at + 1 :] == plain
 
 

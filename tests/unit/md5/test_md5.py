@@ -165,11 +165,11 @@ def test_damage_to_any_byte_of_a_state_is_refused(md5_class: type[MD5]) -> None:
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
-        (b"", "has 29 bytes, this one 0"),
-        (sealed((1, 2, 3, 4), 64)[:-1], "this one 28"),
-        (sealed((1, 2, 3, 4), 64) + b"\0", "this one 30"),
+        (b"", "has 29 bytes, but this one has 0"),
+        (sealed((1, 2, 3, 4), 64)[:-1], "this one has 28"),
+        (sealed((1, 2, 3, 4), 64) + b"\0", "this one has 30"),
         (bytes(29), "version 0"),
-        (sealed((1, 2, 3, 4), 64, version=2), "version 2, this urlsum reads version 1"),
+        (sealed((1, 2, 3, 4), 64, version=2), "version 2; this urlsum reads version 1"),
         (sealed((1, 2, 3, 4), 64)[:-4] + bytes(4), "checksum"),
         (sealed((1, 2, 3, 4), 65), "at byte 65"),
         (sealed((1, 2, 3, 4), 2**61), "at byte 2305843009213693952"),

@@ -27,13 +27,13 @@ def test_an_address_that_a_name_resolved_to_is_hidden_whatever_else_the_url_says
     [
         # Each is a way in which urlsum.origin ends a task under this code.
         (FailureCode.INCOMPLETE, "the connection was cut"),
-        (FailureCode.INCOMPLETE, "the host reported an error after the last byte"),
+        (FailureCode.INCOMPLETE, "the server reported an error after the last byte"),
         (FailureCode.TLS, "certificate is not valid"),
-        (FailureCode.TLS, "no safe TLS on this port"),
-        (FailureCode.TLS, "demands a client certificate"),
-        (FailureCode.TLS, "broke off"),
+        (FailureCode.TLS, "no secure TLS on this port"),
+        (FailureCode.TLS, "requires a client certificate"),
+        (FailureCode.TLS, "broke off the connection"),
         (FailureCode.HTTP, "moved"),
-        (FailureCode.HTTP, "need a login"),
+        (FailureCode.HTTP, "require a login"),
         (FailureCode.HTTP, "in preparation"),
         (FailureCode.HTTP, "overloaded"),
         (FailureCode.REDIRECTS, "too many redirects"),

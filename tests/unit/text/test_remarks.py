@@ -23,7 +23,7 @@ def messages(task: Task) -> dict[str, str]:
 
 def test_a_file_as_it_should_be_needs_no_remark() -> None:
     assert remarks.notes(TASK) == ()
-    assert remarks.proof(TASK) == "All bytes of the file came under one ETag."
+    assert remarks.proof(TASK) == "All bytes of the file came with the same ETag."
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_an_empty_file_is_noted() -> None:
 @pytest.mark.parametrize(
     ("proof", "etag", "code", "words"),
     [
-        (Proof.ETAG, '"v1"', None, "All bytes of the file came under one ETag."),
-        (Proof.LAST_MODIFIED, 'W/"v1"', None, "came under one Last-Modified date and one length."),
+        (Proof.ETAG, '"v1"', None, "All bytes of the file came with the same ETag."),
+        (Proof.LAST_MODIFIED, 'W/"v1"', None, "came with the same Last-Modified date and length."),
         (Proof.LENGTH, None, "no-validator", "This server gives no way to tell whether the file changed while it was"),
         (Proof.LENGTH, 'W/"v1"', "weak-validator", "The server sends only a weak ETag (W/)."),
         (Proof.LENGTH, '"v1"', "unconfirmed-validator", "The server did not confirm its ETag when asked again"),

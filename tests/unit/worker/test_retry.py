@@ -74,7 +74,7 @@ def test_a_task_is_spent_after_its_tries_or_after_weeks() -> None:
     task = new_task()
     assert retry.spent(task, attempts=4, max_attempts=5) is None
     died = retry.spent(task, attempts=5, max_attempts=5)
-    assert died == Failure(FailureCode.INTERNAL, "the work stopped 5 times without getting any further")
+    assert died == Failure(FailureCode.INTERNAL, "workers stopped 5 times without making progress")
     known = Failure(FailureCode.TIMEOUT, "silent")
     assert retry.spent(replace(task, error=known), attempts=5, max_attempts=5) == known
     old = retry.spent(replace(task, slices=retry.MAX_SLICES + 1), attempts=0, max_attempts=5)

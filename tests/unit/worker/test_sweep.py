@@ -161,7 +161,7 @@ def test_attempts_that_are_spent_end_the_task_with_the_reason(floor: Floor) -> N
     assert floor.sweep() == Swept(failed=1)
     stored = floor.table.get(dead.id)
     assert (stored.status, stored.due_at, stored.finished_at) == (Status.FAILED, None, floor.now)
-    assert stored.error == Failure(FailureCode.INTERNAL, "the work stopped 5 times without getting any further")
+    assert stored.error == Failure(FailureCode.INTERNAL, "workers stopped 5 times without making progress")
     assert floor.sent == []
 
 
