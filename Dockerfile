@@ -9,7 +9,7 @@ RUN python -m venv venv \
       --require-hashes -r requirements.txt \
  && venv/bin/pip uninstall --yes --quiet pip \
  && rm requirements.txt
-# Of the descriptions of all of AWS's services, only those that urlsum and its search for credentials use: 16 MiB less.
+# Of the descriptions of all AWS services, only those that urlsum and its credential lookup use: 16 MiB less.
 RUN find venv/lib/*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
     -not -name dynamodb -not -name sesv2 -not -name sqs -not -name sts -not -name 'sso*' -not -name signin \
     -exec rm -r {} +

@@ -26,10 +26,18 @@ SECRET = frozenset({"mail_password", "database_uri", "redis_url"})
 _HOST_OR_SUFFIX = re.compile(r"\.?([a-z0-9_-]+\.)*[0-9_-]*[a-z][a-z0-9_-]*")
 # Where msgspec says that it found the fault.
 _PLACE = re.compile(r" - at `\$(?:\.(\w+))?`$")
-# What people write for yes and no beside true and false, 1 and 0.
+# What people write for yes and no besides true and false, 1 and 0.
 _WORDS = {"yes": True, "on": True, "y": True, "t": True, "no": False, "off": False, "n": False, "f": False}
 
 MailBackend = Literal["ses", "smtp", "outbox"]
+# Of these msgspec quotes the pattern, or does not name the choices.
+_EXPECTED = {
+    "mail_backend": f"expected one of {', '.join(get_args(MailBackend))}",
+    "public_url": "expected an http or https URL without query and fragment",
+    "tasks_queue_name": "expected 1 to 100 letters, digits or any of _ . : -",
+}
+# msgspec's names of types, in words.
+_TYPES = {"`int`": "a whole number", "`float`": "a number", "`bool`": "true or false", ", got `str`": ""}
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -53,10 +61,11 @@ class Ports(frozenset[int]):
     @classmethod
     def read(cls, text: str) -> Ports:
         """Raises ValueError."""
-        ports = cls(int(item) for item in _items(text))
-        if not all(1 <= port <= HIGHEST_PORT for port in ports):
-            raise ValueError("ports are whole numbers from 1 to 65535, separated by commas")
-        return ports
+        with suppress(ValueError):
+            ports = cls(int(item) for item in _items(text))
+            if all(1 <= port <= HIGHEST_PORT for port in ports):
+                return ports
+        raise ValueError(f"expected whole numbers from 1 to {HIGHEST_PORT}, separated by commas")
 
 
 class Hosts(tuple[Network | str, ...]):
@@ -101,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?\Z")] | None = None
     port: Port = 5000
 
-    # What may be contacted. 8080 and 8443 beside the two standard ports: mirrors use them.
+    # What may be contacted. 8080 and 8443 besides the two standard ports: mirrors use them.
     allowed_networks: Networks = Networks()
     allowed_ports: Ports = Ports({80, 443, 8080, 8443})
     # Hosts, .suffixes and networks that this service leaves alone: an operator who is asked to stop must be able to.
@@ -182,8 +191,9 @@ def parse(given: Mapping[str, object]) -> Settings:
         reason = text[: found.start()] if found else text
         if name is None:
             raise SettingsError(reason) from None
-        if name == "mail_backend":  # msgspec does not say which there are
-            reason = f"expected one of {', '.join(get_args(MailBackend))}"
+        reason = _EXPECTED.get(name, reason)
+        for theirs, ours in _TYPES.items():
+            reason = reason.replace(theirs, ours)
         shown = "" if name in SECRET else f" (it is {given[name]!r})"
         raise SettingsError(f"{name.upper()}: {reason[:1].lower()}{reason[1:]}{shown}") from None
 
@@ -210,7 +220,7 @@ def _host_or_network(text: str) -> Network | str:
     # An entry that no host can match, like *.example.org or a URL, would be a deny list that denies nothing.
     if not _HOST_OR_SUFFIX.fullmatch(host):
         raise ValueError(
-            f"{text!r} is neither a host (example.org), nor a .suffix (.example.org: it and all below it), nor a"
-            " network (192.0.2.0/24); write international names in their xn-- form"
+            f"{text!r} is neither a host (example.org), nor a .suffix (.example.org: it and its subdomains), nor"
+            " a network (192.0.2.0/24); write international names in their xn-- form"
         )
     return host

@@ -67,6 +67,41 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_it(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("PORT", "http", "PORT: expected a whole number (it is 'http')"),
+        ("MAIL_PORT", "65536", "MAIL_PORT: expected a whole number <= 65535 (it is '65536')"),
+        ("MAX_BYTES", "0", "MAX_BYTES: expected a whole number >= 1 (it is '0')"),
+        ("READ_TIMEOUT", "soon", "READ_TIMEOUT: expected a number (it is 'soon')"),
+        ("READ_TIMEOUT", "-1", "READ_TIMEOUT: expected a number > 0.0 (it is '-1')"),
+        ("MAIL_USE_TLS", "maybe", "MAIL_USE_TLS: expected true or false (it is 'maybe')"),
+        ("MAIL_BACKEND", "pigeon", "MAIL_BACKEND: expected one of ses, smtp, outbox (it is 'pigeon')"),
+        ("PUBLIC_URL", "host", "PUBLIC_URL: expected an http or https URL without query and fragment (it is 'host')"),
+        (
+            "TASKS_QUEUE_NAME",
+            "a,b",
+            "TASKS_QUEUE_NAME: expected 1 to 100 letters, digits or any of _ . : - (it is 'a,b')",
+        ),
+        *(
+            (
+                "ALLOWED_PORTS",
+                ports,
+                f"ALLOWED_PORTS: expected whole numbers from 1 to 65535, separated by commas (it is '{ports}')",
+            )
+            for ports in ("80,99999", "80,http", "0")
+        ),
+    ],
+)
+def test_a_wrong_value_is_explained_without_names_of_types_or_patterns(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    assert str(caught.value) == words
+
+
 # DESIGN, "Settings": what a person may set, and what it is when nobody does.
 DEFAULTS = {
     "DATABASE_URI": "sqlite:///data/urlsum.db",
