@@ -1,4 +1,4 @@
-# Two commands are all the set-up there is: `make run` and `make test`.
+# `make run` and `make test` set up everything they need.
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,7 +22,7 @@ help: ## Show this list
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "urlsum needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.13 …" >&2; exit 1; }
+		{ echo "urlsum needs Python 3.11 or newer; choose one: make PYTHON=/path/to/python3.13 …" >&2; exit 1; }
 	@echo "Creating $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
 
@@ -34,7 +34,7 @@ $(VENV)/.installed: selfhost/requirements.txt pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: requirements.txt $(VENV)/.installed
-	@echo "Installing the developer's tools …"
+	@echo "Installing the developer tools …"
 	@$(BIN)/python $(INSTALL) requirements.txt
 	@touch $@
 
@@ -46,15 +46,15 @@ $(SAM): requirements-sam.txt
 	@$(SAM_VENV)/bin/python $(INSTALL) requirements-sam.txt
 	@touch $@
 
-install: $(VENV)/.installed ## Create .venv with the pinned requirements of the service
+install: $(VENV)/.installed ## Create .venv with the pinned packages of the service
 
-install-dev: $(VENV)/.installed-dev $(SAM) ## Add the pinned tools of a developer
+install-dev: $(VENV)/.installed-dev $(SAM) ## Add the pinned developer tools
 
 # Loopback is opened here and only here, so that a newcomer can hash a file served on the same machine.
-run: install ## Serve on http://127.0.0.1:5000 with SQLite and an embedded worker (PORT=… changes it)
+run: install ## Serve on http://127.0.0.1:5000 with SQLite and an embedded worker (PORT=… changes the port)
 	@PORT=$(PORT) ALLOWED_NETWORKS="$${ALLOWED_NETWORKS-127.0.0.0/8,::1/128}" exec $(BIN)/python -m selfhost.server
 
-migrate: install ## Bring the database of DATABASE_URI to the newest schema
+migrate: install ## Migrate the database of DATABASE_URI to the newest schema
 	@$(BIN)/python -m selfhost.migrate
 
 compose: ## Serve on http://localhost:8000 in containers: server, RQ workers, MySQL and Redis
@@ -63,31 +63,31 @@ compose: ## Serve on http://localhost:8000 in containers: server, RQ workers, My
 docker-build: ## Build the image tc:latest
 	@docker build -t tc:latest .
 
-# axe-core, which judges the pages. Without it those tests are skipped, saying so.
+# axe-core checks the accessibility of the pages. Without it those tests are skipped, with a message.
 BROWSER := tests/e2e/browser
 AXE := $(BROWSER)/node_modules/.package-lock.json
 $(AXE): $(BROWSER)/package-lock.json
 	@if command -v npm >/dev/null; then \
 		echo "Installing axe-core …"; \
 		npm ci --prefix $(BROWSER) --ignore-scripts --no-audit --no-fund --silent && touch $@; \
-	else false; fi || echo "npm does not bring axe-core: what it would find is not tested."
+	else false; fi || echo "npm could not install axe-core: its checks of the pages are skipped."
 
-test: install $(VENV)/.installed-dev $(AXE) ## Run the tests that need no containers; with a Chromium those of the pages
+test: install $(VENV)/.installed-dev $(AXE) ## Run the tests that need no containers, including those of the pages if Chromium is installed
 	@$(BIN)/python -m pytest -m "not sam and not docker and not long" $(ARGS)
 
-test-browser: install $(VENV)/.installed-dev $(AXE) ## Run the tests of the pages in a headless Chromium; pictures in screenshots/
+test-browser: install $(VENV)/.installed-dev $(AXE) ## Run the tests of the pages in a headless Chromium; screenshots go to screenshots/
 	@$(BIN)/python -m pytest -m browser $(or $(ARGS),$(BROWSER))
 
-test-containers: sam-build docker-build ## Run the tests that drive containers; needs a Docker engine
+test-containers: sam-build docker-build ## Run the tests that use containers; needs a Docker engine
 	@$(BIN)/python -m pytest -m "sam or docker" $(ARGS)
 
 test-long: install $(VENV)/.installed-dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
-bench: install-dev ## Measure against curl, rclone and aria2 (ARGS="http memory": these cases)
+bench: install-dev ## Benchmark against curl, rclone and aria2 (ARGS="http memory" selects cases)
 	@$(BIN)/python -m bench.run $(ARGS)
 
-check: install-dev ## Style, types, import rule, template and API description
+check: install-dev ## Check style, types, import rules, template and API description
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -96,7 +96,7 @@ check: install-dev ## Style, types, import rule, template and API description
 	@$(SAM) validate --lint
 	@$(BIN)/python -m scripts.lint_template
 
-format: install-dev ## Rewrite the sources in the project's style
+format: install-dev ## Format the sources in the project's style
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
@@ -123,6 +123,6 @@ sam-build: install-dev ## Build the functions and the layer into .aws-sam/ (ARCH
 sam-local: sam-build ## Serve the built functions in containers against a local AWS
 	@$(BIN)/python -m scripts.sam_local
 
-clean: ## Remove what can be made again; tasks (data/) and mails (outbox/) stay
+clean: ## Remove everything that can be rebuilt; tasks (data/) and emails (outbox/) stay
 	@rm -rf $(VENV) $(SAM_VENV) $(BROWSER)/node_modules screenshots .aws-sam build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Install a lock file with pip and say how far the installation is.
+"""Install the packages of a lock file with pip and report the progress.
 
 pip's own output is either silent for a minute or 300 lines long. This script runs before anything is installed, so it
 needs the standard library only.
@@ -87,7 +87,7 @@ def install(lock: Path) -> int:
 def main() -> int:
     """Read the arguments and return the exit status."""
     parser = argparse.ArgumentParser(prog="install", description=__doc__.partition("\n")[0])
-    parser.add_argument("lock", type=Path, help="a requirements file with hashes")
+    parser.add_argument("lock", type=Path, help="the lock file: a requirements file with hashes")
     return install(parser.parse_args().lock)
 
 

@@ -22,7 +22,7 @@ def document() -> str:
 def main() -> int:
     """Write or compare; the exit status tells."""
     parser = argparse.ArgumentParser(prog="python -m scripts.openapi", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only compare")
+    parser.add_argument("--check", action="store_true", help="only compare; write nothing")
     if not parser.parse_args().check:
         DOCUMENT.write_text(document(), encoding="utf-8")
         return 0

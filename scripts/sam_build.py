@@ -36,7 +36,7 @@ def sam() -> str:
     own = ROOT / os.environ.get("SAM_VENV", ".venv-sam") / "bin" / "sam"
     found = str(own) if own.exists() else shutil.which("sam")
     if found is None:
-        raise BuildError("there is no SAM CLI; run `make install-dev`")
+        raise BuildError("the SAM CLI is missing; run `make install-dev`")
     return found
 
 
@@ -48,7 +48,7 @@ def host_architecture() -> str:
 def build(architecture: str, folder: Path) -> None:
     """Build template.yaml for ``architecture`` into ``folder``. Raises BuildError."""
     if shutil.which(PYTHON) is None:
-        raise BuildError(f"{PYTHON} is not on PATH; `sam build` needs the functions' own Python")
+        raise BuildError(f"{PYTHON} is not on PATH; `sam build` needs the Python version of the functions")
     try:
         subprocess.run(
             [

@@ -56,7 +56,7 @@ class StartError(Exception):
 def host_address(architecture: str) -> str:
     """Return the IPv4 address of this machine as containers see it. Raises StartError."""
     if shutil.which("docker") is None:
-        raise StartError("there is no docker command; `sam local` runs functions in containers")
+        raise StartError("docker is not on PATH; `sam local` runs functions in containers")
     look_up = f"import socket; print(socket.gethostbyname({HOST!r}))"
     found = subprocess.run(
         [
@@ -68,7 +68,7 @@ def host_address(architecture: str) -> str:
         check=False,
     )
     if found.returncode:
-        raise StartError(f"no container runs here: {found.stderr.strip()}")
+        raise StartError(f"cannot run a container: {found.stderr.strip()}")
     return found.stdout.strip()
 
 
@@ -130,7 +130,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, name: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise StartError(f"{name} ended with exit status {process.returncode}")
+            raise StartError(f"{name} exited with status {process.returncode}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
@@ -189,20 +189,20 @@ def serve(port: int, moto_port: int) -> NoReturn:
         bridge.start()
         # Before the containers go: a slice that runs is cut off, as by a crash, and its message comes again.
         stack.callback(stop.set)
-        log.info("The API listens on %s; moto, for all of AWS, on %s", api, endpoint)
-        log.info("Containers reach this machine at %s; that address is open to them, on every port. Try:", host)
+        log.info("The API is listening on %s, and moto, which stands in for AWS, on %s", api, endpoint)
+        log.info("Containers reach this machine at %s; urlsum may connect to that address on every port. Try:", host)
         log.info("  python3 -m http.server 8080 --bind %s", host)
         log.info('  curl -X POST -d "url=http://%s:8080/README.md&email=you@example.org" %s/submit', host, api)
         while worker.poll() is None and web.poll() is None:
             time.sleep(PAUSE_SECONDS)
-        raise StartError("`sam local` ended; what it printed says why")
+        raise StartError("`sam local` stopped; its output says why")
 
 
 def main() -> int:
     """Serve until Ctrl-C or SIGTERM; return the exit status."""
     parser = argparse.ArgumentParser(prog="sam_local", description=__doc__.partition("\n")[0])
-    parser.add_argument("--port", type=int, default=3000, help="of the API (default: %(default)s)")
-    parser.add_argument("--moto-port", type=int, default=0, help="of the local AWS (default: any free one)")
+    parser.add_argument("--port", type=int, default=3000, help="port of the API (default: %(default)s)")
+    parser.add_argument("--moto-port", type=int, default=0, help="port of the local AWS (default: any free port)")
     options = parser.parse_args()
     logging.basicConfig(format="%(message)s")
     log.setLevel(logging.INFO)

@@ -30,7 +30,7 @@ def server() -> str | None:
         return f"the server does not answer: {exc}"
     finally:
         connection.close()
-    return None if status == HTTPStatus.NOT_FOUND else f"the server answers {status} instead of 404"
+    return None if status == HTTPStatus.NOT_FOUND else f"the server answered {status} instead of 404"
 
 
 def worker() -> str | None:

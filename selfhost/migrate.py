@@ -60,7 +60,7 @@ def _upgrade(connection: sa.Connection) -> str:
     present = MigrationContext.configure(connection).get_current_revision()
     if present is not None and not _known(scripts, present):
         # A rollback to this version. Migrations only add, so this version works with the newer schema.
-        log.warning("the database has schema %s, which is newer than this version; it is left as it is", present)
+        log.warning("the database has schema %s, which is newer than this version; leaving it as it is", present)
         return present
     command.upgrade(configuration, "head")
     return str(scripts.get_current_head())

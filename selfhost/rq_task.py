@@ -71,7 +71,9 @@ class ShutdownWatch:
                     self._requested.set()
                     break
         if self._requested.is_set() and not self._over.wait(GRACE_SECONDS):
-            log.warning("job %s did not stop within %g s and is abandoned to its lease", self._job.id, GRACE_SECONDS)
+            log.warning(
+                "job %s did not stop within %g s; its task resumes when its lease expires", self._job.id, GRACE_SECONDS
+            )
             # RQ sees a job that was killed, and requeues it.
             os._exit(1)
 

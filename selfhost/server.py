@@ -82,7 +82,7 @@ class EmbeddedWorker:
                     process.terminate()
                 status = process.wait()
             if not self._stopping.is_set():
-                log.warning("the worker ended with status %s and is started again", status)
+                log.warning("the worker exited with status %s; restarting it", status)
                 self._stopping.wait(RESTART_SECONDS)
 
 
@@ -116,20 +116,20 @@ def _banner(config: Settings, host: str) -> str:
     base = f"http://{host}:{config.port}"
     store = config.tasks_table or make_url(config.database_uri).render_as_string(hide_password=True)
     mail = {
-        "outbox": f"written as .eml files into {config.outbox_dir}/",
+        "outbox": f"written as .eml files to {config.outbox_dir}/",
         "smtp": f"sent through {config.mail_server}:{config.mail_port}",
         "ses": "sent through Amazon SES",
     }[config.mail_backend]
     rq = config.redis_url is not None and config.tasks_queue_url is None
-    work = f"  work:  left to `rq worker -u REDIS_URL {config.tasks_queue_name}`\n" if rq else ""
+    work = f"  work:  done by `rq worker -u REDIS_URL {config.tasks_queue_name}`\n" if rq else ""
     return (
-        f"\nurlsum listens on {base}  (the API is described at {base}/docs)\n"
+        f"\nurlsum is listening on {base} (API docs: {base}/docs)\n"
         f"  tasks: {store}\n"
         f"{work}"
-        f"  mail:  {mail}\n"
+        f"  email: {mail}\n"
         f"Try:\n"
         f"  curl -d url=https://www.python.org/static/favicon.ico {base}/submit\n"
-        f"Ctrl-C stops it; unfinished tasks go on at the next start.\n\n"
+        f"Press Ctrl-C to stop; unfinished tasks resume at the next start.\n\n"
     )
 
 
@@ -155,7 +155,9 @@ def _prepare(config: Settings, host: str) -> socket.socket:
     try:
         return socket.create_server((host, config.port), family=family)
     except OSError as exc:
-        raise SettingsError(f"PORT: cannot listen on {host}:{config.port}: {exc.strerror}; choose another one") from exc
+        raise SettingsError(
+            f"PORT: cannot listen on {host}:{config.port}: {exc.strerror}; choose another port"
+        ) from exc
 
 
 def serve(host: str) -> None:

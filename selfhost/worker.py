@@ -71,10 +71,10 @@ class Worker:
                     self._work(delivery)
                     self.running.discard(delivery.receipt)
             except Unavailable as exc:
-                log.warning("%s; looking again in %g s", exc, PAUSE_SECONDS)
+                log.warning("%s; retrying in %g s", exc, PAUSE_SECONDS)
                 self.stopping.wait(PAUSE_SECONDS)
             except Exception:
-                log.exception("looking for work")
+                log.exception("cannot take the next task")
                 self.stopping.wait(PAUSE_SECONDS)
 
     def _next(self) -> Delivery | None:
@@ -119,9 +119,9 @@ class Worker:
                     stop=self.stopping.is_set,
                 )
             except Unavailable as exc:
-                log.warning("the sweep: %s", exc)
+                log.warning("the sweep failed: %s", exc)
             except Exception:
-                log.exception("the sweep")
+                log.exception("the sweep failed")
             self.stopping.wait(services.settings.sweep_seconds)
 
 

@@ -122,15 +122,15 @@ def test_the_smoke_script_passes(tmp_path: Path, database: dict[str, str]) -> No
 @needs_curl
 def test_the_smoke_script_can_fail(service: SelfHosted) -> None:
     with PacedOrigin(BLOCK, 1000) as origin:
-        with pytest.raises(AssertionError, match=f"the MD5 is {origin.md5}, expected was {'0' * 32}"):
+        with pytest.raises(AssertionError, match=f"the MD5 is {origin.md5}, but {'0' * 32} was expected"):
             smoke(service.base, origin.url, "0" * 32, RECIPIENT)
-        with pytest.raises(AssertionError, match="not accepted"):
+        with pytest.raises(AssertionError, match="the URL was not accepted"):
             smoke(service.base, "ftp://host/file", origin.md5, RECIPIENT)
 
 
 def test_the_banner_tells_where_everything_is_and_what_to_type(service: SelfHosted) -> None:
     shown = service.output
-    assert f"listens on http://127.0.0.1:{service.port}" in shown
+    assert f"urlsum is listening on http://127.0.0.1:{service.port} " in shown
     assert "sqlite:///data/urlsum.db" in shown
     assert (service.folder / "data" / "urlsum.db").is_file()
     assert "outbox/" in shown
@@ -138,7 +138,7 @@ def test_the_banner_tells_where_everything_is_and_what_to_type(service: SelfHost
     [line] = [line.strip() for line in shown.splitlines() if line.strip().startswith("curl ")]
     assert re.fullmatch(rf"curl -d url=https://\S+ http://127\.0\.0\.1:{service.port}/submit", line)
     # The banner, and nothing of the libraries.
-    assert shown.strip().startswith("urlsum listens")
+    assert shown.strip().startswith("urlsum is listening on")
     assert shown.strip().endswith("at the next start.")
 
 
@@ -157,7 +157,7 @@ def test_a_stop_in_the_middle_is_quick_and_quiet_and_the_next_start_goes_on(
     assert service.process.returncode == 0
     assert not alive(worker)
     assert clean(service.output), service.output
-    assert "started again" not in service.output
+    assert "restarting" not in service.output
     sent, slow.rate = slow.sent, None
     service.start()
     told = service.finished(task_id)
@@ -207,7 +207,7 @@ def test_a_killed_worker_is_started_again_and_rereads_at_most_one_interval(
         sent, slow.rate = slow.sent, None
         service.running_worker(other_than=worker)
         assert service.finished(task_id)["md5"] == slow.md5
-        assert "the worker ended with status -9 and is started again" in service.output
+        assert "the worker exited with status -9; restarting it" in service.output
         first, second = slow.starts
         assert (first, second > slow.size / 3) == (0, True)
         # A quarter of a second is 2 MiB; as much again for a machine that is busy with other things.

@@ -69,7 +69,7 @@ def _needed() -> None:
     if subprocess.run([docker, "image", "inspect", image], capture_output=True, check=False).returncode:
         pytest.skip(f"the base image is not here; `docker pull {image}` first")
     if shutil.which(PYTHON) is None:
-        pytest.skip(f"{PYTHON} is not on PATH; sam build needs the functions' own Python")
+        pytest.skip(f"{PYTHON} is not on PATH; sam build needs the Python version of the functions")
     try:
         sam()
     except BuildError as exc:

@@ -144,7 +144,7 @@ def test_an_outage_is_survived_and_said(shop: Shop, caplog: pytest.LogCaptureFix
     task_id = shop.submit()
     shop.bay.queue.down = True
     with shop.open() as thread:
-        until(lambda: "the queue does not answer; looking again" in caplog.text)
+        until(lambda: "the queue does not answer; retrying" in caplog.text)
         assert thread.is_alive()
         shop.bay.queue.down = False
         until(lambda: shop.status(task_id) is Status.DONE)
