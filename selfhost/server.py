@@ -123,7 +123,7 @@ def _banner(config: Settings, host: str) -> str:
     rq = config.redis_url is not None and config.tasks_queue_url is None
     work = f"  work:  done by `rq worker -u REDIS_URL {config.tasks_queue_name}`\n" if rq else ""
     return (
-        f"\nurlsum is listening on {base} (API docs: {base}/docs)\n"
+        f"\nurlsum is listening on {base}  (API docs: {base}/docs)\n"
         f"  tasks: {store}\n"
         f"{work}"
         f"  email: {mail}\n"
