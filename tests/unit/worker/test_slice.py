@@ -404,6 +404,29 @@ def test_a_worker_that_lost_its_lease_writes_nothing() -> None:
     assert desk.stored == thief[0]
 
 
+@pytest.mark.parametrize("complete", [False, True], ids=["to be hashed", "to be mailed"])
+def test_a_lease_that_was_renewed_meanwhile_is_not_claimed(complete: bool) -> None:
+    """The holder is late, not dead. Its checkpoint raises no fence, so only the lease itself can refuse the claim."""
+    desk = Desk()
+    held = replace(desk.stored.claimed(desk.clock(), 90), mail=Mail.PENDING)
+    desk.set(held.done("0" * 32, 7, desk.clock()) if complete else held)
+    desk.set(replace(desk.stored, lease_until=held.lease_until))
+    desk.clock.now += 91
+    get = desk.table.get
+
+    def read(task_id: str) -> Task:
+        found = get(task_id)
+        desk.table.get = get  # type: ignore[method-assign]
+        desk.set(found.renewed(desk.clock(), lease_seconds=90))
+        return found
+
+    desk.table.get = read  # type: ignore[method-assign]
+    with pytest.raises(LeaseLost):
+        desk.slice()
+    assert (desk.stored.fence, desk.stored.lease_until) == (held.fence, desk.clock() + 90)
+    assert desk.source.opened == []
+
+
 def test_a_finished_task_with_a_mail_owed_is_claimed_but_not_hashed_again() -> None:
     desk = Desk()
     desk.set(replace(desk.stored, mail=Mail.PENDING))

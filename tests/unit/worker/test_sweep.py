@@ -69,6 +69,23 @@ def test_the_holder_of_the_lapsed_lease_is_shut_out(floor: Floor) -> None:
         floor.table.save(running.done("0" * 32, 7, floor.now), over=running)
 
 
+def test_a_lease_that_is_renewed_while_the_sweep_looks_stays_with_its_holder(floor: Floor) -> None:
+    running = floor.add(new_task().claimed(NOW, LEASE))
+    floor.now += 2 * LEASE
+    get = floor.table.get
+    renewed = running.renewed(floor.now, lease_seconds=LEASE)
+
+    def read(task_id: str) -> Task:
+        found = get(task_id)
+        floor.table.save(renewed, over=found)
+        return found
+
+    floor.table.get = read  # type: ignore[method-assign]
+    assert floor.sweep() == Swept()
+    assert floor.sent == []
+    assert get(running.id) == renewed
+
+
 def test_a_finished_task_that_owes_a_mail_is_sent_again_and_stays_finished(floor: Floor) -> None:
     running = new_task(email="a@abc.ru", mail=Mail.PENDING).claimed(NOW, LEASE)
     done = floor.add(running.done("0" * 32, 7, NOW))
