@@ -9,7 +9,8 @@ import pytest
 from urlsum.errors import Changed
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.response import ResponseHead
-from urlsum.origin.version.version import MAX_DUMP_CHARACTERS, Overlap, Version
+from urlsum.origin.version.version import MAX_DUMP_CHARACTERS, PROOFS, Overlap, Version
+from urlsum.task import Proof
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 LATER = "Sun, 06 Nov 1994 08:49:38 GMT"
@@ -117,3 +118,116 @@ def test_what_is_no_dump_proves_nothing(text: str) -> None:
 def test_what_the_newer_answer_leaves_out_is_still_known() -> None:
     known = version('"a"', DATE, 10).joined_by(version(None, DATE, None))
     assert (known.if_range, known.size, known.modified) == ('"a"', 10, 784111777)
+
+
+# --- what may join parts: a weak ETag promises the same meaning, not the same bytes (RFC 9110, 8.8.1)
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (version('"a"', None, 10), True),
+        (version('W/"a"', None, 10), False),
+        (version('W/"a"', DATE, 10), True),
+        (version(None, DATE, 10), True),
+        (version(None, None, 10), False),
+        (version("unquoted", None, 10), False),
+        (version('"a"', DATE, None), False),
+    ],
+)
+def test_parts_are_asked_for_where_what_they_say_tells_versions_apart(of: Version, expected: bool) -> None:
+    assert of.tells_apart is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (version('"a"', None, 10), version('"a"', None, 10), True),
+        (version('"a"', DATE, 10), version('"a"', LATER, 10), True),  # two machines, one strong ETag
+        (version('"a"', DATE, 10), version('"b"', DATE, 10), False),
+        (version('"a"', DATE, 10), version('W/"a"', DATE, 10), False),
+        (version('"a"', DATE, 10), version(None, DATE, 10), False),
+        (version('W/"a"', None, 10), version('W/"a"', None, 10), False),
+        (version('W/"a"', None, 10), version('"a"', None, 10), False),
+        (version('W/"a"', DATE, 10), version('W/"a"', DATE, 10), True),
+        (version('W/"a"', DATE, 10), version('W/"a"', LATER, 10), False),
+        (version('W/"a"', DATE, 10), version('W/"a"', None, 10), False),
+        (version(None, DATE, 10), version(None, DATE, 10), True),
+        (version(None, DATE, 10), version(None, None, 10), False),
+        (version(None, None, 10), version(None, None, 10), False),
+        (version('"a"', DATE, 10), version('"a"', DATE, 11), False),
+        (version('"a"', DATE, 10), version('"a"', DATE, None), False),
+    ],
+)
+def test_a_part_proves_its_version_by_a_strong_etag_or_the_date(before: Version, now: Version, expected: bool) -> None:
+    assert before.proven_by(now) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (version('"a"', DATE, 10), version('"b"', DATE, 10), True),
+        (version('"a"', None, 10), version('"b"', None, 10), True),
+        (version('"a"', DATE, 10), version('"a"', LATER, 10), True),
+        (version('"a"', DATE, 10), version('"a"', DATE, 10), False),
+        (version('"a"', DATE, 10), version('"b"', LATER, 10), False),
+        (version('"a"', DATE, 10), version('"b"', None, 10), False),
+        (version('"a"', DATE, 10), version('"b"', DATE, 11), False),
+        (version('"a"', DATE, 10), version('"a"', LATER, 11), False),
+        (version('"a"', DATE, 10), version('"a"', None, 10), False),
+        (version('W/"a"', DATE, 10), version('"b"', DATE, 10), False),
+        (version('"a"', DATE, 10), version('W/"b"', DATE, 10), False),
+        (version('W/"a"', DATE, 10), version('W/"b"', DATE, 10), False),
+        (version('W/"a"', DATE, 10), version('W/"a"', LATER, 10), False),
+        (version(None, DATE, 10), version('"b"', DATE, 10), False),
+    ],
+)
+def test_another_edge_differs_by_its_strong_etag_or_by_its_date_alone(
+    before: Version, now: Version, expected: bool
+) -> None:
+    assert before.is_another_edge_of(now) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (version('"a"', DATE, 10), version('"a"', DATE, 10), True),
+        (version('"a"', DATE, 10), version('"a"', None, 10), True),
+        (version('"a"', DATE, 10), version('W/"a"', DATE, 10), False),
+        (version('W/"a"', DATE, 10), version('"a"', DATE, 10), False),
+        (version('"a"', DATE, 10), version(None, DATE, 10), False),
+        (version(None, DATE, 10), version('"a"', DATE, 10), False),
+        (version('W/"a"', DATE, 10), version('W/"a"', DATE, 10), True),
+        (version('W/"a"', DATE, 10), version('W/"a"', None, 10), False),
+        (version('W/"a"', None, 10), version('W/"a"', DATE, 10), False),
+        (version('W/"a"', None, 10), version('W/"a"', None, 10), True),
+        (version(None, DATE, 10), version(None, None, 10), False),
+        (version(None, None, 10), version(None, None, 10), True),
+    ],
+)
+def test_a_validator_that_comes_goes_or_weakens_joins_nothing(before: Version, now: Version, expected: bool) -> None:
+    assert before.says_as_much(now) is expected
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (version('"a"', DATE, 10), version('"a"', DATE, 10), Proof.ETAG),
+        (version('"a"', None, 10), version('"a"', None, 10), Proof.ETAG),
+        (version('"a"', DATE, 10), version('W/"a"', DATE, 10), Proof.LAST_MODIFIED),
+        (version('W/"a"', DATE, 10), version('"a"', DATE, 10), Proof.LAST_MODIFIED),
+        (version('W/"a"', DATE, 10), version('W/"a"', DATE, 10), Proof.LAST_MODIFIED),
+        (version('W/"a"', None, 10), version('W/"a"', None, 10), Proof.LENGTH),
+        (version('"a"', None, 10), version('W/"a"', None, 10), Proof.LENGTH),
+        (version(None, DATE, 10), version(None, DATE, 10), Proof.LAST_MODIFIED),
+        (version(None, DATE, 10), version(None, None, 10), Proof.LENGTH),
+        (version(None, None, 10), version(None, None, 10), Proof.LENGTH),
+    ],
+)
+def test_a_proof_is_named_by_the_strongest_validator_that_both_have(
+    before: Version, now: Version, expected: Proof
+) -> None:
+    assert before.proof(now) is expected
+    # It is no stronger than the weakest response whose bytes were taken on the way.
+    for weakest in Proof:
+        assert PROOFS.index(replace(before, weakest=weakest).proof(now)) == min(map(PROOFS.index, (weakest, expected)))
