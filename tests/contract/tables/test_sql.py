@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
-from urlsum.tables.database import engine
 
 from tests.support.tables import NOW, connected, execute, full_task, new_task
 from urlsum.errors import Conflict, SettingsError, TableUnavailable
+from urlsum.tables.engine import engine
 from urlsum.tables.sql import SqlTaskTable
 
 if TYPE_CHECKING:

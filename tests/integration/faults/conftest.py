@@ -1,5 +1,5 @@
 """The fixtures of the origin's tests."""
 
-from tests.integration.origin.conftest import authority, ca_file, serve
+from tests.integration.origin.conftest import authority, ca_file, serve, sound_connections
 
-__all__ = ["authority", "ca_file", "serve"]
+__all__ = ["authority", "ca_file", "serve", "sound_connections"]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
@@ -15,6 +15,7 @@ import trustme
 from tests.support.origin_server import OriginServer, Script
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http11 import tls
+from urlsum.origin.http11.connection import Connection
 from urlsum.origin.source import Download, HttpSource
 from urlsum.origin.tuning import Tuning
 from urlsum.settings import Settings, parse
@@ -22,6 +23,7 @@ from urlsum.settings import Settings, parse
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from urlsum.origin.http11.response import ResponseHead
     from urlsum.task import Checkpoint
 
 Serve = Callable[..., OriginServer]
@@ -73,6 +75,32 @@ def serve() -> Iterator[Serve]:
             return stack.enter_context(OriginServer(script, **options))  # type: ignore[arg-type]
 
         yield start
+
+
+@pytest.fixture(autouse=True)
+def sound_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No request goes out on a connection whose last response was not read to its end, or which was closed.
+
+    Such a request fails and is sent again on a new connection, so nothing but time would show it.
+    """
+    get, close = Connection.get, Connection.close
+    used: dict[Connection, str] = {}
+    unsound: list[str] = []
+
+    def watched_get(connection: Connection, *args: Any, **kwargs: Any) -> ResponseHead:
+        before, used[connection] = used.get(connection, "new"), "used"
+        if before == "closed" or (before == "used" and not connection.reusable):
+            unsound.append(f"{before}, {args}")
+        return get(connection, *args, **kwargs)
+
+    def watched_close(connection: Connection) -> None:
+        used[connection] = "closed"
+        close(connection)
+
+    monkeypatch.setattr(Connection, "get", watched_get)
+    monkeypatch.setattr(Connection, "close", watched_close)
+    yield
+    assert unsound == []
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.origin.conftest import UNHURRIED, Serve, read_all, server_context
-from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Request, Steps, chunk, head
-from urlsum.errors import Blocked, Incomplete, ProtocolViolated
+from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, File, Pause, Request, Steps, chunk, head
+from urlsum.errors import Blocked, HttpFailed, Incomplete, OriginError, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
+from urlsum.origin.version.version import Version
 from urlsum.settings import Networks, parse
+from urlsum.task import Checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
 
     from urlsum.origin.tuning import Tuning
 
+CHUNKED = "Transfer-Encoding: chunked"
 OK: Steps = [head("200 OK", "Content-Length: 2"), b"ok", KEEP]
+IN_CHUNKS: Steps = [head("200 OK", CHUNKED), chunk(b"ok"), LAST_CHUNK, KEEP]
+WITH_TRAILERS: Steps = [head("200 OK", CHUNKED), chunk(b"ok"), b"0\r\nX-Took: 1\r\n\r\n", KEEP]
 
 
 def opened(*, tuning: Tuning = UNHURRIED, **settings: object) -> HttpSource:
@@ -58,7 +63,7 @@ def test_a_process_with_more_than_a_thousand_files_open_reuses_them_too(serve: S
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.parametrize("steps", [OK, [head("200 OK", "Transfer-Encoding: chunked"), chunk(b"ok"), LAST_CHUNK, KEEP]])
+@pytest.mark.parametrize("steps", [OK, IN_CHUNKS, WITH_TRAILERS])
 def test_one_connection_serves_file_after_file(serve: Serve, steps: Steps) -> None:
     server, origin = serve(lambda request: steps), opened()
     assert [fetch(origin, server.url(f"/{number}")) for number in range(5)] == [b"ok"] * 5
@@ -83,8 +88,27 @@ def test_over_tls_too(serve: Serve, authority: trustme.CA, ca_file: Path) -> Non
         [head("200 OK", "Content-Length: 2").replace(b"/1.1", b"/1.0"), b"ok", HANG],
         [head("200 OK", "Content-Length: 2") + b"ok and more than that", HANG],
         [head("200 OK", "Content-Length: 2"), b"ok"],
+        [head("200 OK", CHUNKED, "Connection: close"), chunk(b"ok"), LAST_CHUNK, HANG],
+        [head("200 OK", CHUNKED), chunk(b"ok"), LAST_CHUNK + b"and more than that", HANG],
+        [head("200 OK", CHUNKED) + chunk(b"ok") + LAST_CHUNK + b"and more than that", HANG],
+        [head("200 OK", CHUNKED) + chunk(b"ok") + LAST_CHUNK + head("200 OK", "Content-Length: 3") + b"bad", KEEP],
+        [head("200 OK", CHUNKED), chunk(b"ok"), b"0\r\nX-Took: 1\r\n\r\nand more than that", HANG],
+        [head("200 OK", CHUNKED), chunk(b"ok"), LAST_CHUNK + b"\r\n", KEEP],
+        [head("200 OK", CHUNKED), chunk(b"ok"), LAST_CHUNK],
     ],
-    ids=["says that it closes", "HTTP/1.0", "sends more than it said", "closes without a word"],
+    ids=[
+        "says that it closes",
+        "HTTP/1.0",
+        "sends more than it said",
+        "closes without a word",
+        "says that it closes after chunks",
+        "sends more after the last chunk",
+        "sends it all at once",
+        "sends a response that nobody asked for",
+        "sends more after trailers",
+        "sends one more empty line",
+        "closes after chunks",
+    ],
 )
 def test_what_cannot_carry_another_file_is_not_used_again(serve: Serve, steps: Steps) -> None:
     server, origin = serve(lambda request: steps), opened()
@@ -94,8 +118,10 @@ def test_what_cannot_carry_another_file_is_not_used_again(serve: Serve, steps: S
     assert server.connections == 3
 
 
-def test_bytes_that_nobody_asked_for_end_a_connection(serve: Serve) -> None:
-    late: Steps = [*OK[:2], Pause(0.05), b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad", KEEP]
+@pytest.mark.parametrize("steps", [OK, IN_CHUNKS, WITH_TRAILERS], ids=["length", "chunks", "trailers"])
+@pytest.mark.parametrize("more", [b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbad", b"\r\n", b"x"])
+def test_bytes_that_nobody_asked_for_end_a_connection(serve: Serve, steps: Steps, more: bytes) -> None:
+    late: Steps = [*steps[:-1], Pause(0.05), more, KEEP]
     server, origin = serve(lambda request: late if request.connection == 0 else OK), opened()
     assert fetch(origin, server.url()) == b"ok"
     time.sleep(0.2)
@@ -110,6 +136,73 @@ def test_what_tls_still_holds_is_not_taken_for_an_answer(serve: Serve, authority
     server = serve(lambda request: [late, KEEP], tls=server_context(authority.issue_cert("127.0.0.1")))
     origin = opened(ssl_cert_file=ca_file)
     assert [fetch(origin, server.url()) for _ in range(3)] == [body] * 3
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize("behind", [b"", b"stray", b"\r\n"])
+@pytest.mark.parametrize("status", ["204 No Content", "205 Reset Content", "304 Not Modified", "404 Not Found"])
+def test_a_response_without_a_file_takes_its_connection_along(serve: Serve, status: str, behind: bytes) -> None:
+    """What has no body by its status may have one in some server's view (RFC 9112, 6.3)."""
+    none: Steps = [head(status, "Content-Length: 0") + behind, KEEP]
+    server, origin = serve(lambda request: none if request.path == "/none" else OK), opened()
+    for _ in range(2):
+        with pytest.raises((HttpFailed, ProtocolViolated)):
+            fetch(origin, server.url("/none"))
+        assert fetch(origin, server.url()) == b"ok"
+    assert server.connections == 3  # and the one that had brought the file waits for the second "/none"
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 136", CHUNKED])
+@pytest.mark.parametrize("behind", [b"", b"stray", head("200 OK", "Content-Length: 3") + b"bad"])
+def test_what_follows_a_part_is_no_answer_either(serve: Serve, framing: str, behind: bytes) -> None:
+    """A resumed download asks again for its closing proof, over the connection that brought the part."""
+    content, etag = bytes(range(200)), 'ETag: "v1"'
+
+    def script(request: Request) -> Steps:
+        if "if-range" not in request.fields:
+            return [*File(content)(request), KEEP]
+        part = content[64:]
+        body = part if framing != CHUNKED else chunk(part) + LAST_CHUNK
+        return [head("206 Partial Content", etag, "Content-Range: bytes 64-199/200", framing) + body + behind, KEEP]
+
+    server, origin = serve(script), opened()
+    known = Version('"v1"', size=200, tail=Overlap.of(content[64:128], 128))
+    with origin.open(server.url(), deadline=time.monotonic() + 10, resume=Checkpoint(128, b"", known.dump())) as body:
+        assert (body.offset, read_all(body)) == (128, content[128:])
+    assert server.connections == 1 + bool(behind)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        [head("200 OK", "Content-Length: 3"), b"ok", RESET],
+        [head("200 OK", "Content-Length: 3"), b"ok", HANG],
+        [head("200 OK", "Content-Length: 3"), b"ok"],
+        [head("200 OK", "Content-Length: 3000000"), bytes(2_000_000), HANG],
+        [head("200 OK", CHUNKED), chunk(b"ok"), RESET],
+        [head("200 OK", CHUNKED), chunk(b"ok"), HANG],
+        [head("200 OK", CHUNKED), chunk(b"ok") + b"nonsense", KEEP],
+        [head("200 OK", CHUNKED), chunk(b"ok") + b"0\r\nnonsense\r\n\r\n", KEEP],
+        [head("200 OK", CHUNKED), chunk(b"ok") + b"0\r\nX-Stream-Error: EOF\r\n\r\n", KEEP],
+        [head("200 OK", "Content-Length: 2", "Content-Length: 3"), b"ok", KEEP],
+        [head("200 OK", "Content-Length: 2", 'ETag: "a"', 'ETag: "b"'), b"ok", KEEP],
+        [head("200 OK"), b"ok", KEEP],
+        [head("302 Found", "Location: nowhere:", "Content-Length: 0"), KEEP],
+        [head("100 Continue"), HANG],
+        [b"HTTP/1.1 200", HANG],
+        [b"nonsense", KEEP],
+        [HANG],
+        [RESET],
+    ],
+)
+def test_a_connection_that_broke_carries_nothing_more(serve: Serve, broken: Steps) -> None:
+    server = serve(lambda request: broken if request.path == "/broken" and request.connection < 2 else OK)
+    origin = opened(read_timeout=0.2)
+    for _ in range(2):
+        with pytest.raises(OriginError):
+            fetch(origin, server.url("/broken"))
+    assert server.connections == 2
+    assert fetch(origin, server.url()) == b"ok"
     assert server.connections == 3
 
 

@@ -136,7 +136,7 @@ def test_what_the_newer_answer_leaves_out_is_still_known() -> None:
     ],
 )
 def test_parts_are_asked_for_where_what_they_say_tells_versions_apart(of: Version, expected: bool) -> None:
-    assert of.tells_apart is expected
+    assert of.is_distinguishable is expected
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_another_edge_differs_by_its_strong_etag_or_by_its_date_alone(
     ],
 )
 def test_a_validator_that_comes_goes_or_weakens_joins_nothing(before: Version, now: Version, expected: bool) -> None:
-    assert before.says_as_much(now) is expected
+    assert before.has_same_validators(now) is expected
 
 
 @pytest.mark.parametrize(
