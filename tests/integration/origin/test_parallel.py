@@ -16,6 +16,7 @@ from tests.integration.origin.conftest import Serve, client, server_context
 from tests.support.origin_server import HANG, RESET, File, OriginServer, Request, Script, Steps, Trickle, head
 from tests.support.task_runner import Worker, patient
 from urlsum.errors import Changed, DeadlineReached, Incomplete, RangesFailed, TimedOut
+from urlsum.origin.guard.guard import Guard
 from urlsum.origin.parallel import prefetch
 from urlsum.origin.version.version import OPENING_BYTES, RESUME_OVERLAP_BYTES, Version
 from urlsum.task import Checkpoint
@@ -364,6 +365,37 @@ def test_silence_on_all_connections_ends_with_the_time_outs(serve: Serve) -> Non
     with pytest.raises((TimedOut, Incomplete)):
         digest(origin, read_timeout=0.5, connect_timeout=0.5)
     assert time.monotonic() - started < 5
+
+
+class Leaping:
+    """A clock that leaps a second whenever the reader of a file looks at it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        if threading.current_thread() is threading.main_thread():
+            self.ahead += 1.0
+        return time.monotonic() + self.ahead
+
+
+def test_a_reader_waits_as_long_as_one_new_connection_may_take_and_no_longer(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease of a task outlasts just that."""
+    monkeypatch.setattr(prefetch, "LOOK_SECONDS", 0.01)
+    first: Steps = [head("200 OK", 'ETag: "v1"', f"Content-Length: {len(DATA)}"), DATA[: 3 * MIB], HANG]
+    origin = serve(lambda request: [HANG] if "range" in request.fields else first)
+    clock, settings = Leaping(), client(connect_timeout=10.0, read_timeout=20.0).settings
+    source = Origin(settings, Guard(settings), clock=clock)
+    with source.open(origin.url(), deadline=time.monotonic() + 100_000) as body:
+        read = 0
+        while read < 3 * MIB:
+            read += len(body.read())
+        began = clock.ahead
+        with pytest.raises(TimedOut, match="nothing came for 30 s"):
+            body.read()
+    assert 30 < clock.ahead - began < 35
 
 
 # --- ends

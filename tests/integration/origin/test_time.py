@@ -4,17 +4,129 @@ from __future__ import annotations
 
 import math
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.origin.conftest import Serve, client
+from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import HANG, OriginServer, Pause, Steps, Trickle, answers, chunk, head
+from tests.support.simulated import SimulatedOrigin, Step, trickled
 from urlsum.errors import ConnectFailed, DeadlineReached, TimedOut
+from urlsum.origin import tls
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
 
+if TYPE_CHECKING:
+    import socket
+    import ssl
+
+    from urlsum.origin.target import Target
+
 LENGTH = "Content-Length: 1000000"
 CHUNKED = "Transfer-Encoding: chunked"
+
+# --- exact, on a simulated clock
+
+CONNECT_TIMEOUT, READ_TIMEOUT, MIN_RATE_SECONDS = 10.0, 30.0, 60.0
+
+
+def simulated(*scripts: list[Step], seconds: float = 1000.0, scheme: str = "http") -> tuple[float, bytes | Exception]:
+    """How many seconds a fetch took, of at most ``seconds``, and what it brought."""
+    settings = client(
+        connect_timeout=CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT,
+        min_rate_seconds=MIN_RATE_SECONDS,
+        min_bytes_per_second=1024,
+    ).settings
+    origin = SimulatedOrigin(scripts)
+    began = origin.now
+    opener = Origin(settings, Guard(settings, dial=origin.dial), clock=origin.clock)
+    try:
+        with opener.open(f"{scheme}://127.0.0.1/file", deadline=began + seconds) as body:
+            content = read_all(body)
+        return origin.now - began, content
+    except (TimedOut, DeadlineReached) as exc:
+        return origin.now - began, exc
+
+
+SILENCES: list[tuple[list[Step], float]] = [
+    ([], 0),
+    ([b"HTTP/1.1 200 OK\r\n"], 0),
+    ([5.0, head("200 OK", LENGTH)], 5),
+    ([5.0, head("200 OK", LENGTH), 7.0, b"some"], 12),
+    ([5.0, head("200 OK", CHUNKED), 7.0, chunk(b"some")], 12),
+    # The file's own bytes count, not those around them.
+    ([5.0, head("200 OK", CHUNKED), *trickled(b"5;" + b"x" * 100, every=0.9)], 5),
+    ([5.0, head("200 OK", CHUNKED), chunk(b"some") + b"0\r\n", *trickled(b"X-Trailer: " + b"y" * 100, every=0.9)], 5),
+    # Each read is in time, the head as a whole never is.
+    (trickled(head("200 OK", "X: " + "y" * 1000), every=0.9), 0),
+    (trickled(head("103 Early Hints") * 9, every=0.9), 0),
+]
+
+
+@pytest.mark.parametrize(("steps", "last"), SILENCES)
+def test_silence_ends_exactly_with_the_read_time_out(steps: list[Step], last: float) -> None:
+    """``last`` is when the last byte came that counts."""
+    took, ended = simulated(steps)
+    assert isinstance(ended, TimedOut)
+    assert took == pytest.approx(last + READ_TIMEOUT)
+
+
+@pytest.mark.parametrize(("steps", "last"), SILENCES)
+def test_a_deadline_just_before_that_comes_first(steps: list[Step], last: float) -> None:
+    took, ended = simulated(steps, seconds=last + READ_TIMEOUT - 0.1)
+    assert isinstance(ended, DeadlineReached)
+    assert took == pytest.approx(last + READ_TIMEOUT - 0.1)
+
+
+def test_a_pause_just_below_the_read_time_out_is_waited_out() -> None:
+    pause = READ_TIMEOUT - 0.1
+    whole: list[Step] = [pause, head("200 OK", "Content-Length: 8"), pause, b"half", pause, b"half"]
+    closing: list[Step] = [head("404 Gone", "Content-Length: 0")]
+    took, content = simulated(whole, closing)
+    assert took == pytest.approx(3 * pause)
+    assert content == b"halfhalf"
+
+
+@pytest.mark.parametrize("step", [b"x" * 1000, chunk(b"x" * 1000)], ids=["length", "chunks"])
+@pytest.mark.parametrize("every", [1.0, 7.0])
+def test_a_trickle_ends_with_the_first_window_below_the_minimum_rate(step: bytes, every: float) -> None:
+    steps: list[Step] = [head("200 OK", LENGTH if len(step) == 1000 else CHUNKED)]
+    for _ in range(100):
+        steps += [every, step]
+    took, ended = simulated(steps)
+    assert isinstance(ended, TimedOut)
+    assert "less than 1024 bytes per second" in str(ended)
+    assert MIN_RATE_SECONDS <= took < MIN_RATE_SECONDS + every
+
+
+def test_slow_redirects_end_together_with_one_bound() -> None:
+    further: list[list[Step]] = [[9.0, head("302 Found", f"Location: /{at}", "Content-Length: 0")] for at in range(9)]
+    took, ended = simulated(*further)
+    assert isinstance(ended, TimedOut)
+    assert took == pytest.approx(CONNECT_TIMEOUT + READ_TIMEOUT)
+    took, ended = simulated(*further, seconds=39.9)
+    assert isinstance(ended, DeadlineReached)
+    assert took == pytest.approx(39.9)
+
+
+@pytest.mark.parametrize(("seconds", "within"), [(1000.0, CONNECT_TIMEOUT), (4.0, 4.0)])
+def test_a_handshake_may_take_the_connect_time_out(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, within: float
+) -> None:
+    given: list[float] = []
+
+    def silent(sock: socket.socket, target: Target, made: ssl.SSLContext, *, within: float) -> ssl.SSLSocket:
+        given.append(within)
+        raise TimedOut("silent")
+
+    monkeypatch.setattr(tls, "secure", silent)
+    _, ended = simulated([], seconds=seconds, scheme="https")
+    assert given == [within]
+    assert isinstance(ended, DeadlineReached if seconds < CONNECT_TIMEOUT else TimedOut)
+
+
+# --- over sockets, as far as a busy machine lets them be exact
 
 
 @pytest.mark.parametrize(
