@@ -15,7 +15,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run migrate compose docker-build \
-	test test-browser test-containers test-long bench check format openapi lock sam-build sam-local clean
+	test test-browser test-containers test-long mutants bench check format openapi lock sam-build sam-local clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,17 @@ test-containers: sam-build docker-build ## Run the tests that use containers; ne
 test-long: install $(VENV)/.installed-dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
+# Not in the gate: a full run takes hours. pip unpacks the tool beside the developer's packages, not among them.
+MUTANTS := build/mutants
+$(MUTANTS)/.installed: requirements-mutants.txt $(VENV)/.installed-dev
+	@echo "Installing the tools that make mutants …"
+	@rm -rf $(MUTANTS)
+	@PIP_TARGET=$(MUTANTS) $(BIN)/python $(INSTALL) requirements-mutants.txt
+	@touch $@
+
+mutants: $(MUTANTS)/.installed ## Put faults into the code; list those that no test notices (SAMPLE=300 SEED=1 tries so many)
+	@PYTHONPATH=$(MUTANTS) nice -n 10 $(BIN)/python -m scripts.mutants $(SAMPLE:%=--sample %) $(SEED:%=--seed %) $(ARGS)
+
 bench: install-dev ## Benchmark against curl, rclone and aria2 (ARGS="http memory" selects cases)
 	@$(BIN)/python -m bench.run $(ARGS)
 
@@ -112,6 +123,7 @@ lock: ## Pin every dependency of the .in files, with hashes
 	@$(LOCK) --constraint requirements.txt --no-annotate selfhost/requirements.in --output-file selfhost/requirements.txt
 	@$(LOCK) --constraint requirements.txt --no-annotate src/requirements.in --output-file src/requirements.txt
 	@$(LOCK) requirements-sam.in --output-file requirements-sam.txt
+	@$(LOCK) --no-deps requirements-mutants.in --output-file requirements-mutants.txt
 	@$(subst 3.11,3.13,$(LOCK)) --no-annotate docker/mail/requirements.in --output-file docker/mail/requirements.txt
 
 # Containers on this machine run its own architecture; a deployment takes ARCHITECTURE=arm64. `sam build` alone leaves

@@ -11,7 +11,14 @@ import pytest
 from tests.support.imports import required_by
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["requirements", "requirements-sam", "selfhost/requirements", "src/requirements", "docker/mail/requirements"]
+NAMES = [
+    "requirements",
+    "requirements-sam",
+    "requirements-mutants",
+    "selfhost/requirements",
+    "src/requirements",
+    "docker/mail/requirements",
+]
 PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9._-]*)(?:\[[a-z,]+\])?==(?P<version>[^\s;\\]+)", re.IGNORECASE)
 HASH = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
 
-    from urlsum.origin.addresses import Address
+    from urlsum.origin.guard.addresses import Address
 
 Step = bytes | float
 """Bytes that the origin sends, or the seconds that it takes before the next step."""

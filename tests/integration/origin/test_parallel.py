@@ -18,6 +18,7 @@ from tests.support.task_runner import Worker, patient
 from urlsum.errors import Changed, DeadlineReached, Incomplete, RangesFailed, TimedOut
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.parallel import prefetch
+from urlsum.origin.source import HttpSource
 from urlsum.origin.version.version import OPENING_BYTES, RESUME_OVERLAP_BYTES, Version
 from urlsum.task import Checkpoint
 
@@ -387,7 +388,7 @@ def test_a_reader_waits_as_long_as_one_new_connection_may_take_and_no_longer(
     first: Steps = [head("200 OK", 'ETag: "v1"', f"Content-Length: {len(DATA)}"), DATA[: 3 * MIB], HANG]
     origin = serve(lambda request: [HANG] if "range" in request.fields else first)
     clock, settings = Leaping(), client(connect_timeout=10.0, read_timeout=20.0).settings
-    source = Origin(settings, Guard(settings), clock=clock)
+    source = HttpSource(settings, Guard(settings), clock=clock)
     with source.open(origin.url(), deadline=time.monotonic() + 100_000) as body:
         read = 0
         while read < 3 * MIB:

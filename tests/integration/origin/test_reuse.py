@@ -15,7 +15,7 @@ from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, File, Pau
 from urlsum.errors import Blocked, HttpFailed, Incomplete, OriginError, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
-from urlsum.origin.version.version import Version
+from urlsum.origin.version.version import Overlap, Version
 from urlsum.settings import Networks, parse
 from urlsum.task import Checkpoint
 

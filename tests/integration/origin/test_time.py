@@ -12,15 +12,15 @@ from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import HANG, OriginServer, Pause, Steps, Trickle, answers, chunk, head
 from tests.support.simulated import SimulatedOrigin, Step, trickled
 from urlsum.errors import ConnectFailed, DeadlineReached, TimedOut
-from urlsum.origin import tls
 from urlsum.origin.guard.guard import Guard
+from urlsum.origin.http11 import tls
 from urlsum.origin.source import HttpSource
 
 if TYPE_CHECKING:
     import socket
     import ssl
 
-    from urlsum.origin.target import Target
+    from urlsum.origin.guard.url import Target
 
 LENGTH = "Content-Length: 1000000"
 CHUNKED = "Transfer-Encoding: chunked"
@@ -40,7 +40,7 @@ def simulated(*scripts: list[Step], seconds: float = 1000.0, scheme: str = "http
     ).settings
     origin = SimulatedOrigin(scripts)
     began = origin.now
-    opener = Origin(settings, Guard(settings, dial=origin.dial), clock=origin.clock)
+    opener = HttpSource(settings, Guard(settings, dial=origin.dial), clock=origin.clock)
     try:
         with opener.open(f"{scheme}://127.0.0.1/file", deadline=began + seconds) as body:
             content = read_all(body)

@@ -1,0 +1,211 @@
+"""The faults that can be put into a source file: mutmut's operators and four of our own."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import libcst as cst
+from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper, PositionProvider
+from mutmut.mutation.mutators import mutation_operators
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Calls whose arguments only people read.
+LOGS = frozenset({"log", "logging", "warnings"})
+# mutmut leaves these alone, too: nearly every such fault is a TypeError.
+PLAIN_CALLS = frozenset({"len", "isinstance", "cast", "TypeVar"})
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: the bytes of ``path`` from ``start`` to ``end`` become ``text``.
+
+    ``lines`` are those that it touches. It lies in the outermost function ``scope``, which begins at line ``first``, or
+    in the module's constant ``scope``, and then ``first`` is 0. ``old`` and ``new`` are the lines before and after.
+    """
+
+    path: Path
+    scope: str
+    first: int
+    lines: frozenset[int]
+    start: int
+    end: int
+    text: str
+    old: str
+    new: str
+    number: int = 0
+
+    @property
+    def id(self) -> str:
+        """A name that outlives changes elsewhere in the file."""
+        return f"{self.scope}: {self.old} => {self.new}" + (f" #{self.number + 1}" if self.number else "")
+
+    @property
+    def source(self) -> str:
+        """The whole file with the fault."""
+        before = self.path.read_bytes()
+        return (before[: self.start] + self.text.encode() + before[self.end :]).decode()
+
+
+@dataclass(frozen=True)
+class _Place:
+    names: tuple[str, ...] = ()
+    first: int = 0
+    statement: int = 0  # its first line
+    constant: bool = False
+
+
+@dataclass
+class _Finder:
+    path: Path
+    source: bytes
+    lines: Any
+    spans: Any
+    seen: Counter[str] = field(default_factory=Counter)
+    texts: set[tuple[int, int, str]] = field(default_factory=set)
+
+    def visit(self, node: cst.CSTNode, place: _Place) -> Iterator[Mutant]:
+        if _skipped(node):
+            return
+        if isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
+            place = self._placed(node, place)
+        if place.first or place.constant:
+            yield from self._mutants(node, place)
+        for child in node.children:
+            if place.names and not place.first and isinstance(child, cst.SimpleStatementLine):
+                continue  # the attributes of a class
+            if isinstance(node, cst.FunctionDef) and child in (*node.decorators, node.params):
+                continue  # both are run before any test is
+            yield from self.visit(child, place)
+
+    def _placed(self, node: cst.SimpleStatementLine | cst.BaseCompoundStatement, place: _Place) -> _Place:
+        line = self.lines[node].start.line
+        if isinstance(node, cst.ClassDef) and not place.first:
+            return _Place((*place.names, node.name.value))
+        if isinstance(node, cst.FunctionDef) and not place.first:
+            first = self.lines[node.decorators[0]].start.line if node.decorators else line
+            return _Place((*place.names, node.name.value), first, line)
+        if place.first:
+            return _Place(place.names, place.first, line)
+        name = _constant(node)
+        return _Place((name,), 0, line, constant=True) if name and not place.names else place
+
+    def _mutants(self, node: cst.CSTNode, place: _Place) -> Iterator[Mutant]:
+        for before, after in _changes(node):
+            span, lines = self.spans[before], self.lines[before]
+            start, end = span.start, span.start + span.length
+            text = _code(before, after).replace("\n", "\n" + " " * lines.start.column)
+            text = " " * self.source[start:end].startswith(b" ") + text
+            if (start, end, text) in self.texts or self.source[start:end].decode() == text:
+                continue
+            self.texts.add((start, end, text))
+            first, last = self.source.rfind(b"\n", 0, start) + 1, self.source.find(b"\n", end)
+            old = " ".join(self.source[first:last].decode().split())
+            new = " ".join((self.source[first:start].decode() + text + self.source[end:last].decode()).split())
+            made = Mutant(
+                self.path,
+                ".".join(place.names),
+                place.first,
+                frozenset({place.statement, *range(lines.start.line, lines.end.line + 1)}),
+                start,
+                end,
+                text,
+                old,
+                new,
+            )
+            try:
+                compile(made.source, "mutant", "exec", dont_inherit=True)
+            except SyntaxError:
+                continue
+            number, self.seen[made.id] = self.seen[made.id], self.seen[made.id] + 1
+            yield Mutant(**{**vars(made), "number": number})
+
+
+def mutants(path: Path) -> list[Mutant]:
+    """All faults for the file at ``path``, in its order."""
+    source = path.read_bytes()
+    wrapper = MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=True)
+    finder = _Finder(path, source, wrapper.resolve(PositionProvider), wrapper.resolve(ByteSpanPositionProvider))
+    return list(finder.visit(wrapper.module, _Place()))
+
+
+def _skipped(node: cst.CSTNode) -> bool:
+    match node:
+        case (
+            cst.Annotation()
+            | cst.Import()
+            | cst.ImportFrom()
+            | cst.Decorator()
+            | cst.If(test=cst.Name(value="TYPE_CHECKING"))
+            | cst.Expr(value=cst.SimpleString() | cst.ConcatenatedString())  # a docstring
+        ):
+            return True
+        case cst.Call(func=cst.Name(value=name)):
+            return name in PLAIN_CALLS
+        case cst.Call(func=cst.Attribute(value=cst.Name(value=name))):
+            return name in LOGS
+        case cst.SimpleString(value=value):
+            return bool(re.search(r"[a-z] [a-z]", value))  # a sentence: other tests hold what people read
+    return False
+
+
+def _constant(node: cst.CSTNode) -> str | None:
+    """The name of a constant that is more than a number: a number is a choice, which its comment defends."""
+    match node:
+        case cst.SimpleStatementLine(
+            body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value)]
+        ):
+            pass
+        case cst.SimpleStatementLine(
+            body=[cst.AnnAssign(target=cst.Name(value=name), value=cst.BaseExpression() as value)]
+        ):
+            pass
+        case _:
+            return None
+    plain = all(isinstance(part, cst.BaseNumber | cst.BinaryOperation | cst.Name) for part in _expressions(value))
+    return None if plain or name == "__all__" else name
+
+
+def _expressions(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    if isinstance(node, cst.BaseExpression):
+        yield node
+    for child in node.children:
+        yield from _expressions(child)
+
+
+def _changes(node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
+    for kind, operator in mutation_operators:
+        if isinstance(node, kind):
+            for changed in operator(node):
+                if not _lacks_argument(node, changed):
+                    yield node, changed
+    match node:
+        case cst.BooleanOperation():  # a condition that is forgotten
+            yield node, node.left
+            yield node, node.right
+        case cst.If(test=cst.Name() | cst.Attribute() | cst.Call() | cst.NamedExpr() as test):
+            enclosed = test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+            yield test, cst.UnaryOperation(cst.Not(), enclosed)
+        case cst.Expr(value=cst.Call()) | cst.Raise():  # a step that is forgotten
+            yield node, cst.Pass()
+
+
+def _lacks_argument(before: cst.CSTNode, after: cst.CSTNode) -> bool:
+    """Whether a positional argument other than the last is gone: nearly always a TypeError, so it tells nothing."""
+    if not isinstance(before, cst.Call) or not isinstance(after, cst.Call) or len(after.args) == len(before.args):
+        return False
+    gone = next((arg for arg, kept in zip(before.args, after.args, strict=False) if arg is not kept), before.args[-1])
+    return gone is not before.args[-1] and gone.keyword is None
+
+
+def _code(before: cst.CSTNode, after: cst.CSTNode) -> str:
+    """``after`` as text in the place of ``before``, whose own parentheses stay where they are."""
+    own = getattr(before, "lpar", ())
+    if own and getattr(after, "lpar", ()) == own:
+        after = after.with_changes(lpar=(), rpar=())
+    return str(cst.Module([]).code_for_node(after)).strip()
