@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 # What gets faults, and the tests that are to notice them: those that need no container and no process of their own.
 SOURCES = [
     "src/urlsum/origin",
-    "src/urlsum/hashing",
+    "src/urlsum/worker",
+    "src/urlsum/md5",
     "src/urlsum/tables",
     "src/urlsum/task.py",
     "src/urlsum/service.py",
-    "src/urlsum/sweep.py",
 ]
 TESTS = [
     "tests/unit",
