@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from fastapi import FastAPI
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=XX"
@@ -149,22 +149,82 @@ def event(
     return result
 
 
-@contextmanager
-def served(app: ASGIApp, *, dates: bool = True) -> Iterator[ServerClient]:
-    """``app`` under uvicorn on a port of its own; without ``dates`` the application's own Date is the only one."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none", date_header=dates)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
+class _Server:
+    """uvicorn on a port of its own; the application behind it can be exchanged."""
+
+    def __init__(self, *, dates: bool) -> None:
+        self._app: ASGIApp | None = None
+        self._open = 0
+        self._idle = threading.Condition()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        config = uvicorn.Config(
+            self._answer,
+            interface="asgi3",  # uvicorn's guess is wrong for a method
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            ws="none",
+            date_header=dates,
+        )
+        self._uvicorn = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [self._listener]})
+        self._thread.start()
         deadline = time.monotonic() + START_SECONDS
-        while not server.started:
-            assert thread.is_alive()
+        while not self._uvicorn.started:
+            assert self._thread.is_alive()
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        yield ServerClient(listener.getsockname()[1])
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._idle:
+            app, self._open = self._app, self._open + 1
+        try:
+            assert app is not None, "a request came after the test that it belongs to"
+            await app(scope, receive, send)
+        finally:
+            with self._idle:
+                self._open -= 1
+                self._idle.notify_all()
+
+    @contextmanager
+    def serving(self, app: ASGIApp) -> Iterator[None]:
+        """Hand every request to ``app`` until the block ends; a request that has begun is answered first."""
+        self._app = app
+        try:
+            yield
+        finally:
+            self._app = None
+            with self._idle:
+                assert self._idle.wait_for(lambda: self._open == 0, START_SECONDS)
+
+    def close(self) -> None:
+        self._uvicorn.should_exit = True
+        self._thread.join(START_SECONDS)
+        self._listener.close()
+
+
+# Starting and stopping uvicorn takes 0.2 s, several times what most tests do with it. By ``dates``.
+_idle_servers: dict[bool, list[_Server]] = {True: [], False: []}
+
+
+@contextmanager
+def served(app: ASGIApp, *, dates: bool = True) -> Iterator[ServerClient]:
+    """``app`` under uvicorn; without ``dates`` the application's own Date is the only one.
+
+    No two blocks that overlap share a server. It runs on for the next block, until ``close_servers``.
+    """
+    idle = _idle_servers[dates]
+    server = idle.pop() if idle else _Server(dates=dates)
+    try:
+        with server.serving(app):
+            yield ServerClient(server.port)
     finally:
-        server.should_exit = True
-        thread.join(START_SECONDS)
-        listener.close()
+        idle.append(server)
+
+
+def close_servers() -> None:
+    """Stop the servers of all blocks that have ended."""
+    for idle in _idle_servers.values():
+        while idle:
+            idle.pop().close()

@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.browser.stage import Stage, staged
 from tests.support.browser import Visitor, chromium
+from tests.support.web import close_servers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -38,6 +39,12 @@ def visit(browser: Browser) -> Iterator[Visit]:
 
         yield enter
         assert [complaint for visitor in visitors for complaint in visitor.complaints] == []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers() -> Iterator[None]:
+    yield
+    close_servers()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from functions.check.app import router as check
 from functions.submit.app import router as submit
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from tests.support.tables import sqlite_uri
-from tests.support.web import Client, GatewayClient, served
+from tests.support.web import Client, GatewayClient, close_servers, served
 from urlsum import wiring
 from urlsum.settings import Settings
 from urlsum.tables.sql import SqlTaskTable
@@ -98,6 +98,12 @@ def failed(world: World, failure: Failure) -> Task:
     task = stored(world)
     claimed = changed(world, task, task.claimed(NOW, 90))
     return changed(world, claimed, claimed.failed(failure, NOW + 7))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers() -> Iterator[None]:
+    yield
+    close_servers()
 
 
 @pytest.fixture(scope="session")
