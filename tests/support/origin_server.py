@@ -2,6 +2,7 @@ r"""An origin that does exactly what a script says, byte by byte, over loopback 
 
 A script is a function from the request that came (and the number of the connection) to steps: ``bytes`` are sent as
 they are, the rest is below. After its last step the connection is closed, or serves the next request after ``KEEP``.
+A script that is a generator decides each step when the one before it was done.
 
 >>> with OriginServer(lambda request: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]) as origin:
 ...     origin.url("/file")  # doctest: +SKIP
@@ -14,7 +15,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -64,7 +65,7 @@ KEEP = Signal("keep")  # read the next request on this connection
 
 Step = bytes | memoryview | Pause | Trickle | Signal
 Steps = Sequence[Step]
-Script = Callable[[Request], Steps]
+Script = Callable[[Request], Iterable[Step]]
 
 
 def answers(*scripted: Steps) -> Script:
@@ -215,11 +216,12 @@ class OriginServer:
         while (taken := read_request(connection, number, pending)) is not None:
             request, pending = taken
             self.requests.append(request)
-            steps = list(self.script(request))
-            for step in steps:
+            kept = False
+            for step in self.script(request):
                 if not self._take(step, connection):
                     return
-            if KEEP not in steps:
+                kept = kept or step is KEEP
+            if not kept:
                 close_politely(connection)
                 return
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.integration.cli.conftest import Serve
-    from tests.support.origin_server import Request, Steps
+    from tests.support.origin_server import Request, Script, Steps
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -117,7 +117,7 @@ def test_a_service_cannot_flood_the_terminal(run: Run, serve: Serve) -> None:
     assert len(done.stderr) < 10_000
 
 
-def service(done: object) -> Callable[[Request], Steps]:
+def service(done: object) -> Script:
     def sent(status: str, body: object) -> Steps:
         raw = json.dumps(body).encode()
         return [head(status, "Content-Type: application/json", f"Content-Length: {len(raw)}", "Connection: close"), raw]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.origin.conftest import server_context
-from tests.support.faults import FAULTS, Fault, healthy
+from tests.support.faults import FAULTS, Fault, healthy, spread
 from tests.support.origin_server import LAST_CHUNK, File, Request, Steps, answers, chunk, head
 from tests.support.task_runner import Worker, patient
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 CONTENT = random.Random(4).randbytes(300_000)
 MD5 = hashlib.md5(CONTENT).hexdigest()
-NAMES = [fault.name for fault in FAULTS]
 # Where TLS has its own way to end, to hang and to reset. The other faults are made of bytes, which it does not touch.
 OVER_TLS = [
     fault
@@ -66,9 +65,22 @@ def outcome(task: Task) -> str:
     return task.status
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
-@pytest.mark.parametrize("always", [True, False], ids=["always", "once"])
-@pytest.mark.parametrize("cut", [False, True], ids=["at the start", "after a checkpoint"])
+WAYS = [
+    ("at the start-always", True, False),
+    ("at the start-once", False, False),
+    ("after a checkpoint-always", True, True),
+    ("after a checkpoint-once", False, True),
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "always", "cut"),
+    [
+        pytest.param(*fault.values, always, cut, id=f"{name}-{fault.id}", marks=fault.marks)
+        for (name, always, cut), faults in zip(WAYS, spread(len(WAYS)), strict=True)
+        for fault in faults
+    ],
+)
 def test_a_fault_ends_as_it_should(serve: Serve, fault: Fault, *, always: bool, cut: bool) -> None:
     task = Worker().run(serve(Faulty(fault, always, cut)).url())
     assert outcome(task) == fault.expected(always=always, resumed=cut)
