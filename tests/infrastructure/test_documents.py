@@ -19,8 +19,8 @@ FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 ENTRY = re.compile(r"^### (.+)\n\n(.+)\n", re.MULTILINE)
 STATUS = re.compile(r"(Accepted|Superseded by \[.+\]\(#.+\)), \d{4}-\d{2}-\d{2}")
 # What operators search the logs for. A figure of the code stands in the place of each `*`.
-LOGGED = ["nobody was at it; sent again", "given up", "mail refused", "mail given up"]
-FAILURE = "the work stopped * times without getting any further"
+LOGGED = ["stranded; sent again", "given up", "email refused", "email given up"]
+FAILURE = "workers stopped * times without making progress"
 
 
 def text(path: Path) -> str:

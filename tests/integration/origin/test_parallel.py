@@ -394,7 +394,7 @@ def test_a_reader_waits_as_long_as_one_new_connection_may_take_and_no_longer(
         while read < 3 * MIB:
             read += len(body.read())
         began = clock.ahead
-        with pytest.raises(TimedOut, match="nothing came for 30 s"):
+        with pytest.raises(TimedOut, match="no data for 30 s"):
             body.read()
     assert 30 < clock.ahead - began < 35
 
