@@ -29,7 +29,7 @@ AWS = {
     "urlsum.mail.ses",
     "urlsum.queues.sqs",
     "urlsum.tables.dynamodb",
-    "urlsum.web.gateway",
+    "urlsum.web.lambda_handler",
     "urlsum.worker.metrics",
 }
 REDIS = {"urlsum.queues.redis", "selfhost.rq_task", "selfhost.rq_config", "selfhost.rq_maintenance"}

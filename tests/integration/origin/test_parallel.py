@@ -384,7 +384,7 @@ def test_a_reader_waits_as_long_as_one_new_connection_may_take_and_no_longer(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lease of a task outlasts just that."""
-    monkeypatch.setattr(prefetch, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(prefetch, "POLL_SECONDS", 0.01)
     first: Steps = [head("200 OK", 'ETag: "v1"', f"Content-Length: {len(DATA)}"), DATA[: 3 * MIB], HANG]
     origin = serve(lambda request: [HANG] if "range" in request.fields else first)
     clock, settings = Leaping(), client(connect_timeout=10.0, read_timeout=20.0).settings
