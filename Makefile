@@ -12,6 +12,8 @@ ARGS ?=
 INSTALL := scripts/install.py
 
 export SAM_CLI_TELEMETRY := 0
+# Compiled files are kept, whatever the shell says: the processes of a test run would each compile all tests again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run migrate compose docker-build \

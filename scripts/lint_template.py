@@ -10,8 +10,6 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from cfnlint.api import lint  # type: ignore[import-untyped]
-
 from tests.support import template, translation
 
 if TYPE_CHECKING:
@@ -22,6 +20,9 @@ REGIONS = ["us-east-1", "eu-central-1"]
 
 def findings(source: str) -> list[str]:
     """Everything that cfn-lint says about a template, one line each."""
+    # Half a second to import, which every process of a test run would pay.
+    from cfnlint.api import lint  # type: ignore[import-untyped]  # noqa: PLC0415
+
     return [f"{match.rule.id} line {match.linenumber}: {match.message}" for match in lint(source, regions=REGIONS)]
 
 

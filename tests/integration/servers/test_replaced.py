@@ -38,12 +38,18 @@ from tests.integration.servers.replacement import (
 from tests.support.task_runner import Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.integration.servers.replacement import Way
     from tests.support.servers import WebServer
 
 __all__ = ["no_thread_is_left"]
 
 EVERYWHERE = [SIZE * twentieth // 20 for twentieth in range(20)]
+TENTHS_AND_BETWEEN = [
+    pytest.param(EVERYWHERE[::2], id="tenths"),
+    pytest.param(EVERYWHERE[1::2], id="between", marks=pytest.mark.long),
+]
 # When the first block was read, a third, two thirds, and when the last byte was read but not the end.
 SOME = [0, SIZE // 3, SIZE * 2 // 3, SIZE - 1]
 WITHIN_THE_SECOND = SECOND * 9 // 10
@@ -70,9 +76,12 @@ def test_a_file_that_stays_the_same_has_its_digest(server: WebServer, client: Cl
     assert len(client.opened) >= client.connections
 
 
+@pytest.mark.parametrize("points", TENTHS_AND_BETWEEN)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_file_that_is_replaced_has_no_mixed_digest(server: WebServer, client: Client, way: Way) -> None:
-    outcomes = side_by_side(lambda at: outcome(server, client, Replacement(way), at), EVERYWHERE)
+def test_a_file_that_is_replaced_has_no_mixed_digest(
+    server: WebServer, client: Client, way: Way, points: Sequence[int]
+) -> None:
+    outcomes = side_by_side(lambda at: outcome(server, client, Replacement(way), at), points)
     assert dishonest(outcomes, way) == {}
 
 
@@ -108,12 +117,15 @@ def test_bytes_that_stay_the_same_are_not_believed(server: WebServer, client: Cl
     assert dishonest(outcomes, way) == {}
 
 
+@pytest.mark.parametrize("points", TENTHS_AND_BETWEEN)
 @pytest.mark.parametrize("client", ["eight"], indirect=True)
 @pytest.mark.parametrize("younger", [0, WITHIN_THE_SECOND], ids=["as old", "of the same second"])
-def test_parts_that_do_not_fit_together_show_another_version(server: WebServer, client: Client, younger: int) -> None:
+def test_parts_that_do_not_fit_together_show_another_version(
+    server: WebServer, client: Client, younger: int, points: Sequence[int]
+) -> None:
     """Validators and both ends stay the same: only the overlaps of parts differ, and they settle it."""
     replacement = Replacement(overwrite, NEW_IN_THE_MIDDLE, younger)
-    outcomes = side_by_side(lambda at: outcome(server, client, replacement, at), EVERYWHERE[2:])
+    outcomes = side_by_side(lambda at: outcome(server, client, replacement, at), points[1:])
     assert dishonest(outcomes, overwrite) == {}
 
 

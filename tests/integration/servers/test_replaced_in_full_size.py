@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 # One connection takes five seconds; eight are reached after two and share what is left.
 SIZE = 48 * 2**20
-OLD, NEW = (random.Random(seed).randbytes(SIZE) for seed in (3, 4))
 CONNECTION_BYTES_PER_SECOND = 10 * 2**20
 # Two cores bring no more than that.
 SIDE_BY_SIDE = 5
@@ -38,7 +37,8 @@ class SlowSocket(socket.socket):
 def test_a_long_file_that_is_replaced_has_no_mixed_digest(server: WebServer, way: Way) -> None:
     # Only connections that are slower than their reader are worth several.
     client = Client(8, rate=math.inf, new_socket=SlowSocket)
-    replacement = Replacement(way, NEW, old=OLD)
+    old, new = (random.Random(seed).randbytes(SIZE) for seed in (3, 4))
+    replacement = Replacement(way, new, old=old)
     outcomes = side_by_side(lambda at: outcome(server, client, replacement, at), EVERYWHERE, most=SIDE_BY_SIDE)
     assert len(client.opened) > 4 * len(EVERYWHERE)
     assert dishonest(outcomes, way) == {}

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from functions.hash_worker.app import BATCHED_SECONDS, process
-from tests.integration.origin.conftest import Serve
+from tests.integration.origin.conftest import UNHURRIED, Serve
 from tests.integration.origin.conftest import serve as _serve
 from tests.support.fake_lambda import Context, record
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
@@ -18,7 +18,6 @@ from tests.support.synthetic import Clock
 from tests.support.tables import new_task
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
-from urlsum.origin.version import closing
 from urlsum.queues import encode
 from urlsum.settings import parse
 from urlsum.task import Status, Task
@@ -52,10 +51,7 @@ def invoke(services: Services, *bodies: str) -> list[str]:
     return sorted(failure["itemIdentifier"] for failure in response["batchItemFailures"])
 
 
-def test_small_files_are_hashed_at_the_same_time(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A busy machine may take longer for one of them, which then costs a second request.
-    monkeypatch.setattr(closing, "MOMENT_SECONDS", 5.0)
-
+def test_small_files_are_hashed_at_the_same_time(serve: Serve) -> None:
     everybody = threading.Barrier(10, timeout=10)
 
     def script(request: Request) -> Steps:
@@ -63,7 +59,7 @@ def test_small_files_are_hashed_at_the_same_time(serve: Serve, monkeypatch: pyte
         return [head("200 OK", f"Content-Length: {len(request.path)}"), request.path.encode()]
 
     origin = serve(script)
-    services = wired(HttpSource(SETTINGS, Guard(SETTINGS)))
+    services = wired(HttpSource(SETTINGS, Guard(SETTINGS), tuning=UNHURRIED))
     tasks = [submitted(services, origin.url(f"/{number}")) for number in range(10)]
     assert invoke(services, *(encode(task.id) for task in tasks)) == []
     for number, task in enumerate(tasks):
