@@ -1,4 +1,8 @@
-"""The installed command, as a process of its own, against origins on loopback."""
+"""The command, as a process of its own, against origins on loopback.
+
+``start`` runs the installed one; ``run``, for a test that waits for its end, a process forked from one that has
+imported it. What depends on how an interpreter starts is proven with the installed one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command import Forked, forked
 from tests.support.origin_server import OriginServer, Script
 
 Serve = Callable[..., OriginServer]
@@ -39,23 +44,20 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def command() -> Iterator[Forked]:
+    with forked(ENVIRONMENT) as runner:
+        yield runner
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def run(command: Forked, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``urlsum`` in an empty folder; keyword arguments are settings."""
 
-    def command(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [COMMAND, *arguments],
-            input=stdin,
-            cwd=tmp_path,
-            env=ENVIRONMENT | settings,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+    def run(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
+        return command.run(arguments, stdin=stdin, cwd=tmp_path, env=ENVIRONMENT | settings)
 
-    return command
+    return run
 
 
 @pytest.fixture

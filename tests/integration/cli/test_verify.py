@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
     from tests.integration.cli.conftest import Serve
+    from tests.support.command import Forked
 
     Run = Callable[..., CompletedProcess[str]]
 
@@ -45,25 +46,18 @@ def missing(serve: Serve) -> str:
 
 
 @pytest.fixture(params=["file", "standard input"])
-def check(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+def check(request: pytest.FixtureRequest, command: Forked, tmp_path: Path) -> Run:
     """Verify a list of these bytes, which is the file f or standard input; other arguments are options."""
 
-    def command(listed: bytes, *options: str) -> CompletedProcess[str]:
+    def check(listed: bytes, *options: str) -> CompletedProcess[str]:
         (tmp_path / "f").write_bytes(listed)
         arguments = ["f"] if request.param == "file" else []
-        with (tmp_path / "f").open() as stdin:
-            return subprocess.run(
-                [COMMAND, "-c", *options, *arguments],
-                stdin=None if arguments else stdin,
-                cwd=tmp_path,
-                env=ENVIRONMENT,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=60,
+        with (tmp_path / "f").open("rb") as stdin:
+            return command.run(
+                ["-c", *options, *arguments], stdin="" if arguments else stdin, cwd=tmp_path, env=ENVIRONMENT
             )
 
-    return command
+    return check
 
 
 def test_what_urlsum_printed_is_verified(run: Run, url: str, tmp_path: Path) -> None:
