@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import libcst as cst
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# Characters around a change that tell where it is.
+CONTEXT = 40
 # Calls whose arguments only people read.
 LOGS = frozenset({"log", "logging", "warnings"})
 # mutmut leaves these alone, too: nearly every such fault is a TypeError.
@@ -115,8 +118,7 @@ class _Finder:
                 start,
                 end,
                 text,
-                old,
-                new,
+                *_shortened(old, new),
             )
             try:
                 compile(made.source, "mutant", "exec", dont_inherit=True)
@@ -150,7 +152,7 @@ def _skipped(node: cst.CSTNode) -> bool:
         case cst.Call(func=cst.Attribute(value=cst.Name(value=name))):
             return name in LOGS
         case cst.SimpleString(value=value):
-            return bool(re.search(r"[a-z] [a-z]", value))  # a sentence: other tests hold what people read
+            return not value.startswith(("r", "b")) and bool(re.search(r"\S \S", value))  # words that people read
     return False
 
 
@@ -182,7 +184,7 @@ def _changes(node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
     for kind, operator in mutation_operators:
         if isinstance(node, kind):
             for changed in operator(node):
-                if not _lacks_argument(node, changed):
+                if not _tells_nothing(node, changed):
                     yield node, changed
     match node:
         case cst.BooleanOperation():  # a condition that is forgotten
@@ -195,12 +197,33 @@ def _changes(node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
             yield node, cst.Pass()
 
 
-def _lacks_argument(before: cst.CSTNode, after: cst.CSTNode) -> bool:
-    """Whether a positional argument other than the last is gone: nearly always a TypeError, so it tells nothing."""
-    if not isinstance(before, cst.Call) or not isinstance(after, cst.Call) or len(after.args) == len(before.args):
-        return False
-    gone = next((arg for arg, kept in zip(before.args, after.args, strict=False) if arg is not kept), before.args[-1])
-    return gone is not before.args[-1] and gone.keyword is None
+def _tells_nothing(before: cst.CSTNode, after: cst.CSTNode) -> bool:
+    """Whether everybody notices a fault, or nobody, or another one says the same."""
+    match before, after:
+        case cst.Call(args=args), cst.Call(args=left) if len(left) < len(args):
+            # A positional argument other than the last: nearly always a TypeError.
+            gone = next((arg for arg, kept in zip(args, left, strict=False) if arg is not kept), args[-1])
+            return gone is not args[-1] and gone.keyword is None
+        case cst.SimpleString(value=old), cst.SimpleString(value=new):
+            # Capitals alone: many names do not tell them apart. A regular expression has no other mutant in its middle.
+            return not old.startswith(("r", "rb")) and old.lower() == new.lower()
+        case (cst.Assign() | cst.AnnAssign()) as one, _:
+            # None for a truth value: the other truth value is tried as well.
+            return isinstance(one.value, cst.Name) and one.value.value in ("True", "False")
+    return False
+
+
+def _shortened(old: str, new: str) -> tuple[str, str]:
+    """Both without what they share at their ends, but for some context."""
+    same = _shared(old, new)
+    first = max(same - CONTEXT, 0)
+    last = max(_shared(old[same:][::-1], new[same:][::-1]) - CONTEXT, 0)
+    before, after = "…" * bool(first), "…" * bool(last)
+    return before + old[first : len(old) - last] + after, before + new[first : len(new) - last] + after
+
+
+def _shared(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _code(before: cst.CSTNode, after: cst.CSTNode) -> str:

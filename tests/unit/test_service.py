@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.memory import MemoryQueue, MemoryTaskTable
 from urlsum import service
-from urlsum.errors import InvalidRequest, QueueUnavailable, TableUnavailable, TaskNotFound
+from urlsum.errors import InvalidRequest, QueueUnavailable, TableUnavailable, TaskExists, TaskNotFound
 from urlsum.origin.guard.guard import Guard
 from urlsum.service import Submission
 from urlsum.settings import Settings
@@ -46,6 +46,35 @@ def test_an_accepted_task_is_in_the_table_and_on_the_queue() -> None:
     assert (task.status, task.mail, task.due_at) == (Status.QUEUED, Mail.PENDING, NOW)
     assert task.expires_at == NOW + 30 * 86400
     assert counter.queue.sent == [(task_id, 0.0)]
+
+
+def test_a_task_begins_with_what_was_submitted_and_nothing_else() -> None:
+    counter = Counter()
+    task_id = counter.submit(email="a@abc.ru")
+    assert counter.table.get(task_id) == Task(
+        id=task_id,
+        url=URL,
+        email="a@abc.ru",
+        mail=Mail.PENDING,
+        created_at=NOW,
+        updated_at=NOW,
+        due_at=NOW,
+        expires_at=int(NOW) + 30 * 86400,
+    )
+
+
+def test_the_id_of_a_key_is_a_version_8_uuid_and_the_same_in_every_release() -> None:
+    """A client may send a key again after an upgrade, or to another machine."""
+    task_id = Counter().submit(idempotency_key="k")
+    assert task_id == "49cc6e52-a681-833d-aa9e-cbd59744537c"
+    assert (uuid.UUID(task_id).version, uuid.UUID(task_id).variant) == (8, uuid.RFC_4122)
+
+
+def test_an_md5_is_taken_in_either_case_and_kept_in_one() -> None:
+    counter = Counter()
+    for md5 in ("0123456789abcdef" * 2, "0123456789ABCDEF" * 2):
+        assert counter.table.get(counter.submit(md5=md5)).expected_md5 == "0123456789abcdef" * 2
+    assert counter.table.get(counter.submit(md5="")).expected_md5 is None
 
 
 def test_without_an_address_no_mail_is_owed() -> None:
@@ -161,6 +190,56 @@ def test_a_key_whose_task_has_expired_is_free_again() -> None:
     counter.now += 31 * 86400
     assert counter.submit(idempotency_key="k", url=URL + "2") == task_id
     assert service.check(task_id, table=counter.table, now=counter.now).url == URL + "2"
+
+
+def test_a_key_whose_task_expires_now_is_free_now() -> None:
+    counter = Counter()
+    task_id = counter.submit(idempotency_key="k")
+    counter.now = counter.table.get(task_id).expires_at
+    assert counter.submit(idempotency_key="k", url=URL + "2") == task_id
+
+
+def test_a_key_that_never_comes_to_rest_is_refused_for_now() -> None:
+    """Each time that its row is in the way, the row is gone when it is looked at."""
+    counter = Counter()
+    counter.submit(idempotency_key="k")
+    looked: list[str] = []
+
+    def vanished(task_id: str) -> Task:
+        looked.append(task_id)
+        raise TaskNotFound(task_id)
+
+    counter.table.get = vanished  # type: ignore[method-assign]
+    with pytest.raises(TableUnavailable, match="many requests are using the same Idempotency-Key at once"):
+        counter.submit(idempotency_key="k")
+    assert len(looked) == service.TRIES
+    assert len(counter.queue.sent) == 1
+
+
+def test_two_tasks_of_one_random_id_are_a_fault_and_no_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = Counter()
+    same = uuid.UUID(counter.submit())
+    monkeypatch.setattr(uuid, "uuid4", lambda: same)
+    with pytest.raises(TaskExists):
+        counter.submit()
+
+
+def test_a_task_that_is_claimed_meanwhile_is_cancelled_all_the_same() -> None:
+    counter = Counter()
+    task_id = counter.submit()
+    get = counter.table.get
+
+    def claimed_meanwhile(task_id: str) -> Task:
+        counter.table.get = get  # type: ignore[method-assign]
+        found = get(task_id)
+        counter.table.save(found.claimed(NOW, 90), over=found)
+        return found
+
+    counter.table.get = claimed_meanwhile  # type: ignore[method-assign]
+    cancelled = service.cancel(task_id, table=counter.table, now=NOW)
+    assert cancelled == get(task_id)
+    assert (cancelled.status, cancelled.fence) == (Status.CANCELLED, 2)
+    assert service.cancel(task_id, table=counter.table, now=NOW + 1) == cancelled
 
 
 def test_a_cancelled_task_keeps_its_key() -> None:

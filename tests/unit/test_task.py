@@ -148,3 +148,174 @@ def test_what_the_responses_said_is_kept_to_the_end_and_forgotten_by_a_restart()
     restarted = half.restarted(NOW)
     assert restarted.representation is None
     assert restarted.done("0" * 32, 100, NOW, representation=LATER).representation == LATER
+
+
+# --- what each step writes, and that it writes nothing else
+
+POINT = Checkpoint(6400, b"later", "v2")
+RUNNING = Task(
+    id="t",
+    url="https://example.org/f",
+    created_at=1.0,
+    updated_at=2.0,
+    expires_at=3,
+    email="someone@example.org",
+    expected_md5="a" * 32,
+    status=Status.RUNNING,
+    md5="b" * 32,
+    size=7000,
+    checkpoint=Checkpoint(640, b"s", "v"),
+    representation=FIRST,
+    rate=4.0,
+    fence=5,
+    lease_until=NOW - 1,
+    due_at=NOW - 1,
+    not_before=6.0,
+    attempts=7,
+    slices=8,
+    restarts=9,
+    received=10,
+    resumed_from=11,
+    error=FAILURE,
+    mail=Mail.NONE,
+    finished_at=12.0,
+)
+OWING = replace(RUNNING, mail=Mail.PENDING)
+DONE = replace(OWING, status=Status.DONE)
+TAKEN = {"fence": 6, "lease_until": NOW + 90, "due_at": NOW + 90, "attempts": 8, "slices": 9, "rate": None}
+HELD = {"lease_until": NOW + 90, "due_at": NOW + 90, "updated_at": NOW}
+ENDED = {
+    "checkpoint": None,
+    "rate": None,
+    "resumed_from": None,
+    "attempts": 0,
+    "lease_until": 0.0,
+    "due_at": None,
+    "finished_at": NOW,
+    "updated_at": NOW,
+}
+ENDED_OWING = {name: value for name, value in ENDED.items() if name not in ("lease_until", "due_at")}
+DESCRIBED = {"representation": LATER.filled_from(FIRST)}
+RELEASED = {"lease_until": 0.0, "due_at": NOW + 5, "not_before": NOW + 5, "updated_at": NOW}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "written"),
+    [
+        (RUNNING, RUNNING.claimed(NOW, 90), {**TAKEN, "resumed_from": 640, "updated_at": NOW}),
+        (DONE, DONE.claimed(NOW, 90), {**TAKEN, "resumed_from": 640, "updated_at": NOW}),
+        (
+            replace(RUNNING, status=Status.QUEUED, checkpoint=None),
+            replace(RUNNING, status=Status.QUEUED, checkpoint=None).claimed(NOW, 90),
+            {**TAKEN, "status": Status.RUNNING, "resumed_from": None, "updated_at": NOW},
+        ),
+        (
+            RUNNING,
+            RUNNING.checkpointed(POINT, size=8000, rate=2.0, now=NOW, lease_seconds=90, representation=LATER),
+            {**HELD, **DESCRIBED, "checkpoint": POINT, "size": 8000, "rate": 2.0, "attempts": 0, "error": None},
+        ),
+        (
+            RUNNING,
+            RUNNING.checkpointed(Checkpoint(640, b"x", "w"), size=8000, rate=2.0, now=NOW, lease_seconds=90),
+            {**HELD, "checkpoint": Checkpoint(640, b"x", "w"), "size": 8000, "rate": 2.0},
+        ),
+        (RUNNING, RUNNING.renewed(NOW, lease_seconds=90), HELD),
+        (
+            RUNNING,
+            RUNNING.restarted(NOW),
+            {
+                **dict.fromkeys(("checkpoint", "representation", "size", "rate", "resumed_from")),
+                "restarts": 10,
+                "updated_at": NOW,
+            },
+        ),
+        (RUNNING, RUNNING.released(NOW, delay=5), RELEASED),
+        (RUNNING, RUNNING.released(NOW), {**RELEASED, "due_at": NOW, "not_before": NOW}),
+        (
+            RUNNING,
+            RUNNING.retried(Failure(FailureCode.DNS, "no"), NOW, delay=5),
+            {**RELEASED, "status": Status.QUEUED, "error": Failure(FailureCode.DNS, "no")},
+        ),
+        (
+            RUNNING,
+            RUNNING.done("c" * 32, 9000, NOW, representation=LATER),
+            {**ENDED, **DESCRIBED, "status": Status.DONE, "md5": "c" * 32, "size": 9000, "error": None},
+        ),
+        (
+            OWING,
+            OWING.done("c" * 32, 9000, NOW),
+            {**ENDED_OWING, "status": Status.DONE, "md5": "c" * 32, "size": 9000, "error": None},
+        ),
+        (
+            RUNNING,
+            RUNNING.failed(Failure(FailureCode.DNS, "no"), NOW),
+            {**ENDED, "status": Status.FAILED, "error": Failure(FailureCode.DNS, "no")},
+        ),
+        (
+            OWING,
+            OWING.failed(Failure(FailureCode.DNS, "no"), NOW),
+            {**ENDED_OWING, "status": Status.FAILED, "error": Failure(FailureCode.DNS, "no")},
+        ),
+        (
+            OWING,
+            OWING.cancelled(NOW),
+            {**ENDED, "status": Status.CANCELLED, "fence": 6, "mail": Mail.NONE, "error": None},
+        ),
+        (
+            RUNNING,
+            RUNNING.resent(NOW, wait=5),
+            {"status": Status.QUEUED, "fence": 6, "lease_until": 0.0, "due_at": NOW + 5},
+        ),
+        (DONE, DONE.resent(NOW, wait=5), {"fence": 6, "lease_until": 0.0, "due_at": NOW + 5}),
+        (
+            RUNNING,
+            RUNNING.given_up(Failure(FailureCode.DNS, "no"), NOW),
+            {**ENDED, "status": Status.FAILED, "fence": 6, "error": Failure(FailureCode.DNS, "no")},
+        ),
+        (
+            OWING,
+            OWING.given_up(Failure(FailureCode.DNS, "no"), NOW),
+            {**ENDED, "status": Status.FAILED, "fence": 6, "due_at": NOW, "error": Failure(FailureCode.DNS, "no")},
+        ),
+        (
+            DONE,
+            DONE.mailed(Mail.SENT, NOW),
+            {"mail": Mail.SENT, "lease_until": 0.0, "due_at": None, "updated_at": NOW},
+        ),
+    ],
+)
+def test_a_step_writes_these_fields_and_no_others(before: Task, after: Task, written: dict[str, object]) -> None:
+    now = {name: getattr(after, name) for name in Task.__slots__ if getattr(after, name) != getattr(before, name)}
+    assert now == written
+
+
+def test_where_nothing_is_hashed_the_offset_is_zero() -> None:
+    assert QUEUED.offset == 0
+    assert QUEUED.claimed(NOW, 90).done("0" * 32, 0, NOW).offset == 0
+    assert replace(QUEUED, status=Status.DONE).offset == 0  # of a version that kept no size
+
+
+def test_a_claim_that_is_refused_says_which_task_it_was() -> None:
+    held = QUEUED.claimed(NOW, 90)
+    for refused, error in ((held, LeaseHeld), (held.failed(FAILURE, NOW), NothingToDo)):
+        with pytest.raises(error, match=r"^t$"):
+            refused.claimed(NOW, 90)
+    with pytest.raises(TaskFinished, match=r"^t$"):
+        held.failed(FAILURE, NOW).cancelled(NOW)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "[]", "{}", '{"name":"f"}', '{"name":"f","final_url":"u","last_modified":"x"}', '{"final_url":"u"}'],
+)
+def test_a_description_that_was_touched_by_hand_is_none(text: str) -> None:
+    assert Representation.load(text) is None
+
+
+def test_a_description_is_read_as_far_as_it_is_understood() -> None:
+    assert Representation.load(FIRST.dump()) == FIRST
+    least = Representation.load('{"name":1,"final_url":"u","proof":"better","later":[1]}')
+    assert least == Representation(name="1", final_url="u")
+    assert least is not None
+    assert least.proof is Proof.LENGTH
+    assert least.dump() == '{"name":"1","final_url":"u","proof":"length"}'

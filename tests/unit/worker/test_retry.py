@@ -86,3 +86,67 @@ def test_retry_after_lengthens_the_wait_within_bounds() -> None:
     assert wait(HttpFailed(503, "busy", retry_after=120.0)) == 120
     assert wait(HttpFailed(503, "busy", retry_after=0.0)) == 5
     assert wait(HttpFailed(503, "busy", retry_after=10.0**9)) == 6 * 3600
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (errors.Blocked("no"), []),
+        (errors.DnsFailed("no"), [5, 10, 20, 40]),
+        (errors.ConnectFailed("no"), [5, 10, 20, 40]),
+        (errors.TlsFailed("no"), [5]),
+        (HttpFailed(503, "no"), [5, 10, 20, 40]),
+        (errors.ProtocolViolated("no"), [5]),
+        (errors.Incomplete("no"), [5, 10, 20, 40]),
+        (errors.Changed("no"), [60, 120, 240, 480]),
+        (errors.TimedOut("no"), [5, 10, 20, 40]),
+        (errors.TooLarge("no"), []),
+        (errors.BadRedirect("no"), []),
+        (errors.Unverifiable("no"), []),
+        (OriginError("no"), [5, 10, 20, 40]),
+    ],
+)
+def test_each_failure_is_tried_so_often_after_such_waits(error: OriginError, waits: list[float]) -> None:
+    given = [wait(error, attempts) for attempts in range(1, 7)]
+    assert given == [*waits, *[None] * (6 - len(waits))]
+
+
+def test_the_least_of_both_bounds_on_attempts_counts() -> None:
+    tls = errors.TlsFailed("expired")
+    assert retry.delay(tls, attempts=1, max_attempts=1, base_seconds=5) is None
+    assert retry.delay(errors.TimedOut("slow"), attempts=1, max_attempts=1, base_seconds=5) is None
+
+
+@pytest.mark.parametrize("status", [202, 403])
+def test_a_status_that_waits_is_tried_again_only_where_the_server_says_when(status: int) -> None:
+    assert wait(HttpFailed(status, "wait")) is None
+    assert wait(HttpFailed(status, "wait", retry_after=0.0)) == 5
+    assert wait(HttpFailed(status, "wait", retry_after=100.0)) == 100
+
+
+@pytest.mark.parametrize("status", [204, 401, 404, 410])
+def test_a_final_status_stays_final_whatever_the_server_says(status: int) -> None:
+    assert wait(HttpFailed(status, "no", retry_after=100.0)) is None
+
+
+def test_a_file_that_is_being_prepared_is_awaited_for_a_day_and_less_and_less_often() -> None:
+    tape = HttpFailed(202, "from tape", retry_after=10.0)
+    assert retry.preparing(tape, seconds=0.0) == 0.0
+    assert retry.preparing(tape, seconds=3000.0) == 300.0
+    assert retry.preparing(tape, seconds=retry.MOST_PREPARING_SECONDS - 1) == pytest.approx(8639.9)
+    assert retry.preparing(tape, seconds=retry.MOST_PREPARING_SECONDS) is None
+
+
+@pytest.mark.parametrize(
+    "error", [HttpFailed(202, "without a word"), HttpFailed(503, "busy", retry_after=10.0), errors.TimedOut("slow")]
+)
+def test_what_is_not_being_prepared_counts_as_a_try(error: OriginError) -> None:
+    error.retry_after = error.retry_after if isinstance(error, HttpFailed) else 10.0
+    assert retry.preparing(error, seconds=100.0) is None
+
+
+def test_the_last_slice_that_a_task_may_have_is_worked() -> None:
+    task = new_task(slices=retry.MAX_SLICES)
+    assert retry.spent(task, attempts=0, max_attempts=5) is None
+    ended = retry.spent(replace(task, slices=retry.MAX_SLICES + 1), attempts=0, max_attempts=5)
+    assert ended == Failure(FailureCode.TIMEOUT, f"not finished after {retry.MAX_SLICES} slices of work")

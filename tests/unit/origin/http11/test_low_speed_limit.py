@@ -42,3 +42,8 @@ def test_a_stopped_clock_is_not_held_against_the_origin(seconds: float) -> None:
     assert not pace.too_slow(1, seconds)
     assert not pace.too_slow(59 * 1024, 59.0)
     assert pace.too_slow(0, 1.0)  # 59 KiB and a byte in 60 s
+
+
+def test_one_byte_less_than_the_minimum_is_too_slow_in_every_window() -> None:
+    pace = LowSpeedLimit(1024, 60.0)
+    assert [pace.too_slow(count, 60.0) for count in (60 * 1024 - 1, 60 * 1024, 60 * 1024 - 1)] == [True, False, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from email.utils import formatdate
 
 import pytest
@@ -28,6 +29,13 @@ EXPIRY = 784_111_777  # RFC 9110, 5.6.7: Sun, 06 Nov 1994 08:49:37 GMT
 )
 def test_a_date_is_read_in_every_usual_form(text: str) -> None:
     assert cookie_date(text) == EXPIRY
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_each_month_is_known_by_its_first_three_letters(month: int) -> None:
+    day = datetime(1994, month, 6, 8, 49, 37, tzinfo=UTC)
+    for name in (day.strftime("%b"), day.strftime("%B"), day.strftime("%b").upper(), day.strftime("%b").lower()):
+        assert cookie_date(f"06 {name} 1994 08:49:37") == day.timestamp()
 
 
 @pytest.mark.parametrize(

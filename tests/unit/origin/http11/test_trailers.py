@@ -397,6 +397,9 @@ def test_the_message_names_well_known_fields_and_quotes_nothing() -> None:
         (("ETag", ""), {"etag": '"a"'}, Changed),
         (("ETag", '"a"'), {"etag": '"a"'}, None),
         (("ETag", 'W/"a"'), {"etag": '"a"'}, None),
+        (("ETag", '"a"'), {"etag": 'W/"a"'}, None),
+        (("ETag", 'W/"a"'), {"etag": 'W/"a"'}, None),
+        (("ETag", 'W/"b"'), {"etag": 'W/"a"'}, Changed),
         (("ETag", '"caf\xe9"'), {"etag": '"caf\xe9"'}, None),
         (("ETag", '"a"'), {}, None),
         (
@@ -424,3 +427,129 @@ def test_a_trailer_must_not_contradict_the_response(
         return
     with pytest.raises(error):
         judge(trailer, **fields)
+
+
+@pytest.mark.parametrize("word", ["remaining", "left", "missing", "lost", "dropped", "unsent", "short", "truncated"])
+def test_bytes_that_did_not_come_are_named_in_many_ways(word: str) -> None:
+    judge((f"X-Bytes-{word}", "0"))
+    with pytest.raises(Incomplete):
+        judge((f"X-Bytes-{word}", "1000"))
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "content",
+        "body",
+        "file",
+        "object",
+        "blob",
+        "total",
+        "payload",
+        "entity",
+        "response",
+        "stream",
+        "message",
+        "data",
+    ],
+)
+@pytest.mark.parametrize("size", ["length", "size"])
+def test_the_size_of_the_body_has_many_names(word: str, size: str) -> None:
+    judge((f"X-{word}-{size}", "1000"))
+    with pytest.raises(Incomplete, match="1000 bytes arrived, but the trailer says 999"):
+        judge((f"X-{word}-{size}", "999"))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("x-stream-error", "X-Stream-Error"),
+        ("x-error", "X-Error"),
+        ("x-content-error", "X-Content-Error"),
+        ("stream-error", "Stream-Error"),
+        ("status", "Status"),
+        ("x-status", "X-Status"),
+    ],
+)
+def test_a_field_that_many_servers_send_is_named(name: str, shown: str) -> None:
+    with pytest.raises(Incomplete, match=f"after the last chunk: {shown}$"):
+        judge((name, "failed"))
+
+
+STANDARD = (
+    "accept-ranges age allow alt-svc cache-control content-disposition content-language content-location"
+    " content-security-policy content-type date expires keep-alive link location nel report-to retry-after"
+    " server server-timing set-cookie trailer tracestate vary via"
+)
+SUCCESSES = (
+    "success successful succeeded complete completed finished ok valid verified intact match matched matches done eof"
+    " final whole"
+)
+FLAGS = (
+    "mismatch mismatched broken corrupt corrupted damaged partial premature unexpected crashed killed timedout"
+    " disconnected lost loss missing dropped terminated unfinished invalid short cut abrupt abnormal unclean reset"
+)
+STATES = (
+    "status state result outcome reason warning warn message msg note notice details cause diagnostics alert eof end"
+    " ending close closing closure termination finish completion integrity verification verify validation check health"
+    " condition info event signal verdict report comment remark incident shutdown"
+)
+SUBJECTS = (
+    "stream transfer upstream backend body connection download read write fetch origin source response checksum"
+    " content payload copy"
+)
+IDENTIFIERS = (
+    "id ids uid uuid guid by key token url uri link href path filename name host hostname node server etag hash digest"
+    " signature input nonce tag title user owner bucket version agent timing type region zone pop crc32 sha256 md5"
+    " trace traceparent span"
+)
+NOTHING = "- 0 none no n false null nil n/a off ok success successful [] {}"
+
+
+def good(name: str, value: str) -> bool:
+    try:
+        judge((name, value))
+    except Incomplete:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", STANDARD.split())
+def test_a_standard_field_is_no_report(name: str) -> None:
+    assert good(name, "error")
+
+
+@pytest.mark.parametrize("word", SUCCESSES.split())
+def test_a_success_that_is_denied_is_a_failure(word: str) -> None:
+    assert not good(f"X-{word}", "false")
+    assert good(f"X-{word}", "true")
+
+
+@pytest.mark.parametrize("word", FLAGS.split())
+def test_a_flag_of_failure_counts_when_it_is_set(word: str) -> None:
+    assert not good(f"X-{word}", "true")
+    assert good(f"X-{word}", "false")
+
+
+@pytest.mark.parametrize("word", STATES.split())
+def test_a_state_is_read_as_a_message(word: str) -> None:
+    assert not good(f"X-{word}", "the rest was lost")
+    assert good(f"X-{word}", "all went well")
+
+
+@pytest.mark.parametrize("word", SUBJECTS.split())
+def test_what_happened_to_the_transfer_is_read_to_its_end(word: str) -> None:
+    assert not good(f"X-{word}", "it met an error")
+    assert good(f"X-{word}", "it is well")
+    assert good("X-Thing", "it met an error")
+
+
+@pytest.mark.parametrize("word", IDENTIFIERS.split())
+def test_the_name_of_a_thing_is_no_message(word: str) -> None:
+    assert good(f"X-Any-{word}", "error")
+
+
+@pytest.mark.parametrize("value", NOTHING.split())
+def test_an_error_field_may_say_that_there_was_none(value: str) -> None:
+    assert good("X-Stream-Error", value)
+    assert good("X-Stream-Error", value.upper())

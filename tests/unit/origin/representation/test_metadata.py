@@ -392,3 +392,30 @@ def test_bytes_that_are_not_those_that_are_stored_are_noted(fields: list[str], n
 
 def test_a_response_that_a_proxy_changed_is_noted() -> None:
     assert described(status=203).notes == ("transformed",)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["identity", "none", "null", "aws-chunked", "7bit", "8bit", "binary", "utf-8", "UTF8", "us-ascii", "iso-8859-1"],
+)
+def test_what_encodes_nothing_is_no_coding(value: str) -> None:
+    assert described(f"Content-Encoding: {value}").notes == ()
+    assert described(f"Content-Encoding: {value}, gzip").notes == ("content-encoding",)
+
+
+GATES = (
+    "access accessdenied account accounts auth authenticate authorize blocked captcha cas challenge consent cookies"
+    " denied error errors expired forbidden idp login logon maintenance notfound oauth oauth2 saml session signin"
+    " signon sso unavailable wayf"
+)
+
+
+@pytest.mark.parametrize("gate", GATES.split())
+def test_a_redirect_through_a_gate_leads_to_another_page(gate: str) -> None:
+    def notes(submitted: str, final: str) -> tuple[str, ...]:
+        return described("Content-Type: text/html", submitted=submitted, url=final).notes
+
+    for final in (f"https://mirror/{gate}/a.html", f"https://{gate}.mirror/a.html", f"https://mirror/a.html?{gate}=1"):
+        assert notes("https://host/a.html", final) == ("web-page",)
+        assert notes(f"https://host/{gate}/a.html", final) == ()
+    assert notes("https://host/a.html", "https://mirror/other/a.html") == ()

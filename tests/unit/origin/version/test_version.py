@@ -16,10 +16,17 @@ DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 LATER = "Sun, 06 Nov 1994 08:49:38 GMT"
 
 
-def version(etag: str | None = None, modified: str | None = None, size: int | None = None) -> Version:
-    fields = [(b"etag", etag.encode())] if etag else []
-    fields += [(b"last-modified", modified.encode())] if modified else []
-    return Version.of(ResponseHead(parse("http://example.org/"), 200, size, False, tuple(fields)), size)
+def version(
+    etag: str | None = None,
+    modified: str | None = None,
+    size: int | None = None,
+    *,
+    date: str | None = None,
+    kind: str | None = None,
+) -> Version:
+    known = {"etag": etag, "last-modified": modified, "date": date, "content-type": kind}
+    fields = tuple((name.encode(), value.encode()) for name, value in known.items() if value)
+    return Version.of(ResponseHead(parse("http://example.org/"), 200, size, False, fields), size)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +38,8 @@ def version(etag: str | None = None, modified: str | None = None, size: int | No
         (version('"a"', DATE, 10), version('W/"a"', DATE, 10)),  # a proxy that compresses weakens the tag
         (version('"a"', DATE, 10), version(None, None, None)),
         (version(None, DATE, 10), version(None, DATE, None)),
+        (version(None, DATE, 10), version('"a"', DATE, 10)),
+        (version(None, None, 10), version('"a"', DATE, 10)),
         (version("unquoted", None, 10), version("another", None, 10)),  # no tags at all
     ],
 )
@@ -106,6 +115,8 @@ def test_the_longest_dump_fits_a_checkpoint() -> None:
         "1",
         '{"format":1}',
         '{"format":2,"tail":null}',
+        '{"format":1,"tail":null,"weakest":"hearsay"}',
+        '{"format":1,"tail":{"end":64}}',
         '"v1"',
         "{",
     ],
@@ -231,3 +242,105 @@ def test_a_proof_is_named_by_the_strongest_validator_that_both_have(
     # It is no stronger than the weakest response whose bytes were taken on the way.
     for weakest in Proof:
         assert PROOFS.index(replace(before, weakest=weakest).proof(now)) == min(map(PROOFS.index, (weakest, expected)))
+
+
+# --- what a response says of itself
+
+
+@pytest.mark.parametrize(
+    ("modified", "date", "settled", "current"),
+    [
+        (DATE, DATE, False, True),
+        (DATE, LATER, False, False),  # a second later: the clock may have been read before the file
+        (DATE, "Sun, 06 Nov 1994 08:49:39 GMT", True, False),
+        (LATER, DATE, False, True),
+        (DATE, None, False, False),
+        (None, DATE, False, False),
+        (None, None, False, False),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", LATER, True, False),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", False, True),
+    ],
+)
+def test_a_date_is_settled_or_current_by_the_time_of_the_response(
+    modified: str | None, date: str | None, settled: bool, current: bool
+) -> None:
+    said = version(None, modified, 10, date=date)
+    assert (said.settled, said.current) == (settled, current)
+
+
+@pytest.mark.parametrize(
+    ("etag", "known", "weak"),
+    [('"a"', '"a"', False), ('W/"a"', '"a"', True), ("a", None, False), (None, None, False), ('w/"a"', None, False)],
+)
+def test_an_etag_is_kept_without_its_weakness(etag: str | None, known: str | None, weak: bool) -> None:
+    assert (version(etag).etag, version(etag).weak) == (known, weak)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        ("text/html; charset=utf-8", "text/html"),
+        (" TEXT/HTML", "text/html"),
+        ("html", None),
+        (None, None),
+        ("x/" + "y" * 100, "x/" + "y" * 58),
+    ],
+)
+def test_a_kind_is_a_bare_type_in_small_letters(value: str | None, kind: str | None) -> None:
+    assert version(kind=value).kind == kind
+
+
+FILE = version('"a"', DATE, 10, kind="application/gzip")
+PAGES = ["text/html", "application/xhtml+xml"]
+MESSAGES = [*PAGES, "application/json", "application/problem+json"]
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_a_message_in_place_of_a_file_is_of_another_kind(kind: str) -> None:
+    message = version('"b"', LATER, 9, kind=kind)
+    assert FILE.is_replaced_by_message(message)
+    assert not message.is_replaced_by_message(FILE)
+    assert not message.is_replaced_by_message(version('"c"', LATER, 8, kind=kind))
+    assert not version('"a"', DATE, 10).is_replaced_by_message(message)  # of no type: perhaps it was a message, too
+    assert FILE.is_replaced_by_page(message) is (kind in PAGES)
+    assert not message.is_replaced_by_page(replace(FILE, kind=kind))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (FILE, version(None, None, 9), True),  # no validator at all: a program answers, not the file server
+        (FILE, version(None, None, None), True),
+        (FILE, version(None, None, 10), False),
+        (version(None, DATE, 10), version(None, None, 9), True),
+        (version('"a"', None, 10), version(None, None, 9), True),
+        (FILE, version('"b"', None, 9), False),
+        (FILE, version(None, LATER, 9), False),
+        (version(None, None, 10), version(None, None, 9), False),
+        (FILE, version('"b"', LATER, 9, kind="application/zip"), False),
+    ],
+)
+def test_a_response_that_lost_its_validators_is_of_another_kind(before: Version, now: Version, expected: bool) -> None:
+    assert before.is_replaced_by_message(now) is expected
+
+
+def test_dates_of_responses_are_no_difference_of_files() -> None:
+    first, second = version(None, DATE, 10, date=DATE), version(None, LATER, 10, date=LATER)
+    assert first.is_dated_by_response(second)
+    assert not first.is_dated_by_response(version(None, LATER, 11, date=LATER))
+    assert not first.is_dated_by_response(version(None, LATER, 10))
+    assert not version(None, DATE, 10).is_dated_by_response(second)
+
+
+def test_without_its_tag_a_version_has_its_date_left() -> None:
+    assert version('W/"a"', DATE, 10).without_tag == version(None, DATE, 10)
+
+
+def test_what_is_taken_up_keeps_the_first_word_and_the_weakest_proof() -> None:
+    first = version('"a"', DATE, None)
+    second = first.joined_by(version('"a"', LATER, 10, kind="text/plain"))
+    assert (second.size, second.kind, second.modified, second.weakest) == (10, "text/plain", 784111777, Proof.ETAG)
+    third = second.joined_by(version(None, DATE, None, kind="text/html"))
+    assert (third.size, third.kind, third.weakest) == (10, "text/plain", Proof.LAST_MODIFIED)
+    assert third.joined_by(version('"a"', DATE, 10)).weakest is Proof.LAST_MODIFIED
+    assert Version.load(third.dump()) == third
