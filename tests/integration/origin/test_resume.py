@@ -322,6 +322,33 @@ def test_a_range_shorter_than_asked_is_continued_at_once_over_the_same_connectio
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize("block", [4096, 65_536])
+def test_ranges_that_always_end_at_the_same_byte_end_the_try(serve: Serve, block: int) -> None:
+    """The server cuts at blocks of its own, so a range that begins a little earlier brings nothing new."""
+
+    def script(request: Request) -> Steps:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.fields.get("range", ""))
+        if asked is None:
+            return File(DATA, keep=True)(request)
+        first = int(asked[1])
+        end = min((first // block + 1) * block, len(DATA))
+        told = f"Content-Range: bytes {first}-{end - 1}/{len(DATA)}"
+        return [part(f"Content-Length: {end - first}", told) + DATA[first:end], KEEP]
+
+    origin = serve(script)
+    at = checkpoint(origin.url(), 2_000_000)
+    before = len(origin.requests)
+    with client().open(origin.url(), resume=at) as body:
+        end = (2_000_000 // block + 1) * block
+        read = bytearray()
+        while len(read) < end - 2_000_000:
+            read += body.read()
+        assert read == DATA[2_000_000:end]
+        with pytest.raises(Incomplete, match="the server sent only a part"):
+            body.read()
+    assert len(origin.requests) - before <= RESUME_OVERLAP_BYTES // block + 4
+
+
 @pytest.mark.parametrize(
     "fields",
     [

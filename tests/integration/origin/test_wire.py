@@ -144,3 +144,13 @@ def test_the_deadline_holds_while_much_is_awaited(pair: Pair) -> None:
     block = Block(memoryview(bytearray(BLOCK_BYTES)))
     with pytest.raises(DeadlineReached):
         pair.fill_on(block)
+
+
+@pytest.mark.parametrize("within", [0.0, -1.0])
+def test_a_wait_that_is_over_is_silence_whatever_has_come(pair: Pair, within: float) -> None:
+    pair.theirs.sendall(b"too late")
+    with pytest.raises(ReadTimeout):
+        pair.stream.recv_into(memoryview(bytearray(10)), within=within)
+    pair.stream.deadline = time.monotonic()
+    with pytest.raises(DeadlineReached):
+        pair.stream.recv_into(memoryview(bytearray(10)), within=within)

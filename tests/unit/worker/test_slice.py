@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from tests.support.deps import Deps
 from tests.support.memory import MemoryTaskTable
@@ -10,10 +12,15 @@ from tests.support.synthetic import FILE, Clock, SyntheticSource
 from urlsum import errors
 from urlsum.errors import FailureCode, LeaseHeld, LeaseLost, NothingToDo
 from urlsum.settings import Settings
-from urlsum.task import Checkpoint, Mail, Status, Task
+from urlsum.task import Checkpoint, Failure, Mail, Proof, Status, Task
 from urlsum.worker import retry
 from urlsum.worker import slice as slice_module
 from urlsum.worker.slice import run_slice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.synthetic import SyntheticStream
 
 ID = "0e4fac17-0000-4000-8000-000000000000"
 CONTENT = bytes(range(256)) * 400  # 102,400 bytes: 103 pieces of the synthetic origin, so 103 seconds
@@ -385,6 +392,73 @@ def test_a_body_shorter_than_the_file_is_not_a_digest() -> None:
     assert (task.md5, task.status) == (None, Status.QUEUED)
     assert task.error is not None
     assert task.error.code is FailureCode.INCOMPLETE
+    assert task.error.message == "102400 bytes were read, but the file has 102401"
+
+
+@pytest.mark.parametrize(("more", "offset"), [(0, 1000), (1, 0)])
+def test_one_task_reads_at_most_so_many_times_the_largest_file(more: int, offset: int) -> None:
+    desk = Desk(settings=structs.replace(SETTINGS, max_bytes=150_000))
+    limit = (retry.MAX_RESTARTS + 1) * 150_000
+    desk.set(replace(desk.stored, received=limit - 1000 + more))  # the first checkpoint comes after 1000 bytes
+    writes = desk.record()
+    task = desk.slice()
+    assert (task.status, task.error and task.error.code) == (Status.FAILED, FailureCode.TOO_LARGE)
+    assert task.error is not None
+    assert "the limit is 585.9 KiB (4 times MAX_BYTES)" in task.error.message
+    assert max(written.offset for written in writes) == offset // 64 * 64
+
+
+class Differing:
+    """A server whose validators differ in each response, so that the end of the file proves nothing."""
+
+    def __init__(self, desk: Desk, *contents: bytes) -> None:
+        self.desk = desk
+        self.contents = list(contents)
+        desk.source.content = self.contents[0]
+        desk.source.fault = self.fault
+
+    def fault(self, offset: int) -> None:
+        source = self.desk.source
+        if offset == len(source.content):
+            del self.contents[:1]
+            source.content = self.contents[0] if self.contents else source.content
+            raise errors.Unsteady("its Last-Modified is the time of each response")
+
+
+def test_a_file_without_a_proof_is_done_once_it_was_read_twice_alike() -> None:
+    desk = Desk()
+    Differing(desk, CONTENT, CONTENT)
+    task = desk.slice()
+    assert (task.status, task.md5, task.size) == (Status.DONE, desk.source.md5, len(CONTENT))
+    assert (task.restarts, desk.source.opened) == (1, [0, 0])
+    assert task.representation == replace(FILE, proof=Proof.LENGTH, notes=("read-twice",))
+
+
+def test_two_readings_that_differ_prove_nothing() -> None:
+    desk = Desk()
+    other = CONTENT[::-1]
+    Differing(desk, CONTENT, other, other, other)
+    task = desk.slice()
+    assert (task.status, task.md5) == (Status.QUEUED, None)
+    assert task.error is not None
+    assert task.error.code is FailureCode.CHANGED
+    # The next slice begins with two readings of its own.
+    assert desk.source.opened == [0, 0]
+    desk.clock.now += 1000
+    assert desk.slice().md5 == desk.source.md5
+    assert desk.source.opened == [0, 0, 0, 0]
+
+
+def test_a_reading_that_did_not_get_to_the_end_is_none() -> None:
+    desk = Desk()
+
+    def early(offset: int) -> None:
+        if offset >= 5000:
+            raise errors.Unsteady("its Last-Modified is the time of each response")
+
+    desk.source.fault = early
+    task = desk.slice()
+    assert (task.status, desk.source.opened) == (Status.QUEUED, [0])
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing() -> None:
@@ -463,3 +537,132 @@ def test_a_rate_follows_the_line_within_half_a_minute_or_so() -> None:
     assert rates[-1] == pytest.approx(250, rel=0.05)
     changed = [rate for rate in rates if 300 < rate < 900]
     assert len(changed) >= 2  # smoothed: it does not jump
+
+
+# --- while bytes come that were hashed before
+
+
+class Rereading:
+    """The source takes ``seconds`` to open, and says each second that it is alive; ``whole``: it has no ranges."""
+
+    def __init__(self, desk: Desk, *, seconds: int = 0, whole: bool = False) -> None:
+        self.desk = desk
+        self.seconds = seconds
+        self.whole = whole
+        self._open = desk.source.open
+        desk.source.open = self.open  # type: ignore[assignment, method-assign]
+
+    def open(
+        self,
+        url: str,
+        *,
+        deadline: float,
+        resume: Checkpoint | None = None,
+        heartbeat: Callable[[], None] = lambda: None,
+    ) -> SyntheticStream:
+        for _ in range(self.seconds):
+            self.desk.clock.now += 1
+            heartbeat()
+        opened = self._open(url, deadline=deadline, resume=resume)
+        return self._open(url, deadline=deadline) if self.whole else opened
+
+
+def test_the_lease_is_renewed_once_in_a_checkpoint_interval() -> None:
+    desk = Desk()
+    at = desk.slice(seconds=30)
+    Rereading(desk, seconds=25)
+    writes, began = desk.record(), desk.clock()
+    desk.slice(seconds=25.5)
+    renewed = [task for task in writes[1:] if task.updated_at <= began + 25]
+    assert [task.updated_at - began for task in renewed] == [10, 20]
+    assert all(task.lease_until == task.due_at == task.updated_at + 90 for task in renewed)
+    assert all(task.checkpoint == at.checkpoint for task in renewed)
+
+
+def test_the_lease_is_renewed_when_the_file_is_begun_again_too() -> None:
+    desk = Desk()
+    desk.slice(seconds=30)
+    desk.source.version = "v2"
+    Rereading(desk, seconds=15)
+    writes, began = desk.record(), desk.clock()
+    desk.slice(seconds=30.5)
+    # The restart is a write, too, and holds the lease that there is.
+    assert [(task.updated_at - began, task.restarts) for task in writes[:4]] == [(0, 0), (10, 0), (15, 1), (25, 1)]
+
+
+@pytest.mark.parametrize("piece", [1000, 64, 29_952, 10_000])
+def test_a_file_that_comes_whole_is_compared_with_the_checkpoint_on_the_way(piece: int) -> None:
+    desk = Desk()
+    at = desk.slice(seconds=30)
+    assert at.offset == 29_952
+    Rereading(desk, whole=True)
+    desk.source.piece = piece
+    task = desk.slice()
+    assert (task.md5, task.restarts) == (desk.source.md5, 0)
+
+
+def test_the_checkpoint_stays_until_its_bytes_have_come_again() -> None:
+    desk = Desk()
+    at = desk.slice(seconds=30)
+    Rereading(desk, whole=True)
+    writes, began = desk.record(), desk.clock()
+    desk.slice(seconds=55)
+    offsets = [(task.updated_at - began, task.offset) for task in writes[1:-1]]
+    # Renewed every ten seconds; the first checkpoint after the 30th second has the first new bytes.
+    assert offsets[:4] == [(15, at.offset), (25, at.offset), (35, 34_944), (45, 44_992)]
+
+
+def test_other_bytes_before_the_checkpoint_begin_the_file_again() -> None:
+    desk = Desk()
+    desk.slice(seconds=30)
+    Rereading(desk, whole=True)
+    desk.source.content = b"x" + CONTENT[1:]
+    task = desk.slice()
+    assert (task.md5, task.restarts, task.received) == (desk.source.md5, 1, len(CONTENT) + 30_000)
+
+
+def test_a_file_that_ends_at_the_checkpoint_is_the_same() -> None:
+    desk = Desk(CONTENT[:6400])
+
+    def cut(offset: int) -> None:
+        if offset == 6400:
+            raise errors.Incomplete("cut before the end was proven")
+
+    desk.source.fault = cut
+    assert desk.slice().offset == 6400
+    desk.clock.now += 1000
+    desk.source.fault = lambda offset: None
+    Rereading(desk, whole=True)
+    task = desk.slice()
+    assert (task.md5, task.restarts) == (desk.source.md5, 0)
+
+
+def test_a_file_that_ends_before_the_checkpoint_is_another_one() -> None:
+    desk = Desk()
+    desk.slice(seconds=30)
+    Rereading(desk, whole=True)
+    desk.source.content = CONTENT[:20_000]
+    task = desk.slice()
+    assert (task.md5, task.size, task.restarts) == (desk.source.md5, 20_000, 1)
+    spent = Desk()
+    spent.slice(seconds=30)
+    spent.set(replace(spent.stored, restarts=retry.MAX_RESTARTS))
+    Rereading(spent, whole=True)
+    spent.source.content = CONTENT[:20_000]
+    task = spent.slice()
+    assert (task.status, task.error and task.error.code) == (Status.FAILED, FailureCode.CHANGED)
+
+
+def test_a_source_that_resumes_elsewhere_is_a_fault_of_its_own() -> None:
+    desk = Desk()
+    desk.slice(seconds=30)
+    opened = desk.source.open
+
+    def elsewhere(*args: object, **kwargs: object) -> object:
+        stream = opened(*args, **kwargs)  # type: ignore[arg-type]
+        stream.offset = 64
+        return stream
+
+    desk.source.open = elsewhere  # type: ignore[assignment, method-assign]
+    task = desk.slice()
+    assert task.error == Failure(FailureCode.INTERNAL, "the source resumed at 64, not at 29952")
