@@ -30,6 +30,8 @@ class SimulatedOrigin:
     scripts: Sequence[Sequence[Step]]
     now: float = 1000.0
     dialled: int = 0
+    closed: int = 0
+    dial_seconds: float = 0.0
     asked: list[bytes] = field(default_factory=list)
 
     def clock(self) -> float:
@@ -38,6 +40,7 @@ class SimulatedOrigin:
     def dial(self, address: Address, port: int, within: float) -> socket.socket:
         script = self.scripts[min(self.dialled, len(self.scripts) - 1)]
         self.dialled += 1
+        self.now += self.dial_seconds
         return cast("socket.socket", _Socket(self, list(script)))
 
 
@@ -48,6 +51,7 @@ class _Socket:
         self._origin = origin
         self._steps = steps
         self._timeout = 0.0
+        self._closed = False
 
     def settimeout(self, seconds: float) -> None:
         assert seconds > 0
@@ -83,4 +87,5 @@ class _Socket:
         return count
 
     def close(self) -> None:
-        self._steps.clear()
+        self._origin.closed += not self._closed
+        self._closed = True

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo, TaskFinished
 from urlsum.task import Checkpoint, Failure, Mail, Proof, Representation, Status, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOW = 1_000_000.0
 QUEUED = Task(id="t", url="https://example.org/f", created_at=NOW, updated_at=NOW, due_at=NOW, expires_at=2_000_000)
@@ -200,91 +204,94 @@ RELEASED = {"lease_until": 0.0, "due_at": NOW + 5, "not_before": NOW + 5, "updat
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "written"),
+    ("before", "step", "written"),
     [
-        (RUNNING, RUNNING.claimed(NOW, 90), {**TAKEN, "resumed_from": 640, "updated_at": NOW}),
-        (DONE, DONE.claimed(NOW, 90), {**TAKEN, "resumed_from": 640, "updated_at": NOW}),
+        (RUNNING, lambda task: task.claimed(NOW, 90), {**TAKEN, "resumed_from": 640, "updated_at": NOW}),
+        (DONE, lambda task: task.claimed(NOW, 90), {**TAKEN, "resumed_from": 640, "updated_at": NOW}),
         (
             replace(RUNNING, status=Status.QUEUED, checkpoint=None),
-            replace(RUNNING, status=Status.QUEUED, checkpoint=None).claimed(NOW, 90),
+            lambda task: task.claimed(NOW, 90),
             {**TAKEN, "status": Status.RUNNING, "resumed_from": None, "updated_at": NOW},
         ),
         (
             RUNNING,
-            RUNNING.checkpointed(POINT, size=8000, rate=2.0, now=NOW, lease_seconds=90, representation=LATER),
+            lambda task: task.checkpointed(POINT, size=8000, rate=2.0, now=NOW, lease_seconds=90, representation=LATER),
             {**HELD, **DESCRIBED, "checkpoint": POINT, "size": 8000, "rate": 2.0, "attempts": 0, "error": None},
         ),
         (
             RUNNING,
-            RUNNING.checkpointed(Checkpoint(640, b"x", "w"), size=8000, rate=2.0, now=NOW, lease_seconds=90),
+            lambda task: task.checkpointed(Checkpoint(640, b"x", "w"), size=8000, rate=2.0, now=NOW, lease_seconds=90),
             {**HELD, "checkpoint": Checkpoint(640, b"x", "w"), "size": 8000, "rate": 2.0},
         ),
-        (RUNNING, RUNNING.renewed(NOW, lease_seconds=90), HELD),
+        (RUNNING, lambda task: task.renewed(NOW, lease_seconds=90), HELD),
         (
             RUNNING,
-            RUNNING.restarted(NOW),
+            lambda task: task.restarted(NOW),
             {
                 **dict.fromkeys(("checkpoint", "representation", "size", "rate", "resumed_from")),
                 "restarts": 10,
                 "updated_at": NOW,
             },
         ),
-        (RUNNING, RUNNING.released(NOW, delay=5), RELEASED),
-        (RUNNING, RUNNING.released(NOW), {**RELEASED, "due_at": NOW, "not_before": NOW}),
+        (RUNNING, lambda task: task.released(NOW, delay=5), RELEASED),
+        (RUNNING, lambda task: task.released(NOW), {**RELEASED, "due_at": NOW, "not_before": NOW}),
         (
             RUNNING,
-            RUNNING.retried(Failure(FailureCode.DNS, "no"), NOW, delay=5),
+            lambda task: task.retried(Failure(FailureCode.DNS, "no"), NOW, delay=5),
             {**RELEASED, "status": Status.QUEUED, "error": Failure(FailureCode.DNS, "no")},
         ),
         (
             RUNNING,
-            RUNNING.done("c" * 32, 9000, NOW, representation=LATER),
+            lambda task: task.done("c" * 32, 9000, NOW, representation=LATER),
             {**ENDED, **DESCRIBED, "status": Status.DONE, "md5": "c" * 32, "size": 9000, "error": None},
         ),
         (
             OWING,
-            OWING.done("c" * 32, 9000, NOW),
+            lambda task: task.done("c" * 32, 9000, NOW),
             {**ENDED_OWING, "status": Status.DONE, "md5": "c" * 32, "size": 9000, "error": None},
         ),
         (
             RUNNING,
-            RUNNING.failed(Failure(FailureCode.DNS, "no"), NOW),
+            lambda task: task.failed(Failure(FailureCode.DNS, "no"), NOW),
             {**ENDED, "status": Status.FAILED, "error": Failure(FailureCode.DNS, "no")},
         ),
         (
             OWING,
-            OWING.failed(Failure(FailureCode.DNS, "no"), NOW),
+            lambda task: task.failed(Failure(FailureCode.DNS, "no"), NOW),
             {**ENDED_OWING, "status": Status.FAILED, "error": Failure(FailureCode.DNS, "no")},
         ),
         (
             OWING,
-            OWING.cancelled(NOW),
+            lambda task: task.cancelled(NOW),
             {**ENDED, "status": Status.CANCELLED, "fence": 6, "mail": Mail.NONE, "error": None},
         ),
         (
             RUNNING,
-            RUNNING.resent(NOW, wait=5),
+            lambda task: task.resent(NOW, wait=5),
             {"status": Status.QUEUED, "fence": 6, "lease_until": 0.0, "due_at": NOW + 5},
         ),
-        (DONE, DONE.resent(NOW, wait=5), {"fence": 6, "lease_until": 0.0, "due_at": NOW + 5}),
+        (DONE, lambda task: task.resent(NOW, wait=5), {"fence": 6, "lease_until": 0.0, "due_at": NOW + 5}),
         (
             RUNNING,
-            RUNNING.given_up(Failure(FailureCode.DNS, "no"), NOW),
+            lambda task: task.given_up(Failure(FailureCode.DNS, "no"), NOW),
             {**ENDED, "status": Status.FAILED, "fence": 6, "error": Failure(FailureCode.DNS, "no")},
         ),
         (
             OWING,
-            OWING.given_up(Failure(FailureCode.DNS, "no"), NOW),
+            lambda task: task.given_up(Failure(FailureCode.DNS, "no"), NOW),
             {**ENDED, "status": Status.FAILED, "fence": 6, "due_at": NOW, "error": Failure(FailureCode.DNS, "no")},
         ),
         (
             DONE,
-            DONE.mailed(Mail.SENT, NOW),
+            lambda task: task.mailed(Mail.SENT, NOW),
             {"mail": Mail.SENT, "lease_until": 0.0, "due_at": None, "updated_at": NOW},
         ),
     ],
 )
-def test_a_step_writes_these_fields_and_no_others(before: Task, after: Task, written: dict[str, object]) -> None:
+def test_a_step_writes_these_fields_and_no_others(
+    before: Task, step: Callable[[Task], Task], written: dict[str, object]
+) -> None:
+    after = step(before)
     now = {name: getattr(after, name) for name in Task.__slots__ if getattr(after, name) != getattr(before, name)}
     assert now == written
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from tests.support.tables import NOW, connected, execute, full_task, new_task
 from urlsum.errors import Conflict, SettingsError, TableUnavailable
@@ -258,6 +259,30 @@ def test_a_wrong_uri_names_the_setting_and_hides_the_password(uri: str) -> None:
 @pytest.mark.parametrize("uri", ["sqlite:///FILE", "mysql+pymysql://u:p@h/d"])
 def test_no_engine_shows_values_in_its_errors(uri: str) -> None:
     assert engine(uri).hide_parameters
+
+
+@pytest.mark.parametrize(("wait", "mysql", "sqlite"), [(None, 15, 10.0), (77.0, 77.0, 77.0)])
+def test_every_wait_for_a_database_is_bounded(wait: float | None, mysql: float, sqlite: float) -> None:
+    given: list[dict[str, object]] = []
+
+    def connect(dialect: object, record: object, arguments: object, options: dict[str, object]) -> None:
+        given.append(options)
+        raise OSError("nobody is there")
+
+    engines = [engine(uri, wait=wait) for uri in ("sqlite:///FILE", "mysql+pymysql://u:p@h/d")]
+    for made in engines:
+        event.listen(made, "do_connect", connect)
+        with pytest.raises(OSError, match="nobody"):
+            made.connect()
+        assert isinstance(made.pool, sa.QueuePool)
+        assert (made.pool.size(), made.pool._max_overflow, made.pool._timeout) == (5, 10, 5.0)
+        assert made.dialect._on_connect_isolation_level == "AUTOCOMMIT"
+        assert made.dialect.skip_autocommit_rollback
+    assert given[0]["timeout"] == sqlite
+    times = {"connect_timeout": 5, "read_timeout": mysql, "write_timeout": mysql, "charset": "utf8mb4"}
+    assert given[1].items() >= times.items()
+    # A connection that the server closed meanwhile is noticed before it is used. A file closes nothing.
+    assert [made.pool._pre_ping for made in engines] == [False, True]
 
 
 def test_an_error_carries_nothing_of_the_task_along(database_uri: str) -> None:

@@ -118,6 +118,19 @@ def test_a_link_that_works_once_gives_a_digest_that_says_so(serve: Serve, status
         assert (body.proof, body.representation.notes) == (Proof.LENGTH, ("unconfirmed",))
 
 
+def test_a_slice_that_is_called_the_whole_file_does_not_contradict_it(serve: Serve) -> None:
+    """Some cache sends the range that was asked for under the status of the whole file."""
+
+    def script(request: Request) -> Steps:
+        answer, *body = File(OLD)(request)
+        assert isinstance(answer, bytes)
+        return [answer.replace(b"206 Partial Content", b"200 OK"), *body]
+
+    with client().open(serve(script).url()) as body:
+        assert read_all(body) == OLD
+        assert body.proof is Proof.ETAG
+
+
 @pytest.mark.parametrize("redirected", [True, False])
 def test_a_page_in_place_of_the_file_takes_no_digest_away(serve: Serve, redirected: bool) -> None:
     page: Steps = [head("200 OK", "Content-Type: text/html; charset=utf-8", "Content-Length: 7"), b"Sign in"]

@@ -322,6 +322,40 @@ def test_a_range_shorter_than_asked_is_continued_at_once_over_the_same_connectio
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize(
+    ("shift", "fields", "status"),
+    [
+        (0, ['ETag: "v2"'], "206 Partial Content"),
+        (0, ['ETag: "v1"', 'ETag: "v2"'], "206 Partial Content"),
+        (-10, ['ETag: "v1"'], "206 Partial Content"),
+        (10, ['ETag: "v1"'], "206 Partial Content"),
+        (0, ['ETag: "v1"'], "200 OK"),
+        (0, ['ETag: "v1"'], "403 Forbidden"),
+    ],
+)
+def test_a_part_that_continues_another_must_be_of_the_same_version(
+    serve: Serve, shift: int, fields: list[str], status: str
+) -> None:
+    """Its bytes are right in every case here; what it says of them is not."""
+    most = 16_384
+
+    def script(request: Request) -> Steps:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.fields.get("range", ""))
+        if asked is None or asked[2]:
+            return File(DATA, keep=True)(request)
+        first = int(asked[1])
+        continues = first != FIRST
+        first += shift * continues
+        told = f"Content-Range: bytes {first}-{first + most - 1}/{len(DATA)}"
+        lines = [*(fields if continues else ['ETag: "v1"']), told, f"Content-Length: {most}"]
+        return [head(status if continues else "206 Partial Content", *lines) + DATA[first : first + most], KEEP]
+
+    origin = serve(script)
+    at = checkpoint(origin.url(), 2_000_000)
+    with client().open(origin.url(), resume=at) as body:
+        assert (body.offset, read_all(body)) == (0, DATA)
+
+
 @pytest.mark.parametrize("block", [4096, 65_536])
 def test_ranges_that_always_end_at_the_same_byte_end_the_try(serve: Serve, block: int) -> None:
     """The server cuts at blocks of its own, so a range that begins a little earlier brings nothing new."""

@@ -11,7 +11,7 @@ import pytest
 from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import HANG, OriginServer, Pause, Steps, Trickle, answers, chunk, head
 from tests.support.simulated import SimulatedOrigin, Step, trickled
-from urlsum.errors import ConnectFailed, DeadlineReached, TimedOut
+from urlsum.errors import ConnectFailed, DeadlineReached, SettingsError, TimedOut
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http11 import tls
 from urlsum.origin.source import HttpSource
@@ -19,6 +19,7 @@ from urlsum.origin.source import HttpSource
 if TYPE_CHECKING:
     import socket
     import ssl
+    from pathlib import Path
 
     from urlsum.origin.guard.url import Target
 
@@ -46,6 +47,7 @@ def simulated(*scripts: list[Step], seconds: float = 1000.0, scheme: str = "http
             content = read_all(body)
         return origin.now - began, content
     except (TimedOut, DeadlineReached) as exc:
+        assert origin.closed == origin.dialled
         return origin.now - began, exc
 
 
@@ -118,12 +120,33 @@ def test_a_handshake_may_take_the_connect_time_out(
 
     def silent(sock: socket.socket, target: Target, made: ssl.SSLContext, *, within: float) -> ssl.SSLSocket:
         given.append(within)
+        sock.close()
         raise TimedOut("silent")
 
     monkeypatch.setattr(tls, "secure", silent)
     _, ended = simulated([], seconds=seconds, scheme="https")
     assert given == [within]
     assert isinstance(ended, DeadlineReached if seconds < CONNECT_TIMEOUT else TimedOut)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_that_came_too_late_is_closed(scheme: str) -> None:
+    settings = client(connect_timeout=CONNECT_TIMEOUT).settings
+    origin = SimulatedOrigin([[]], dial_seconds=4.0)
+    opener = HttpSource(settings, Guard(settings, dial=origin.dial), clock=origin.clock)
+    with pytest.raises(DeadlineReached):
+        opener.open(f"{scheme}://127.0.0.1/file", deadline=origin.now + 4.0)
+    assert (origin.dialled, origin.closed, origin.asked) == (1, 1, [])
+
+
+def test_a_setting_that_breaks_tls_leaves_no_connection_open(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificates")
+    settings = client(ssl_cert_file=tmp_path / "ca.pem").settings
+    origin = SimulatedOrigin([[]])
+    opener = HttpSource(settings, Guard(settings, dial=origin.dial), clock=origin.clock)
+    with pytest.raises(SettingsError, match="SSL_CERT_FILE"):
+        opener.open("https://127.0.0.1/file", deadline=origin.now + 4.0)
+    assert (origin.dialled, origin.closed) == (1, 1)
 
 
 # --- over sockets, as far as a busy machine lets them be exact

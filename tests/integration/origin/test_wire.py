@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from urlsum.errors import DeadlineReached
+from urlsum.origin.guard.url import parse
+from urlsum.origin.http11.connection import Connection
 from urlsum.origin.http11.stream import (
     FILL_SECONDS,
     GATHER_BYTES,
@@ -154,3 +156,25 @@ def test_a_wait_that_is_over_is_silence_whatever_has_come(pair: Pair, within: fl
     pair.stream.deadline = time.monotonic()
     with pytest.raises(DeadlineReached):
         pair.stream.recv_into(memoryview(bytearray(10)), within=within)
+
+
+class Recorder(NetworkStream):
+    """Brings as much as fits, from nowhere; ``asked`` has what each fill was to bring, and what comes behind it."""
+
+    asked: list[tuple[int, int]]
+
+    def fill(self, block: Block, most: int, *, behind: int) -> None:
+        self.asked.append((most - block.filled, behind))
+        block.filled = most
+
+
+def test_a_body_tells_the_stream_what_is_sure_to_come(pair: Pair) -> None:
+    stream = Recorder(pair.ours, read_timeout=READ_TIMEOUT, deadline=0.0, clock=time.monotonic)
+    stream.asked = []
+    body = Connection(parse("http://127.0.0.1/"), stream)
+    body.expect(2 * BLOCK_BYTES + 1000)
+    begun = Block(memoryview(bytearray(BLOCK_BYTES)), filled=300)
+    for block in (begun, *(Block(memoryview(bytearray(BLOCK_BYTES))) for _ in range(2))):
+        assert body.fill(block)
+    assert stream.asked == [(BLOCK_BYTES - 300, BLOCK_BYTES + 1300), (BLOCK_BYTES, 1300), (1300, 0)]
+    assert not body.fill(Block(memoryview(bytearray(10))))

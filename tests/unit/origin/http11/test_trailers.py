@@ -331,7 +331,9 @@ def test_a_grpc_status_of_success_settles_its_message() -> None:
 
 
 def test_the_message_names_well_known_fields_and_quotes_nothing() -> None:
-    with pytest.raises(Incomplete, match=r"after the last chunk: X-Stream-Error$"):
+    with pytest.raises(
+        Incomplete, match=r"^http://example.org/file: the server reported an error after the last chunk: X-Stream-Error$"
+    ):
         judge(("X-Stream-Error", "secret"))
     with pytest.raises(Incomplete, match=r"after the last chunk: grpc-status 13$"):
         judge(("grpc-status", "13"))
@@ -362,6 +364,7 @@ def test_the_message_names_well_known_fields_and_quotes_nothing() -> None:
         (("X-Content-Length", "1000"), {}, None),
         (("X-Size", "2000"), {}, Incomplete),
         (("X-Octets-Written", "0"), {}, Incomplete),
+        (("X-Size-Length", "2000"), {}, Incomplete),
         (("X-Upstream-Bytes", "10"), {}, Incomplete),
         (("X-Bytes-Remaining", "5"), {}, Incomplete),
         (("X-Bytes-Remaining", "0"), {}, None),
@@ -553,3 +556,26 @@ def test_the_name_of_a_thing_is_no_message(word: str) -> None:
 def test_an_error_field_may_say_that_there_was_none(value: str) -> None:
     assert good("X-Stream-Error", value)
     assert good("X-Stream-Error", value.upper())
+
+
+OTHER_COUNTS = (
+    "original orig uncompressed compressed decompressed decoded encoded raw stored gzip header headers head request in"
+    " received wire chunk chunks max min limit per saved cached skipped range ranges part parts first last start end"
+    " offset block blocks buffer window rate second seconds average quota available free used meta id name key type"
+)
+
+
+@pytest.mark.parametrize("word", OTHER_COUNTS.split())
+def test_a_count_of_something_else_contradicts_nothing(word: str) -> None:
+    assert good(f"X-{word}-Bytes", "10")
+    assert good(f"X-Bytes-{word}", "10")
+    assert not good("X-Bytes", "10")
+
+
+def test_the_count_that_differs_is_named() -> None:
+    with pytest.raises(Incomplete, match=r"^http://example.org/file: 1000 bytes arrived, but the trailer says 10$"):
+        judge(("X-Bytes", "10 of 1000"))
+    with pytest.raises(Incomplete, match=r"but the trailer says 2000$"):
+        judge(("X-Bytes", "1000 of 2000"))
+    with pytest.raises(Incomplete, match=r"but the trailer says 10$"):
+        judge(("X-Bytes", "10 of 20"))

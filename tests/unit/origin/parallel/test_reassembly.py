@@ -70,6 +70,33 @@ def test_one_range_thread_and_one_reader_take_turns() -> None:
     assert of._buffers._allocated <= BLOCKS_PER_CONNECTION
 
 
+def test_a_full_block_is_read_at_once_and_others_when_they_are_asked_for() -> None:
+    of = reassembly(connections=1)
+    part = of.begin("a")
+    fetch(of, part, BLOCK_BYTES - 1)
+    assert of.read(partial=False, timeout=0) is None
+    assert bytes(of.read(partial=True, timeout=0) or b"") == pattern(0, BLOCK_BYTES - 1)
+    assert of.read(partial=True, timeout=0) is None
+    fetch(of, part, 1)
+    assert bytes(of.read(partial=False, timeout=0) or b"") == pattern(BLOCK_BYTES - 1, 1)
+    fetch(of, part, BLOCK_BYTES)
+    assert bytes(of.read(partial=False, timeout=0) or b"") == pattern(BLOCK_BYTES, BLOCK_BYTES)
+
+
+def test_a_block_is_progress_enough_to_forgive_earlier_tries() -> None:
+    of = reassembly()
+    part: Part | None = of.begin("a")
+    for _ in range(3 * MAX_TRIES):
+        assert part is not None
+        begin = part.position
+        fetch(of, part, BLOCK_BYTES)
+        drain(of, begin)
+        of.give_up(part, Incomplete("cut"), final=False)
+        part = of.claim("a", to_end=True)
+    assert part is not None
+    assert part.error is None
+
+
 def test_a_file_of_unknown_size_ends_where_its_response_does() -> None:
     of = reassembly(None)
     part = of.begin("a")

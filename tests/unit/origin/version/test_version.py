@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from urlsum.errors import Changed
+from urlsum.errors import AnotherKind, Changed, Unsteady
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.response import ResponseHead
+from urlsum.origin.version.responses import check_same
 from urlsum.origin.version.version import MAX_DUMP_CHARACTERS, PROOFS, Overlap, Version
 from urlsum.task import Proof
 
@@ -344,3 +345,53 @@ def test_what_is_taken_up_keeps_the_first_word_and_the_weakest_proof() -> None:
     assert (third.size, third.kind, third.weakest) == (10, "text/plain", Proof.LAST_MODIFIED)
     assert third.joined_by(version('"a"', DATE, 10)).weakest is Proof.LAST_MODIFIED
     assert Version.load(third.dump()) == third
+
+
+NO_FILE = "the server now sends something else"
+PERHAPS = "perhaps an error or login page, where the file was"
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (version('"a"', DATE, 10), None),
+        (version('"b"', DATE, 10, kind="application/gzip"), "the ETag changed, later"),
+        (
+            version('"b"', DATE, 9, kind="text/html"),
+            f"{NO_FILE} (text/html, 9 bytes), {PERHAPS} application/gzip, later",
+        ),
+        (
+            version(None, None, 9),
+            f"{NO_FILE} (of no type, 9 bytes), {PERHAPS} application/gzip, later",
+        ),
+        (
+            version('"b"', DATE, None, kind="text/html"),
+            f"{NO_FILE} (text/html), {PERHAPS} application/gzip, later",
+        ),
+    ],
+)
+def test_another_version_says_what_came_instead(now: Version, words: str | None) -> None:
+    head = ResponseHead(parse("http://example.org/"), 200, 10, False, ())
+    if words is None:
+        check_same(head, FILE, now, ", later")
+        return
+    with pytest.raises(Changed) as caught:
+        check_same(head, FILE, now, ", later")
+    assert str(caught.value) == f"http://example.org/: {words}"
+    assert isinstance(caught.value, AnotherKind) is ("something else" in words)
+
+
+def test_dates_of_responses_are_named_as_such() -> None:
+    head = ResponseHead(parse("http://example.org/"), 200, 10, False, ())
+    first, second = version(None, DATE, 10, date=DATE), version(None, LATER, 10, date=LATER)
+    with pytest.raises(Unsteady, match=r"^http://example.org/: the Last-Modified date is the time of the response, later$"):
+        check_same(head, first, second, ", later")
+    without = version(None, DATE, 10)
+    with pytest.raises(AnotherKind, match="where the file was of no type"):
+        check_same(head, without, version(None, None, 9), "")
+
+
+def test_a_sample_has_the_same_digest_in_every_release() -> None:
+    """It stands in checkpoints."""
+    assert Overlap.of(b"abc", 3).digest == "cf4ab791c62b8d2b2109c90275287816"
+    assert Overlap.of(memoryview(b""), 0).digest == "cae66941d9efbd404e4d88758ea67670"
