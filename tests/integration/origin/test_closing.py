@@ -118,6 +118,18 @@ def test_a_link_that_works_once_gives_a_digest_that_says_so(serve: Serve, status
         assert (body.proof, body.representation.notes) == (Proof.LENGTH, ("unconfirmed",))
 
 
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("size", [100_000, 3 * MIB])
+def test_other_bytes_under_the_same_validators_are_named(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, ranges: bool, size: int
+) -> None:
+    before, after = File(OLD[:size], ranges=ranges), File(NEW[:size], ranges=ranges)
+    origin = serve(lambda request: after(request) if request.connection else before(request))
+    monkeypatch.setattr(closing, "MOMENT_SECONDS", 0.0)
+    with pytest.raises(Changed, match="its bytes changed while it was being read"):
+        client().fetch(origin.url())
+
+
 def test_a_slice_that_is_called_the_whole_file_does_not_contradict_it(serve: Serve) -> None:
     """Some cache sends the range that was asked for under the status of the whole file."""
 

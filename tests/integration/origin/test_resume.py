@@ -28,6 +28,7 @@ from tests.support.origin_server import (
 from urlsum.errors import Changed, HttpFailed, Incomplete, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
+from urlsum.origin.version.resume import may_pass
 from urlsum.origin.version.version import OPENING_BYTES, RESUME_OVERLAP_BYTES, Version
 from urlsum.task import Checkpoint, Proof
 
@@ -246,6 +247,15 @@ def test_the_plain_get_has_the_last_word(serve: Serve, status: str) -> None:
     with pytest.raises(HttpFailed, match=status[:3]):
         client().open(origin.url(), resume=at)
     assert "range" not in origin.requests[-1].fields
+
+
+@pytest.mark.parametrize(
+    ("status", "passing"),
+    [(status, True) for status in (408, 425, 429, 500, 502, 503, 504, 507, 599)]
+    + [(status, False) for status in (400, 401, 403, 404, 409, 410, 412, 416, 424, 426, 430, 451, 499, 501, 505)],
+)
+def test_a_refusal_may_pass_by_its_status(status: int, passing: bool) -> None:
+    assert may_pass(status) is passing
 
 
 def test_a_bad_moment_of_the_origin_does_not_cost_the_whole_file(serve: Serve) -> None:

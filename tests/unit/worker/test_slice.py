@@ -353,9 +353,11 @@ def test_a_change_in_the_middle_of_a_slice_forgets_what_was_read() -> None:
 
     desk.source.fault = change
     task = desk.slice()
-    assert (task.status, task.offset) == (Status.QUEUED, 0)
+    assert (task.status, task.offset, task.received) == (Status.QUEUED, 0, 50_000)
+    assert task.error == Failure(FailureCode.CHANGED, "the ETag changed")
     desk.clock.now += 1000
-    assert desk.slice().md5 == desk.source.md5
+    task = desk.slice()
+    assert (task.md5, task.received) == (desk.source.md5, 50_000 + len(CONTENT))
 
 
 def test_a_page_in_place_of_the_file_costs_nothing_of_what_was_read() -> None:
@@ -576,6 +578,7 @@ class Rereading:
         resume: Checkpoint | None = None,
         heartbeat: Callable[[], None] = lambda: None,
     ) -> SyntheticStream:
+        assert url == self.desk.stored.url
         for _ in range(self.seconds):
             self.desk.clock.now += 1
             heartbeat()

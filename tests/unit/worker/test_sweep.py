@@ -114,6 +114,23 @@ def test_what_is_not_stranded_is_left_alone(floor: Floor, task: Task) -> None:
     assert floor.table.get(task.id) == task
 
 
+@pytest.mark.parametrize(
+    "task",
+    [
+        new_task(due_at=NOW + 1),
+        new_task(due_at=None),
+        replace(new_task(), lease_until=NOW + 1),
+    ],
+    ids=["put off", "settled", "held"],
+)
+def test_an_index_that_lags_behind_the_table_strands_nothing(floor: Floor, task: Task) -> None:
+    floor.add(task)
+    floor.now += LEASE
+    floor.table.due = lambda before, limit: [task.id]  # type: ignore[method-assign]
+    assert floor.sweep() == Swept()
+    assert floor.table.get(task.id) == task
+
+
 def test_a_lease_is_given_as_long_again_before_its_worker_counts_as_dead(floor: Floor) -> None:
     floor.add(new_task().claimed(NOW, LEASE))
     floor.now += 2 * LEASE - 1

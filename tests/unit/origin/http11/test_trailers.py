@@ -332,7 +332,8 @@ def test_a_grpc_status_of_success_settles_its_message() -> None:
 
 def test_the_message_names_well_known_fields_and_quotes_nothing() -> None:
     with pytest.raises(
-        Incomplete, match=r"^http://example.org/file: the server reported an error after the last chunk: X-Stream-Error$"
+        Incomplete,
+        match=r"^http://example.org/file: the server reported an error after the last chunk: X-Stream-Error$",
     ):
         judge(("X-Stream-Error", "secret"))
     with pytest.raises(Incomplete, match=r"after the last chunk: grpc-status 13$"):

@@ -384,7 +384,9 @@ def test_another_version_says_what_came_instead(now: Version, words: str | None)
 def test_dates_of_responses_are_named_as_such() -> None:
     head = ResponseHead(parse("http://example.org/"), 200, 10, False, ())
     first, second = version(None, DATE, 10, date=DATE), version(None, LATER, 10, date=LATER)
-    with pytest.raises(Unsteady, match=r"^http://example.org/: the Last-Modified date is the time of the response, later$"):
+    with pytest.raises(
+        Unsteady, match=r"^http://example.org/: the Last-Modified date is the time of the response, later$"
+    ):
         check_same(head, first, second, ", later")
     without = version(None, DATE, 10)
     with pytest.raises(AnotherKind, match="where the file was of no type"):
