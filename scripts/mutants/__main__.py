@@ -68,7 +68,7 @@ def main() -> int:
     parser.add_argument("--budget", type=float, default=30.0, help="seconds of tests for each, the fastest first")
     parser.add_argument("--minutes", type=float, help="end after so many minutes of trials")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as with Ctrl-C, no fork stays behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as with Ctrl-C, no fork stays behind
     reasons = equivalents()
     sources = files(SOURCES)
     if named := [path for path in sources if {path.stem, path.parent.name}.intersection(given.only)]:

@@ -130,6 +130,40 @@ def test_other_bytes_under_the_same_validators_are_named(
         client().fetch(origin.url())
 
 
+def test_the_weaker_of_two_proofs_counts(serve: Serve) -> None:
+    """One of two machines has no ETags: what it sends does not prove the strong one, a plain GET does."""
+
+    def script(request: Request) -> Steps:
+        tail = request.fields.get("range", "").endswith(f"-{len(OLD) - 1}")
+        return File(OLD, etag=None if tail else '"v1"')(request)
+
+    origin = serve(script)
+    with client().open(origin.url()) as body:
+        assert read_all(body) == OLD
+        assert body.proof is Proof.ETAG
+    assert ["range" in request.fields for request in origin.requests] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(("total", "changed"), [(len(OLD), False), (len(OLD) + 1, True), ("*", False)])
+def test_a_416_that_tells_another_length_is_a_doubt(serve: Serve, total: int | str, changed: bool) -> None:
+    """The server sends the file no more, so that only the doubt is left of it."""
+    unsatisfied: Steps = [head("416 No", f"Content-Range: bytes */{total}", "Content-Length: 0")]
+    gone: Steps = [head("410 Gone", "Content-Length: 0")]
+
+    def script(request: Request) -> Steps:
+        if request.connection == 0:
+            return File(OLD)(request)
+        return unsatisfied if "range" in request.fields else gone
+
+    with client(connections_per_origin=1).open(serve(script).url()) as body:
+        if changed:
+            with pytest.raises(Changed, match="its bytes or its length changed"):
+                read_all(body)
+        else:
+            assert read_all(body) == OLD
+            assert body.representation.notes == ("unconfirmed",)
+
+
 def test_a_slice_that_is_called_the_whole_file_does_not_contradict_it(serve: Serve) -> None:
     """Some cache sends the range that was asked for under the status of the whole file."""
 

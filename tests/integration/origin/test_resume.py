@@ -258,17 +258,31 @@ def test_a_refusal_may_pass_by_its_status(status: int, passing: bool) -> None:
     assert may_pass(status) is passing
 
 
-def test_a_bad_moment_of_the_origin_does_not_cost_the_whole_file(serve: Serve) -> None:
+@pytest.mark.parametrize(
+    "moment",
+    [
+        [head("502 Bad Gateway", "Content-Length: 0")],
+        [head("429 Slow Down", "Content-Length: 0")],
+        [RESET],
+        [],
+        [HANG],
+        [part(LENGTH, f"Content-Range: bytes {FIRST}-2999999/3000000"), DATA[FIRST : FIRST + 1000]],
+        [part(LENGTH, f"Content-Range: bytes {FIRST}-2999999/3000000"), DATA[FIRST : FIRST + 1000], HANG],
+    ],
+    ids=["502", "429", "reset", "closed", "silent", "cut in the tail", "silent in the tail"],
+)
+def test_a_bad_moment_of_the_origin_does_not_cost_the_whole_file(serve: Serve, moment: Steps) -> None:
     bad = [True]
 
     def script(request: Request) -> Steps:
         if request.fields.get("range", "").endswith("-") and bad.pop(0) if bad else False:
-            return [head("502 Bad Gateway", "Content-Length: 0")]
+            return moment
         return File(DATA)(request)
 
     origin = serve(script)
     at = checkpoint(origin.url(), 2_000_000)
-    with client().open(origin.url(), resume=at) as body:
+    with client(read_timeout=0.3).open(origin.url(), resume=at) as body:
+        assert body.offset == at.offset
         assert read_all(body) == DATA[2_000_000:]
         assert body.reread < 500_000
 
