@@ -197,7 +197,7 @@ def test_what_follows_a_part_is_no_answer_either(serve: Serve, framing: str, beh
 )
 def test_a_connection_that_broke_carries_nothing_more(serve: Serve, broken: Steps) -> None:
     server = serve(lambda request: broken if request.path == "/broken" and request.connection < 2 else OK)
-    origin = opened(read_timeout=0.2)
+    origin = opened(read_timeout=0.5)
     for _ in range(2):
         with pytest.raises(OriginError):
             fetch(origin, server.url("/broken"))

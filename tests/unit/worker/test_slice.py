@@ -317,7 +317,7 @@ def test_a_bug_is_a_failure_not_a_crash() -> None:
     desk.source.fault = bug
     task = desk.slice()
     assert task.error is not None
-    words = "an unexpected error inside urlsum; its operators find it in the log"
+    words = "an unexpected error in urlsum; its log has the details"
     assert task.error == Failure(FailureCode.INTERNAL, words)
 
 
