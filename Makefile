@@ -84,12 +84,14 @@ PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # With ARGS, which mostly name a file or two, pytest is run as it is: starting the processes would take longer.
 TESTS = $(or $(ARGS),$(PARALLEL))
 
+# These tests compute more than they wait, so there are fewer processes.
+QUICK := tests/unit tests/infrastructure tests/integration/web tests/integration/worker
 quick: install $(VENV)/.installed-dev ## Check style, import rules and types; run the fast tests
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --quiet $(PARALLEL) tests/unit tests/infrastructure tests/integration/web tests/integration/worker
+	@$(BIN)/python -m pytest --quiet $(PARALLEL) -n 3 $(QUICK)
 
 test: install $(VENV)/.installed-dev $(AXE) ## Run the tests that need no containers, including those of the pages if Chromium is installed
 	@$(BIN)/python -m pytest $(TESTS)

@@ -112,8 +112,8 @@ def aws() -> Iterator[tuple[TaskTable, TaskQueue]]:
 @pytest.mark.parametrize("recursive_loop", [deploy()["HashWorkerFunction"].get("RecursiveLoop"), "Terminate"])
 def test_through_sqs_under_the_rule_of_sixteen_hops(aws: tuple[TaskTable, TaskQueue], recursive_loop: str) -> None:
     clock = Clock()
-    # One checkpoint each, of 43 s and some 30 ms in moto: well within a lease, and a hundred are enough.
-    source = ScaledSource(FIVE_TB, clock, rate=1e9, piece=40_960)
+    # A checkpoint after each piece, which takes 69 s of a lease of 90: moto needs 30 ms for one, and 77 are enough.
+    source = ScaledSource(FIVE_TB, clock, rate=1e9, piece=65_536)
     services = wired(*aws, source, clock)
     task = submitted(services)
     runner = FakeLambda(services, recursive_loop)
