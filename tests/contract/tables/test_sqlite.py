@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 WRITERS = 12
 # How long a test waits for what must come.
 SECONDS = 10.0
-# Instead of what SQLAlchemy and SQLite are given in earnest.
-PATIENCE = 0.3
+# Instead of what SQLAlchemy and SQLite are given in earnest; long enough for a read on a busy machine.
+PATIENCE = 1.0
 
 
 class Watched:

@@ -28,7 +28,10 @@ SLACK_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Asked:
-    """One request for a task: when it came, when it was answered, and after how long to come again, in seconds."""
+    """One request for a task: when it came, when it was answered, and after how long to come again, in seconds.
+
+    ``answered`` is before the first byte is sent, so no visitor can have had the answer any sooner.
+    """
 
     at: float
     answered: float
@@ -55,7 +58,7 @@ class Recorder:
 
         async def note(message: Message) -> None:
             if message["type"] == "http.response.start":
-                started.update(message)
+                started.update(message, answered=time.monotonic())
             await send(message)
 
         if self.lost:
@@ -69,7 +72,7 @@ class Recorder:
         self.asked.append(
             Asked(
                 at=at,
-                answered=time.monotonic(),
+                answered=started["answered"],
                 target=scope["path"] + "?" + scope["query_string"].decode(),
                 page=accept.startswith(b"text/html"),
                 status=started["status"],
