@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ class Mutant:
     @property
     def source(self) -> str:
         """The whole file with the fault."""
-        before = self.path.read_bytes()
+        before = read(self.path)
         return (before[: self.start] + self.text.encode() + before[self.end :]).decode()
 
 
@@ -128,9 +129,15 @@ class _Finder:
             yield Mutant(**{**vars(made), "number": number})
 
 
+@cache
+def read(path: Path) -> bytes:
+    """The file as it was when it was first asked for: an edit during a run changes no mutant."""
+    return path.read_bytes()
+
+
 def mutants(path: Path) -> list[Mutant]:
     """All faults for the file at ``path``, in its order."""
-    source = path.read_bytes()
+    source = read(path)
     wrapper = MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=True)
     finder = _Finder(path, source, wrapper.resolve(PositionProvider), wrapper.resolve(ByteSpanPositionProvider))
     return list(finder.visit(wrapper.module, _Place()))

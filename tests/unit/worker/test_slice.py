@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,27 @@ def test_a_failure_as_the_time_ends_is_the_next_slices_to_judge() -> None:
     assert (first.offset, first.due_at) == (20_000 // 64 * 64, desk.clock())
     desk.source.fault = lambda offset: None
     assert desk.slice().md5 == desk.source.md5
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_slice_that_brought_nothing_says_why_unless_the_worker_was_stopped(stopped: bool) -> None:
+    """The clock of a worker that is being stopped stands at infinity."""
+    desk = Desk()
+    over: list[bool] = []
+
+    def monotonic() -> float:
+        return math.inf if over and stopped else desk.clock()
+
+    def deadline(offset: int) -> None:
+        over.append(True)
+        raise errors.DeadlineReached
+
+    desk.deps = replace(desk.deps, monotonic=monotonic)
+    desk.source.fault = deadline
+    task = desk.slice()
+    why = "a whole slice of work made no progress: the server is too slow, or does not support range requests"
+    error = None if stopped else Failure(FailureCode.TIMEOUT, f"https://o.example/f: {why}")
+    assert (task.status, task.attempts, task.lease_until, task.error) == (Status.RUNNING, 1, 0.0, error)
 
 
 def test_checkpoints_are_written_on_the_way_and_renew_the_lease() -> None:

@@ -114,6 +114,27 @@ def test_what_is_not_stranded_is_left_alone(floor: Floor, task: Task) -> None:
     assert floor.table.get(task.id) == task
 
 
+def test_one_task_that_needs_nothing_does_not_end_the_sweep(floor: Floor) -> None:
+    held, gone, stranded = new_task().claimed(NOW + 10 * LEASE, LEASE), new_task(), new_task(due_at=NOW + 1)
+    floor.add(held)
+    floor.add(stranded)
+    floor.now += 3 * LEASE
+    floor.table.due = lambda before, limit: [held.id, gone.id, stranded.id]  # type: ignore[method-assign]
+    assert floor.sweep() == Swept(resent=1)
+    assert floor.sent == [stranded.id]
+
+
+def test_a_queue_that_reads_the_table_is_told_of_ends_alone(floor: Floor) -> None:
+    floor.queue.reads_table = True
+    waiting = floor.add(new_task())
+    spent = floor.add(replace(new_task(due_at=NOW + 1), attempts=SETTINGS.max_attempts))
+    floor.now += 3 * LEASE
+    assert floor.sweep() == Swept(failed=1)
+    assert floor.table.get(waiting.id) == waiting
+    assert floor.table.get(spent.id).status is Status.FAILED
+    assert floor.sent == []
+
+
 @pytest.mark.parametrize(
     "task",
     [

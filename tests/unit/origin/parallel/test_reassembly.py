@@ -97,6 +97,17 @@ def test_a_block_is_progress_enough_to_forgive_earlier_tries() -> None:
     assert part.error is None
 
 
+def test_a_second_range_thread_is_wanted_for_what_can_be_shared_or_was_given_up() -> None:
+    of = reassembly(64 * PART_BYTES)
+    first = of.begin("a")
+    assert [of.has_work(target) for target in (1, 2, 8)] == [False, True, True]
+    of.give_up(first, Incomplete("cut"), final=False)
+    assert [of.has_work(target) for target in (1, 2)] == [True, True]
+    short = reassembly(2 * PART_BYTES)
+    short.begin("a")
+    assert [short.has_work(target) for target in (1, 2, 8)] == [False, False, False]
+
+
 def test_a_file_of_unknown_size_ends_where_its_response_does() -> None:
     of = reassembly(None)
     part = of.begin("a")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from urlsum.errors import AnotherKind, Changed, Unsteady
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.response import ResponseHead
+from urlsum.origin.version.edges import get_from_same_edge
 from urlsum.origin.version.responses import check_same
 from urlsum.origin.version.version import MAX_DUMP_CHARACTERS, PROOFS, Overlap, Version
 from urlsum.task import Proof
@@ -397,3 +399,86 @@ def test_a_sample_has_the_same_digest_in_every_release() -> None:
     """It stands in checkpoints."""
     assert Overlap.of(b"abc", 3).digest == "cf4ab791c62b8d2b2109c90275287816"
     assert Overlap.of(memoryview(b""), 0).digest == "cae66941d9efbd404e4d88758ea67670"
+
+
+# --- edges of one name
+
+
+class Line:
+    """A connection that only remembers whether it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Edges:
+    """Answers with these ETags in turn, the last one for ever."""
+
+    def __init__(self, *etags: str, modified: str | None = DATE, status: int = 200) -> None:
+        self.etags = etags
+        self.modified = modified
+        self.status = status
+        self.lines: list[Any] = []
+
+    def get(self, *fields: object) -> tuple[Any, ResponseHead]:
+        etag = self.etags[min(len(self.lines), len(self.etags) - 1)]
+        known = [(b"etag", etag.encode()), (b"last-modified", (self.modified or DATE).encode())]
+        self.lines.append(Line())
+        return self.lines[-1], ResponseHead(parse("http://example.org/"), self.status, 10, False, tuple(known))
+
+    @property
+    def closed(self) -> list[bool]:
+        return [line.closed for line in self.lines]
+
+
+OURS = version('"a"', DATE, 10)
+
+
+@pytest.mark.parametrize("others", [0, 1, 2, 3])
+def test_the_edge_with_our_version_is_asked_for_until_it_answers(others: int) -> None:
+    edges = Edges(*['"b"'] * others, '"a"')
+    connection, head, known = get_from_same_edge(edges.get, OURS)
+    assert (connection, known) == (edges.lines[-1], OURS)
+    assert head.get("etag") == '"a"'
+    assert edges.closed == [True] * others + [False]
+
+
+@pytest.mark.parametrize(
+    ("etags", "asked"), [(['"b"'], 4), (['"b"', '"c"'] * 4, 7), (['"b"', '"c"', '"b"', '"c"', '"b"', '"b"'], 6)]
+)
+def test_another_version_is_believed_when_it_came_four_times(etags: list[str], asked: int) -> None:
+    edges = Edges(*etags)
+    with pytest.raises(Changed, match=r"^http://example.org/: the ETag changed$") as caught:
+        get_from_same_edge(edges.get, OURS)
+    assert not isinstance(caught.value, Unsteady)
+    assert edges.closed == [True] * asked
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_an_etag_of_its_own_for_each_response_is_no_version(settled: bool) -> None:
+    edges = Edges(*(f'"{number}"' for number in range(20)))
+    known = replace(OURS, settled=settled)
+    if settled:
+        connection, _, left = get_from_same_edge(edges.get, known)
+        assert (connection, left) == (edges.lines[-1], known.without_tag)
+        assert edges.closed == [True] * 7 + [False]
+    else:
+        with pytest.raises(Unsteady, match=r"^http://example.org/: every response has a different ETag$"):
+            get_from_same_edge(edges.get, known)
+        assert edges.closed == [True] * 8
+
+
+def test_another_date_under_our_etag_is_another_version() -> None:
+    edges = Edges('"a"', modified=LATER)
+    with pytest.raises(Changed, match=r"^http://example.org/: the Last-Modified date changed$"):
+        get_from_same_edge(edges.get, OURS)
+    assert edges.closed == [True] * 4
+
+
+def test_what_brings_no_file_is_of_no_other_edge() -> None:
+    edges = Edges('"b"', status=503)
+    connection, _, known = get_from_same_edge(edges.get, OURS)
+    assert (connection, known, edges.closed) == (edges.lines[0], OURS, [False])
