@@ -19,6 +19,7 @@ from msgspec import structs
 from selfhost.migrate import upgrade
 from urlsum.cli.local import Metered
 from urlsum.cli.progress import NoMeter
+from urlsum.deadline import Deadline
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
 from urlsum.settings import load
@@ -94,12 +95,12 @@ def main(folder: str, url: str, expected: str, size: str = "") -> None:
     task = Task(id=str(uuid.uuid4()), url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 9999)
     table.add(task)
     wall, cpu = time.perf_counter(), time.process_time()
-    task = slice_module.run_slice(task.id, deps, deadline=time.monotonic() + NEVER_SECONDS)
+    task = slice_module.run_slice(task.id, deps, deadline=Deadline.after(NEVER_SECONDS))
     if size:
         if task.complete or not task.offset:
             raise SystemExit(f"the first slice did not end half-way: {task}")
         clock.half = math.inf
-        task = slice_module.run_slice(task.id, deps, deadline=time.monotonic() + NEVER_SECONDS)
+        task = slice_module.run_slice(task.id, deps, deadline=Deadline.after(NEVER_SECONDS))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if task.md5 != expected:
         raise SystemExit(f"wrong or no digest: {task}")

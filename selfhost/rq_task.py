@@ -8,11 +8,9 @@ releases the lease and sends the next message, so that another worker resumes fr
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,6 +19,7 @@ from redis.exceptions import RedisError
 from rq import Retry, Worker, get_current_job
 
 from urlsum import queues, settings, wiring
+from urlsum.deadline import Deadline
 from urlsum.queues.redis import RedisQueue, client_like
 from urlsum.worker.delivery import handle_message
 
@@ -43,16 +42,16 @@ AGAIN_TIMES = 60
 
 
 class ShutdownWatch:
-    """Watches for a shutdown of this job's worker, and makes its clock jump then."""
+    """Watches for a shutdown of this job's worker."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._requested = threading.Event()
         self._over = threading.Event()
 
-    def monotonic(self) -> float:
-        """The clock of all deadlines; on shutdown it jumps to infinity, so that every deadline has passed."""
-        return math.inf if self._requested.is_set() else time.monotonic()
+    def requested(self) -> bool:
+        """Whether the worker is to stop: the cancellation of a ``Deadline``."""
+        return self._requested.is_set()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -93,10 +92,10 @@ def run(task_id: str) -> Retry | None:
         slice_seconds=config.slice_seconds,
         lease_seconds=config.lease_seconds,
     )
-    services = replace(wiring.wire(config, monotonic=shutdown.monotonic), queue=queue)
+    services = replace(wiring.wire(config), queue=queue)
     with shutdown.watched():
         # The job's own time-out is longer, see urlsum.queues.redis.
-        deadline = services.monotonic() + config.slice_seconds
+        deadline = Deadline.after(config.slice_seconds, is_cancelled=shutdown.requested)
         handled = handle_message(queues.encode(task_id), services, deadline=deadline)
     return None if handled else Retry(max=AGAIN_TIMES, interval=AGAIN_SECONDS)
 

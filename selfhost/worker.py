@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from urlsum import settings, wiring
+from urlsum.deadline import Deadline
 from urlsum.errors import SettingsError, Unavailable
 from urlsum.worker.delivery import handle_message
 from urlsum.worker.sweep import sweep
@@ -40,15 +40,11 @@ class Worker:
 
     def __init__(self, config: settings.Settings) -> None:
         self.stopping = threading.Event()
-        self.services: Services = wiring.wire(config, monotonic=self.monotonic)
+        self.services: Services = wiring.wire(config)
         self.running: set[str] = set()
         self.slots = [threading.Thread(target=self._slot, name=f"slot {n}", daemon=True) for n in range(SLOTS)]
         self.sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
         self._looking = threading.Lock()
-
-    def monotonic(self) -> float:
-        """The clock of all deadlines; on shutdown it jumps to infinity, so that every deadline has passed."""
-        return math.inf if self.stopping.is_set() else time.monotonic()
 
     def stop(self, *_: object) -> None:
         """Have the running slices checkpoint, release their leases and end."""
@@ -96,7 +92,8 @@ class Worker:
         services = self.services
         try:
             # Nothing outside ends this process: SLICE_SECONDS alone bounds a slice.
-            if handle_message(delivery.body, services, deadline=services.monotonic() + services.settings.slice_seconds):
+            deadline = Deadline.after(services.settings.slice_seconds, is_cancelled=self.stopping.is_set)
+            if handle_message(delivery.body, services, deadline=deadline):
                 services.queue.delete(delivery)
             else:
                 self.stopping.wait(PAUSE_SECONDS)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from urlsum import settings, wiring
+from urlsum.deadline import Deadline
 from urlsum.worker import delivery
 from urlsum.worker.metrics import Metrics
 
@@ -41,14 +42,14 @@ def process(
     deps = services()
     started = deps.monotonic()
     remaining = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
-    deadline = started + min(deps.settings.slice_seconds, remaining)
-    batched = min(deadline, started + BATCHED_SECONDS)
+    deadline = Deadline.after(min(deps.settings.slice_seconds, remaining), clock=deps.monotonic)
+    batched = deadline.within(BATCHED_SECONDS)
     metrics = Metrics("hash_worker")
 
     def count(task: Task) -> None:
         metrics.count_slice(task, deps.monotonic() - started)
 
-    def handled(body: str, until: float) -> bool:
+    def handled(body: str, until: Deadline) -> bool:
         return delivery.handle_message(body, deps, deadline=until, after_slice=count)
 
     records = event["Records"]

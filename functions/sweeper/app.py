@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from urlsum import settings, wiring
+from urlsum.deadline import Deadline
 from urlsum.worker.metrics import Metrics
 from urlsum.worker.sweep import sweep
 
@@ -28,13 +29,14 @@ def process(
 ) -> dict[str, int]:
     """Sweep once and return what was done. Raises Unavailable when the table or the queue does not answer."""
     deps = services()
-    end = deps.monotonic() + context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
+    seconds = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
+    deadline = Deadline.after(seconds, clock=deps.monotonic)
     swept = sweep(
         deps.table,
         deps.queue,
         now=deps.clock(),
         settings=deps.settings,
-        stop=lambda: deps.monotonic() >= end,
+        stop=lambda: deadline.expired,
     )
     metrics = Metrics("sweeper")
     metrics.count_sweep(swept)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside its own process that a use case may reach; ``monotonic`` is the clock of all deadlines."""
+    """Everything outside its own process that a use case may reach."""
 
     settings: Settings
     table: TaskTable
@@ -44,8 +44,8 @@ def services() -> Services:
     return wire(settings_module.load())
 
 
-def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic) -> Services:
-    """The services that ``settings`` ask for; ``monotonic`` is the clock of all deadlines. Raises SettingsError."""
+def wire(settings: Settings) -> Services:
+    """The services that ``settings`` ask for. Raises SettingsError."""
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.source import HttpSource
 
@@ -61,8 +61,7 @@ def wire(settings: Settings, *, monotonic: Callable[[], float] = time.monotonic)
         queue=_queue(settings, table),
         mailer=_mailer(settings),
         guard=guard,
-        source=HttpSource(settings, guard, clock=monotonic),
-        monotonic=monotonic,
+        source=HttpSource(settings, guard),
     )
 
 

@@ -16,6 +16,7 @@ from tests.support.deps import Deps
 from tests.support.memory import MemoryMailer
 from tests.support.synthetic import Clock, SyntheticSource, SyntheticStream
 from urlsum import service
+from urlsum.deadline import Deadline
 from urlsum.errors import (
     Incomplete,
     LeaseLost,
@@ -165,7 +166,7 @@ class Day:
 
     # The source of all files.
     def open(
-        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: object = None
+        self, url: str, *, deadline: Deadline, resume: Checkpoint | None = None, heartbeat: object = None
     ) -> SyntheticStream:
         return self.sources[url].open(url, deadline=deadline, resume=resume)
 
@@ -220,7 +221,7 @@ class Day:
 
     def _deliver(self, task_id: str) -> None:
         self.depth += 1
-        deadline = self.clock() + self.rng.uniform(15, 240)
+        deadline = Deadline.after(self.rng.uniform(15, 240), clock=self.clock)
         deps = Deps(SETTINGS, self.table, self, self.clock, self.clock, self.queue, self.mailer)
         try:
             handle(task_id, deps, deadline=deadline)

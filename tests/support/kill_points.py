@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support.deps import Deps
 from tests.support.synthetic import Clock, SyntheticSource
 from urlsum import service, wiring
+from urlsum.deadline import Deadline
 from urlsum.errors import TaskNotFound
 from urlsum.mail.outbox import OutboxMailer
 from urlsum.origin.guard.guard import Guard
@@ -74,7 +75,7 @@ class Site:
         source = SyntheticSource(CONTENT, self.clock)
         mailer = OutboxMailer(self.outbox, "urlsum@example.org", clock=self.clock)
         deps = Deps(self.settings, self.table, source, self.clock, self.clock, self.queue, mailer)
-        handle(task_id, deps, deadline=self.clock() + seconds)
+        handle(task_id, deps, deadline=Deadline.after(seconds, clock=self.clock))
 
     def sweep(self) -> None:
         sweep(self.table, self.queue, now=self.clock(), settings=self.settings)

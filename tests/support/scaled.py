@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.synthetic import Clock
+    from urlsum.deadline import Deadline
     from urlsum.task import Checkpoint
 
 SCALE = 2**20
@@ -71,7 +72,7 @@ class ScaledSource:
         return hashlib.md5(self.content).hexdigest()
 
     def open(
-        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: object = None
+        self, url: str, *, deadline: Deadline, resume: Checkpoint | None = None, heartbeat: object = None
     ) -> ScaledStream:
         offset = resume.offset if resume else 0
         self.opened.append(offset)
@@ -83,7 +84,7 @@ class ScaledSource:
 
 
 class ScaledStream:
-    def __init__(self, source: ScaledSource, offset: int, deadline: float) -> None:
+    def __init__(self, source: ScaledSource, offset: int, deadline: Deadline) -> None:
         self.offset = offset
         self.reread = 0
         self.size: int | None = source.size
@@ -95,7 +96,7 @@ class ScaledStream:
 
     def read(self) -> memoryview:
         source = self._source
-        if source.clock() >= self._deadline:
+        if self._deadline.cancelled or source.clock() >= self._deadline.at:
             raise DeadlineReached
         source.fault(self._at * SCALE)
         piece = source.content[self._at : self._at + source.piece]

@@ -12,6 +12,7 @@ from urlsum.task import Proof, Representation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urlsum.deadline import Deadline
     from urlsum.task import Checkpoint
 
 FILE = Representation(name="f", final_url="https://o.example/f", etag='"v1"', proof=Proof.ETAG)
@@ -48,7 +49,7 @@ class SyntheticSource:
         return hashlib.md5(self.content).hexdigest()
 
     def open(
-        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: object = None
+        self, url: str, *, deadline: Deadline, resume: Checkpoint | None = None, heartbeat: object = None
     ) -> SyntheticStream:
         self.opened.append(resume.offset if resume else 0)
         if resume is not None and resume.validator != self.version:
@@ -57,7 +58,7 @@ class SyntheticSource:
 
 
 class SyntheticStream:
-    def __init__(self, source: SyntheticSource, offset: int, deadline: float) -> None:
+    def __init__(self, source: SyntheticSource, offset: int, deadline: Deadline) -> None:
         self.source = source
         self.offset = offset
         self.reread = 0
@@ -76,7 +77,7 @@ class SyntheticStream:
         return self.source.representation
 
     def read(self) -> memoryview:
-        if self.source.clock() >= self._deadline:
+        if self._deadline.cancelled or self.source.clock() >= self._deadline.at:
             raise DeadlineReached
         self.source.fault(self._at)
         self.source.clock.now += self.source.seconds

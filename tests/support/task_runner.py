@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.deps import Deps
 from tests.support.memory import MemoryTaskTable
+from urlsum.deadline import Deadline
 from urlsum.errors import NothingToDo
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.parallel.concurrency import ConcurrencyController
@@ -99,7 +100,7 @@ class Worker:
             if task.complete:
                 assert task == self.task
                 with pytest.raises(NothingToDo):
-                    run_slice(ID, deps, deadline=time.monotonic() + self.slice_seconds)
+                    run_slice(ID, deps, deadline=Deadline.after(self.slice_seconds))
                 return task
             assert task.due_at is not None
             self.delays.append(max(0.0, task.due_at - self.now()))
@@ -109,8 +110,8 @@ class Worker:
         raise AssertionError(f"not finished after {MOST_SLICES} slices: {task}")
 
     def _slice(self, deps: Deps) -> Task:
-        deadline = time.monotonic() + self.slice_seconds
+        deadline = Deadline.after(self.slice_seconds)
         task = run_slice(ID, deps, deadline=deadline)
-        assert time.monotonic() < deadline + 1.0, "the slice outlived its deadline"
+        assert time.monotonic() < deadline.at + 1.0, "the slice outlived its deadline"
         assert task.lease_until == 0.0, "nobody works on the task, yet it is held"
         return task

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import signal
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -27,15 +25,15 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stop:
-    """Turns the first signal into a passed deadline, and every other one into Interrupted. A context manager."""
+    """Turns the first signal into a cancellation, and every later one into Interrupted. A context manager."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
         self._finishing = False
 
-    def clock(self) -> float:
-        """Monotonic seconds; once a signal came, every deadline has passed."""
-        return math.inf if self.signum is not None else time.monotonic()
+    def requested(self) -> bool:
+        """Whether a signal came: the cancellation of a ``Deadline``."""
+        return self.signum is not None
 
     def check(self) -> None:
         """Raise Interrupted if a signal came."""
@@ -44,7 +42,7 @@ class Stop:
 
     @contextmanager
     def gracefully(self) -> Iterator[None]:
-        """Within this block the first signal only moves the clock, and the work ends by itself."""
+        """Within this block the first signal only cancels the deadline, and the work ends by itself."""
         self._finishing = True
         try:
             yield

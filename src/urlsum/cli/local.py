@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from urlsum.cli import console
 from urlsum.cli.outcome import Outcome
 from urlsum.cli.state import StateFile
+from urlsum.deadline import Deadline
 from urlsum.errors import Blocked, FailureCode, InvalidUrl
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource, no_lease
@@ -52,7 +53,7 @@ class LocalHasher:
         self._state = state
         self._sleep = sleep
         self._guard = Guard(settings)
-        self._source = Metered(HttpSource(settings, self._guard, clock=stop.clock), meter)
+        self._source = Metered(HttpSource(settings, self._guard), meter)
         self._table: OneTask | None = None
 
     def digests(self, wanted: Sequence[Wanted]) -> Iterator[Outcome]:
@@ -87,10 +88,12 @@ class LocalHasher:
         return Outcome(url, code=task.error.code, message=self._explained(url, task.error.code, task.error.message))
 
     def _worked_off(self, table: OneTask) -> Task:
-        deps = _Deps(self._settings, table, self._source, self._stop.clock)
+        deps = _Deps(self._settings, table, self._source)
         while True:
             with self._stop.gracefully():
-                task = run_slice(table.task.id, deps, deadline=time.monotonic() + FOREVER_SECONDS)
+                task = run_slice(
+                    table.task.id, deps, deadline=Deadline.after(FOREVER_SECONDS, is_cancelled=self._stop.requested)
+                )
             if task.complete:
                 return task
             self._stop.check()
@@ -118,8 +121,8 @@ class _Deps:
     settings: Settings
     table: OneTask
     source: Source
-    monotonic: Callable[[], float]
     clock: Callable[[], float] = time.monotonic  # no table outlives the process
+    monotonic: Callable[[], float] = time.monotonic
 
 
 class OneTask:
@@ -174,7 +177,12 @@ class Metered:
         self._meter = meter
 
     def open(
-        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: Callable[[], None] = no_lease
+        self,
+        url: str,
+        *,
+        deadline: Deadline,
+        resume: Checkpoint | None = None,
+        heartbeat: Callable[[], None] = no_lease,
     ) -> Stream:
         """Open the file. Raises what the source does."""
         stream = self._source.open(url, deadline=deadline, resume=resume, heartbeat=heartbeat)

@@ -23,6 +23,7 @@ from urlsum.origin.version.resume import ResumePoint, begin, resume_at
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urlsum.deadline import Deadline
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.tuning import Tuning
     from urlsum.origin.version.resume import Opened
@@ -68,7 +69,7 @@ class HttpSource:
         self,
         url: str,
         *,
-        deadline: float,
+        deadline: Deadline,
         resume: Checkpoint | None = None,
         heartbeat: Callable[[], None] = no_lease,
     ) -> Download:

@@ -14,6 +14,7 @@ from urlsum.worker.slice import SliceDeps, run_slice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urlsum.deadline import Deadline
     from urlsum.mail import Mailer
     from urlsum.queues import TaskQueue
     from urlsum.task import Task
@@ -39,11 +40,11 @@ class HandlerDeps(SliceDeps, Protocol):
 
 
 def handle_message(
-    body: str, deps: HandlerDeps, *, deadline: float, after_slice: Callable[[Task], None] | None = None
+    body: str, deps: HandlerDeps, *, deadline: Deadline, after_slice: Callable[[Task], None] | None = None
 ) -> bool:
     """Handle the message ``body`` and log how that ended; return False if the message must come again.
 
-    ``deadline`` is when the slice must end, on the clock ``deps.monotonic``. ``after_slice`` gets the task as it was
+    ``deadline`` is when the slice must end. ``after_slice`` gets the task as it was
     last written, unless there was nothing to do for it. At-least-once: only a message for which this returns True may
     be deleted from its queue.
     """
@@ -61,7 +62,7 @@ def handle_message(
     return True
 
 
-def handle(task_id: str, deps: HandlerDeps, *, deadline: float) -> Task | None:
+def handle(task_id: str, deps: HandlerDeps, *, deadline: Deadline) -> Task | None:
     """Do what the task needs now; return it as it was last written, None when there was nothing to do.
 
     A message for a task under another worker's lease is complete: the holder sends the next one, and if it dies the

@@ -8,7 +8,6 @@ A killed process leaves its last checkpoint and a lease that lapses.
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,6 +34,7 @@ from urlsum.worker.throughput import Rate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urlsum.deadline import Deadline
     from urlsum.settings import Settings
     from urlsum.tables import TaskStore
     from urlsum.task import Representation
@@ -79,11 +79,11 @@ class SliceDeps(Protocol):
 
     @property
     def monotonic(self) -> Callable[[], float]:
-        """Clock of the deadlines, in seconds."""
+        """Clock of checkpoints and rates, in seconds."""
         ...
 
 
-def run_slice(task_id: str, deps: SliceDeps, *, deadline: float) -> Task:
+def run_slice(task_id: str, deps: SliceDeps, *, deadline: Deadline) -> Task:
     """Work on the task until it ends or ``deadline`` comes; return it as it was last written.
 
     Raises LeaseHeld, NotDue or NothingToDo if there is nothing to claim, LeaseLost if another worker has taken over,
@@ -99,7 +99,7 @@ def run_slice(task_id: str, deps: SliceDeps, *, deadline: float) -> Task:
 
 
 class _Slice:
-    def __init__(self, task: Task, deps: SliceDeps, deadline: float) -> None:
+    def __init__(self, task: Task, deps: SliceDeps, deadline: Deadline) -> None:
         self.task = task
         self.deps = deps
         self.deadline = deadline
@@ -122,9 +122,9 @@ class _Slice:
         except DeadlineReached:
             return self._hand_over()
         except OriginError as error:
-            if self.deps.monotonic() >= self.deadline:
-                # On shutdown the clock jumps to infinity, so a pending wait looks like a time-out. Errors after the
-                # deadline are not blamed on the origin; a real fault recurs in the next slice.
+            if self.deadline.expired:
+                # A wait that the deadline cut short looks like a time-out. Errors after the deadline are not blamed on
+                # the origin; a real fault recurs in the next slice.
                 return self._write(self.task.released(self.deps.clock()))
             return self._settle(error)
         except UrlsumError:
@@ -266,7 +266,7 @@ class _Slice:
 
     def _hand_over(self) -> Task:
         task = self.task.released(self.deps.clock())
-        if task.attempts and self.deps.monotonic() < math.inf:
+        if task.attempts and not self.deadline.cancelled:
             # No progress, and not because of a shutdown. The error is kept: it is the reason of the failure when the
             # attempts are spent.
             why = "a whole slice of work made no progress: the server is too slow, or does not support range requests"

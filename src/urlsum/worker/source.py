@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urlsum.deadline import Deadline
     from urlsum.task import Checkpoint, Representation
 
 
@@ -58,7 +59,7 @@ class Source(Protocol):
     """Opens files: ``urlsum.origin.source.HttpSource``, or a synthetic one in tests."""
 
     def open(
-        self, url: str, *, deadline: float, resume: Checkpoint | None = None, heartbeat: Callable[[], None] = ...
+        self, url: str, *, deadline: Deadline, resume: Checkpoint | None = None, heartbeat: Callable[[], None] = ...
     ) -> Stream:
         """The file from ``resume`` on; ``heartbeat`` is called often while no new bytes arrive.
 

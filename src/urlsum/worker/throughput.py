@@ -28,8 +28,7 @@ class Rate:
     def measure(self, now: float, count: int) -> float | None:
         """The rate up to ``now``; None until LEAST_SECONDS have passed."""
         elapsed, read = now - self._at, count - self._count
-        # On shutdown the clock jumps to infinity.
-        if not LEAST_SECONDS <= elapsed < math.inf:
+        if elapsed < LEAST_SECONDS:
             return self._rate
         self._at, self._count = now, count
         if self._rate is None:

@@ -10,7 +10,6 @@ import os
 import socket
 import ssl
 import sys
-import time
 from contextlib import suppress
 from functools import cache
 from ipaddress import ip_address
@@ -23,6 +22,7 @@ import trustme
 from tests.integration.guard import vectors
 from tests.support.namespace import Canary, NameServer, enter
 from tests.support.origin_server import File, Request, Steps, head
+from urlsum.deadline import Deadline
 from urlsum.errors import Incomplete, InvalidUrl, OriginError
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
@@ -70,7 +70,7 @@ def attempt(vector: Vector, ca_file: Path) -> str:
     received, at = bytearray(), None
     try:
         for number in range(vector.slices):
-            with source.open(vector.url, deadline=time.monotonic() + 10, resume=at) as body:
+            with source.open(vector.url, deadline=Deadline.after(10), resume=at) as body:
                 del received[body.offset :]
                 last = number == vector.slices - 1
                 with suppress(Incomplete):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pytest
 import trustme
 
 from tests.support.origin_server import OriginServer, Script
+from urlsum.deadline import Deadline
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http11 import tls
 from urlsum.origin.http11.connection import Connection
@@ -42,7 +42,7 @@ class Client:
     def open(self, url: str, *, resume: Checkpoint | None = None, seconds: float = 20.0) -> Download:
         guard = Guard(self.settings, resolve=lambda host: [self.address])
         source = HttpSource(self.settings, guard, tuning=self.tuning)
-        return source.open(url, deadline=time.monotonic() + seconds, resume=resume)
+        return source.open(url, deadline=Deadline.after(seconds), resume=resume)
 
     def fetch(self, url: str, *, resume: Checkpoint | None = None, seconds: float = 20.0) -> bytes:
         with self.open(url, resume=resume, seconds=seconds) as body:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.integration.origin.conftest import UNHURRIED, Serve, client, read_all
 from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Steps, Trickle, answers, chunk, head
 from urlsum import __version__
+from urlsum.deadline import Deadline
 from urlsum.errors import (
     Changed,
     HttpFailed,
@@ -226,7 +225,7 @@ def test_a_connection_with_malformed_lines_carries_no_second_response(
     used = client()
     source = HttpSource(used.settings, Guard(used.settings, resolve=lambda host: [used.address]), tuning=UNHURRIED)
     for _ in range(2):
-        with source.open(origin.url(), deadline=time.monotonic() + 20.0) as body:
+        with source.open(origin.url(), deadline=Deadline.after(20.0)) as body:
             assert read_all(body) == b"ok"
     assert origin.connections == connections
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import socket
-import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from urlsum.deadline import Deadline
 from urlsum.errors import OriginError
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.connection import Connection
@@ -58,7 +58,7 @@ def exchange(answer: bytes) -> tuple[int | None, bytes]:
     with ours, theirs:
         theirs.sendall(answer)
         theirs.shutdown(socket.SHUT_WR)
-        stream = NetworkStream(ours, read_timeout=5.0, deadline=time.monotonic() + 5.0, clock=time.monotonic)
+        stream = NetworkStream(ours, read_timeout=5.0, deadline=Deadline.after(5.0))
         connection = Connection(parse("http://example.org/"), stream)
         head = connection.get([])
         if head.length is None and not head.chunked:

@@ -11,7 +11,6 @@ import re
 import shutil
 import socket
 import subprocess
-import time
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ import pytest
 
 from tests.integration.origin.conftest import UNHURRIED
 from tests.support.origin_server import KEEP, OriginServer, Request, Steps, head
+from urlsum.deadline import Deadline
 from urlsum.errors import BadRedirect
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
@@ -175,7 +175,7 @@ def by_urlsum(given: list[Pair]) -> tuple[list[Sent], list[Meaning]]:
         for number, pair in enumerate(given):
             redirector.current = number
             try:
-                source.open(pair.base, deadline=time.monotonic() + 10).close()
+                source.open(pair.base, deadline=Deadline.after(10)).close()
                 meanings.append(redirector.sent[number][1])
             except BadRedirect as exc:
                 # A circle is a URL, the one that was just requested.

@@ -15,6 +15,7 @@ import pytest
 from tests.integration.origin.conftest import Serve, client, server_context
 from tests.support.origin_server import HANG, RESET, File, OriginServer, Request, Script, Steps, Trickle, head
 from tests.support.task_runner import Worker, patient
+from urlsum.deadline import Deadline
 from urlsum.errors import Changed, DeadlineReached, Incomplete, RangesFailed, TimedOut
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.parallel import prefetch
@@ -390,7 +391,7 @@ def test_a_reader_waits_as_long_as_one_new_connection_may_take_and_no_longer(
     origin = serve(lambda request: [HANG] if "range" in request.fields else first)
     clock, settings = Leaping(), client(connect_timeout=10.0, read_timeout=20.0).settings
     source = HttpSource(settings, Guard(settings), clock=clock)
-    with source.open(origin.url(), deadline=time.monotonic() + 100_000) as body:
+    with source.open(origin.url(), deadline=Deadline.after(100_000)) as body:
         read = 0
         while read < 3 * MIB:
             read += len(body.read())

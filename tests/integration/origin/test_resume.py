@@ -25,6 +25,7 @@ from tests.support.origin_server import (
     chunk,
     head,
 )
+from urlsum.deadline import Deadline
 from urlsum.errors import Changed, HttpFailed, Incomplete, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
@@ -582,9 +583,9 @@ def test_a_range_that_brought_nothing_new_is_not_asked_for_twice(serve: Serve) -
     at = checkpoint(origin.url(), 2_000_000)
     guard = Guard(client().settings, resolve=lambda host: ["127.0.0.1"])
     source = HttpSource(client().settings, guard, tuning=UNHURRIED)
-    with source.open(origin.url(), deadline=time.monotonic() + 20, resume=at) as body, pytest.raises(Incomplete):
+    with source.open(origin.url(), deadline=Deadline.after(20), resume=at) as body, pytest.raises(Incomplete):
         read_all(body)
-    with source.open(origin.url(), deadline=time.monotonic() + 20, resume=at) as body:
+    with source.open(origin.url(), deadline=Deadline.after(20), resume=at) as body:
         assert (body.offset, read_all(body)) == (0, DATA)
 
 

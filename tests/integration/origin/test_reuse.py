@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.origin.conftest import UNHURRIED, Serve, read_all, server_context
 from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, File, Pause, Request, Steps, chunk, head
+from urlsum.deadline import Deadline
 from urlsum.errors import Blocked, HttpFailed, Incomplete, OriginError, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
@@ -39,7 +40,7 @@ def opened(*, tuning: Tuning = UNHURRIED, **settings: object) -> HttpSource:
 
 
 def fetch(origin: HttpSource, url: str) -> bytes:
-    with origin.open(url, deadline=time.monotonic() + 10) as body:
+    with origin.open(url, deadline=Deadline.after(10)) as body:
         return read_all(body)
 
 
@@ -167,7 +168,7 @@ def test_what_follows_a_part_is_no_answer_either(serve: Serve, framing: str, beh
 
     server, origin = serve(script), opened()
     known = Version('"v1"', size=200, tail=Overlap.of(content[64:128], 128))
-    with origin.open(server.url(), deadline=time.monotonic() + 10, resume=Checkpoint(128, b"", known.dump())) as body:
+    with origin.open(server.url(), deadline=Deadline.after(10), resume=Checkpoint(128, b"", known.dump())) as body:
         assert (body.offset, read_all(body)) == (128, content[128:])
     assert server.connections == 1 + bool(behind)
 
@@ -272,7 +273,7 @@ def test_an_answer_that_had_begun_is_not_asked_for_again(serve: Serve) -> None:
 def test_a_body_that_was_not_read_to_its_end_ends_the_connection(serve: Serve) -> None:
     long: Steps = [head("200 OK", "Content-Length: 3000000"), bytes(3_000_000), KEEP]
     server, origin = serve(lambda request: OK if request.connection else long), opened()
-    with origin.open(server.url(), deadline=time.monotonic() + 10) as body:
+    with origin.open(server.url(), deadline=Deadline.after(10)) as body:
         body.read()
     fetch(origin, server.url())
     assert server.connections == 2

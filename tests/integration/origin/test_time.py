@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import pytest
 from tests.integration.origin.conftest import Serve, client, read_all
 from tests.support.origin_server import HANG, OriginServer, Pause, Steps, Trickle, answers, chunk, head
 from tests.support.simulated import SimulatedOrigin, Step, trickled
+from urlsum.deadline import Deadline
 from urlsum.errors import ConnectFailed, DeadlineReached, SettingsError, TimedOut
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http11 import tls
@@ -43,7 +43,7 @@ def simulated(*scripts: list[Step], seconds: float = 1000.0, scheme: str = "http
     began = origin.now
     opener = HttpSource(settings, Guard(settings, dial=origin.dial), clock=origin.clock)
     try:
-        with opener.open(f"{scheme}://127.0.0.1/file", deadline=began + seconds) as body:
+        with opener.open(f"{scheme}://127.0.0.1/file", deadline=Deadline(began + seconds, origin.clock)) as body:
             content = read_all(body)
         return origin.now - began, content
     except (TimedOut, DeadlineReached) as exc:
@@ -135,7 +135,7 @@ def test_a_connection_that_came_too_late_is_closed(scheme: str) -> None:
     origin = SimulatedOrigin([[]], dial_seconds=4.0)
     opener = HttpSource(settings, Guard(settings, dial=origin.dial), clock=origin.clock)
     with pytest.raises(DeadlineReached):
-        opener.open(f"{scheme}://127.0.0.1/file", deadline=origin.now + 4.0)
+        opener.open(f"{scheme}://127.0.0.1/file", deadline=Deadline(origin.now + 4.0, origin.clock))
     assert (origin.dialled, origin.closed, origin.asked) == (1, 1, [])
 
 
@@ -145,7 +145,7 @@ def test_a_setting_that_breaks_tls_leaves_no_connection_open(tmp_path: Path) -> 
     origin = SimulatedOrigin([[]])
     opener = HttpSource(settings, Guard(settings, dial=origin.dial), clock=origin.clock)
     with pytest.raises(SettingsError, match="SSL_CERT_FILE"):
-        opener.open("https://127.0.0.1/file", deadline=origin.now + 4.0)
+        opener.open("https://127.0.0.1/file", deadline=Deadline(origin.now + 4.0, origin.clock))
     assert (origin.dialled, origin.closed) == (1, 1)
 
 
@@ -215,9 +215,9 @@ def test_the_deadline_is_no_failure_of_the_origin(serve: Serve, steps: Steps) ->
 
 def test_a_worker_that_is_being_stopped_begins_with_nothing(serve: Serve) -> None:
     server, settings = serve(answers([HANG])), client().settings
-    origin = HttpSource(settings, Guard(settings), clock=lambda: math.inf)
+    origin = HttpSource(settings, Guard(settings))
     with pytest.raises(DeadlineReached):
-        origin.open(server.url(), deadline=math.inf)
+        origin.open(server.url(), deadline=Deadline.after(60, is_cancelled=lambda: True))
     assert server.connections == 0
 
 

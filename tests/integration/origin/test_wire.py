@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from urlsum.deadline import Deadline
 from urlsum.errors import DeadlineReached
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.connection import Connection
@@ -38,9 +39,7 @@ class Pair:
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.ours = socket.create_connection(server.getsockname())
             self.theirs, _ = server.accept()
-        self.stream = NetworkStream(
-            self.ours, read_timeout=READ_TIMEOUT, deadline=time.monotonic() + 60, clock=time.monotonic
-        )
+        self.stream = NetworkStream(self.ours, read_timeout=READ_TIMEOUT, deadline=Deadline.after(60))
 
     @property
     def awaited(self) -> int:
@@ -142,7 +141,7 @@ def test_silence_after_a_fast_start_is_still_silence(pair: Pair) -> None:
 
 def test_the_deadline_holds_while_much_is_awaited(pair: Pair) -> None:
     pair.hurry()
-    pair.stream.deadline = time.monotonic() + FILL_SECONDS / 2
+    pair.stream.deadline = Deadline.after(FILL_SECONDS / 2)
     block = Block(memoryview(bytearray(BLOCK_BYTES)))
     with pytest.raises(DeadlineReached):
         pair.fill_on(block)
@@ -153,7 +152,7 @@ def test_a_wait_that_is_over_is_silence_whatever_has_come(pair: Pair, within: fl
     pair.theirs.sendall(b"too late")
     with pytest.raises(ReadTimeout):
         pair.stream.recv_into(memoryview(bytearray(10)), within=within)
-    pair.stream.deadline = time.monotonic()
+    pair.stream.deadline = Deadline.after(0)
     with pytest.raises(DeadlineReached):
         pair.stream.recv_into(memoryview(bytearray(10)), within=within)
 
@@ -169,7 +168,7 @@ class Recorder(NetworkStream):
 
 
 def test_a_body_tells_the_stream_what_is_sure_to_come(pair: Pair) -> None:
-    stream = Recorder(pair.ours, read_timeout=READ_TIMEOUT, deadline=0.0, clock=time.monotonic)
+    stream = Recorder(pair.ours, read_timeout=READ_TIMEOUT, deadline=Deadline(0.0))
     stream.asked = []
     body = Connection(parse("http://127.0.0.1/"), stream)
     body.expect(2 * BLOCK_BYTES + 1000)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.integration.servers.replacement import SIZE, Way, overwrite, rename, truncate
 from tests.support.task_runner import patient
+from urlsum.deadline import Deadline
 from urlsum.errors import FailureCode, OriginError
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.parallel.concurrency import ConcurrencyController
@@ -121,7 +122,7 @@ def digest(origin: HttpSource, url: str) -> str:
     """The MD5 of the file, or the code of the error."""
     md5 = hashlib.md5()
     try:
-        with origin.open(url, deadline=time.monotonic() + SECONDS) as body:
+        with origin.open(url, deadline=Deadline.after(SECONDS)) as body:
             while piece := body.read():
                 md5.update(piece)
     except OriginError as exc:

@@ -27,6 +27,8 @@ from urlsum.worker import slice as slice_module
 if TYPE_CHECKING:
     import pytest
 
+    from urlsum.deadline import Deadline
+
 serve = _serve
 SETTINGS = parse({"allowed_networks": "127.0.0.0/8"})
 
@@ -98,10 +100,10 @@ def test_of_large_files_in_company_only_the_first_keeps_the_slice(monkeypatch: p
         def __init__(self) -> None:
             self.seconds: dict[str, float] = {}
 
-        def open(self, url: str, *, deadline: float, resume: Any = None, heartbeat: Any = None) -> Any:
+        def open(self, url: str, *, deadline: Deadline, resume: Any = None, heartbeat: Any = None) -> Any:
             clock = Clock(0.0)
             source = ScaledSource(10**6 * SCALE, clock, rate=100 * SCALE, piece=100)
-            self.seconds[url] = deadline
+            self.seconds[url] = deadline.at
             return source.open(url, deadline=deadline, resume=resume)
 
     company = Company()

@@ -14,6 +14,7 @@ from tests.support.memory import MemoryMailer
 from tests.support.synthetic import Clock, SyntheticSource
 from tests.support.template import create_queue, create_table
 from urlsum import service
+from urlsum.deadline import Deadline
 from urlsum.errors import NothingToDo
 from urlsum.origin.guard.guard import Guard
 from urlsum.queues import decode
@@ -77,7 +78,7 @@ class Cloud:
     def work(self, task_id: str) -> Task | None:
         source = SyntheticSource(b"x" * 1000, self.clock)
         deps = Deps(SETTINGS, self.table, source, self.clock, self.clock, self.queue, self.mailer)
-        return handle(task_id, deps, deadline=self.clock() + 100)
+        return handle(task_id, deps, deadline=Deadline.after(100, clock=self.clock))
 
 
 @pytest.fixture

@@ -33,16 +33,13 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selfhost_worker, "POLL_SECONDS", 0.02)
 
 
-class WorkerClock:
-    """The worker's own clock, which a source may try to move."""
+class RealClock:
+    """The worker's clock, which a source cannot move."""
 
     now = 0.0
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-
     def __call__(self) -> float:
-        return self._worker.monotonic()
+        return time.monotonic()
 
 
 class Shop:
@@ -55,9 +52,9 @@ class Shop:
         self.at_once = 0
         self.most_at_once = 0
         self.worker = Worker(Settings())
-        self.source = SyntheticSource(b"x" * 100_000, WorkerClock(self.worker), fault=self._piece)  # type: ignore[arg-type] # a clock, too
+        self.source = SyntheticSource(b"x" * 100_000, RealClock(), fault=self._piece)  # type: ignore[arg-type] # a clock, too
         wired = bay.services()
-        self.worker.services = replace(wired, source=self.source, clock=time.time, monotonic=self.worker.monotonic)
+        self.worker.services = replace(wired, source=self.source, clock=time.time, monotonic=time.monotonic)
         self._lock = threading.Lock()
 
     def submit(self) -> str:

@@ -14,6 +14,7 @@ from urlsum.cli.local import LocalHasher, Metered, OneTask
 from urlsum.cli.outcome import Wanted
 from urlsum.cli.progress import NoMeter
 from urlsum.cli.state import StateFile
+from urlsum.deadline import Deadline
 from urlsum.errors import ConnectFailed, HttpFailed, Incomplete
 from urlsum.settings import parse
 from urlsum.task import Task
@@ -183,7 +184,7 @@ def test_a_stop_between_two_files_begins_no_other() -> None:
 def test_the_meter_sees_every_read() -> None:
     recorder = Recorder()
     source = Metered(SyntheticSource(bytes(2500), Clock()), recorder)
-    with source.open(URL, deadline=1e9) as stream:
+    with source.open(URL, deadline=Deadline.after(1e9)) as stream:
         while stream.read():
             pass
     assert recorder.seen == [

@@ -8,6 +8,7 @@ import pytest
 from tests.support.deps import Deps
 from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from tests.support.synthetic import Clock, SyntheticSource
+from urlsum.deadline import Deadline
 from urlsum.errors import Incomplete, MailUnavailable, QueueUnavailable, TableUnavailable
 from urlsum.queues import encode
 from urlsum.settings import Settings
@@ -39,8 +40,11 @@ class Desk:
             )
         )
 
+    def deadline(self, seconds: float = 10_000) -> Deadline:
+        return Deadline.after(seconds, clock=self.clock)
+
     def handle(self, seconds: float = 10_000) -> Task | None:
-        return handle(ID, self.deps, deadline=self.clock() + seconds)
+        return handle(ID, self.deps, deadline=self.deadline(seconds))
 
     @property
     def stored(self) -> Task:
@@ -184,17 +188,17 @@ def test_a_message_that_was_handled_is_logged_and_its_task_reported(caplog: pyte
     caplog.set_level(logging.INFO, "urlsum")
     desk = Desk()
     seen: list[Task] = []
-    assert handle_message(encode(ID), desk.deps, deadline=desk.clock() + 10_000, after_slice=seen.append)
+    assert handle_message(encode(ID), desk.deps, deadline=desk.deadline(), after_slice=seen.append)
     assert seen == [desk.stored]
     assert f"task {ID}: done at 100000 bytes" in caplog.messages
-    assert handle_message(encode(ID), desk.deps, deadline=desk.clock() + 10_000, after_slice=seen.append)
+    assert handle_message(encode(ID), desk.deps, deadline=desk.deadline(), after_slice=seen.append)
     assert len(seen) == 1  # there was nothing left to do
 
 
 def test_a_message_for_a_table_that_is_down_must_come_again(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
     desk.table.down = True
-    assert not handle_message(encode(ID), desk.deps, deadline=desk.clock() + 10_000)
+    assert not handle_message(encode(ID), desk.deps, deadline=desk.deadline())
     [record] = caplog.records
     assert record.getMessage().startswith(f"{encode(ID)}: TableUnavailable: ")
     assert record.exc_info is None
@@ -209,13 +213,13 @@ def test_a_bug_is_logged_with_its_traceback_and_the_message_comes_again(
         raise ZeroDivisionError
 
     monkeypatch.setattr(desk.table, "get", bug)
-    assert not handle_message(encode(ID), desk.deps, deadline=desk.clock() + 10_000)
+    assert not handle_message(encode(ID), desk.deps, deadline=desk.deadline())
     [record] = caplog.records
     assert record.exc_info is not None
 
 
 def test_a_foreign_message_is_given_back_and_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
-    assert not handle_message("x" * 1000, desk.deps, deadline=desk.clock() + 10_000)
+    assert not handle_message("x" * 1000, desk.deps, deadline=desk.deadline())
     [record] = caplog.records
     assert record.getMessage().startswith("x" * MESSAGE_CHARACTERS + ": JSONDecodeError: ")

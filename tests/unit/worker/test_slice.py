@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from tests.support.deps import Deps
 from tests.support.memory import MemoryTaskTable
 from tests.support.synthetic import FILE, Clock, SyntheticSource
 from urlsum import errors
+from urlsum.deadline import Deadline
 from urlsum.errors import FailureCode, LeaseHeld, LeaseLost, NothingToDo
 from urlsum.settings import Settings
 from urlsum.task import Checkpoint, Failure, Mail, Proof, Status, Task
@@ -42,7 +42,7 @@ class Desk:
         )
 
     def slice(self, seconds: float = 10_000) -> Task:
-        return run_slice(ID, self.deps, deadline=self.clock() + seconds)
+        return run_slice(ID, self.deps, deadline=Deadline.after(seconds, clock=self.clock))
 
     @property
     def stored(self) -> Task:
@@ -113,20 +113,15 @@ def test_a_failure_as_the_time_ends_is_the_next_slices_to_judge() -> None:
 
 @pytest.mark.parametrize("stopped", [True, False])
 def test_a_slice_that_brought_nothing_says_why_unless_the_worker_was_stopped(stopped: bool) -> None:
-    """The clock of a worker that is being stopped stands at infinity."""
+    """A shutdown is nobody's fault."""
     desk = Desk()
-    over: list[bool] = []
 
-    def monotonic() -> float:
-        return math.inf if over and stopped else desk.clock()
-
-    def deadline(offset: int) -> None:
-        over.append(True)
+    def ended(offset: int) -> None:
         raise errors.DeadlineReached
 
-    desk.deps = replace(desk.deps, monotonic=monotonic)
-    desk.source.fault = deadline
-    task = desk.slice()
+    desk.source.fault = ended
+    deadline = Deadline.after(10_000, clock=desk.clock, is_cancelled=lambda: bool(desk.source.opened) and stopped)
+    task = run_slice(ID, desk.deps, deadline=deadline)
     why = "a whole slice of work made no progress: the server is too slow, or does not support range requests"
     error = None if stopped else Failure(FailureCode.TIMEOUT, f"https://o.example/f: {why}")
     assert (task.status, task.attempts, task.lease_until, task.error) == (Status.RUNNING, 1, 0.0, error)
@@ -596,7 +591,7 @@ class Rereading:
         self,
         url: str,
         *,
-        deadline: float,
+        deadline: Deadline,
         resume: Checkpoint | None = None,
         heartbeat: Callable[[], None] = lambda: None,
     ) -> SyntheticStream:

@@ -8,7 +8,6 @@ no second lookup lies between judgement and connection.
 from __future__ import annotations
 
 import socket
-import time
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from urlsum.origin.guard.url import parse
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from urlsum.deadline import Deadline
     from urlsum.origin.guard.addresses import Address
     from urlsum.origin.guard.dns import Resolver
     from urlsum.origin.guard.url import Target
@@ -72,41 +72,41 @@ class Guard:
                 raise Blocked(f"{judged}: {self._about_port(judged.port)}")
         return judged
 
-    def connect(self, judged: Target, *, deadline: float, clock: Callable[[], float] = time.monotonic) -> socket.socket:
+    def connect(self, judged: Target, *, deadline: Deadline) -> socket.socket:
         """Resolve the host, judge every address, and connect to exactly one of them.
 
         All of it takes at most CONNECT_TIMEOUT seconds. Addresses that refuse or stay silent are a ConnectFailed.
-        Raises Blocked, DnsFailed, ConnectFailed, and DeadlineReached when ``deadline`` (seconds, on ``clock``) comes
-        first.
+        Raises Blocked, DnsFailed, ConnectFailed, and DeadlineReached when ``deadline`` comes first.
         """
-        limit = min(clock() + self._connect_timeout, deadline)
-        addresses = self._addresses(judged, limit - clock(), ends_with_deadline=limit == deadline)
+        limit = deadline.within(self._connect_timeout)
+        addresses = self._addresses(judged, limit, deadline)
         for address in addresses:
             self._judge(judged, address)
             if isinstance(address, IPv6Address):
                 # A lookup that hangs must leave time to connect.
-                ipv4 = self._nat64.ipv4_in(address, within=(limit - clock()) / 2, clock=clock)
+                ipv4 = self._nat64.ipv4_in(address, within=limit.remaining() / 2, clock=limit.clock)
                 if ipv4 is not None:
                     self._judge(judged, ipv4)
         tried = addresses[:MAX_ADDRESSES_TRIED]
         failures = []
         for left, address in zip(range(len(tried), 0, -1), tried, strict=True):
             # A silent address must leave time for the next ones.
-            share = (limit - clock()) / left
+            share = limit.remaining() / left
             if share <= 0:
                 break
             try:
                 return self._dial(address, judged.port, share)
             except OSError as exc:
                 failures.append(exc)
-        if clock() >= deadline:
+        if deadline.expired:
             raise DeadlineReached
         reason = failures[-1].strerror or str(failures[-1]) if failures else "no time left"
         raise ConnectFailed(
             f"{judged}: could not connect to {', '.join(map(str, tried))} on port {judged.port}: {reason}"
         ) from (failures[-1] if failures else None)
 
-    def _addresses(self, judged: Target, within: float, *, ends_with_deadline: bool) -> list[Address]:
+    def _addresses(self, judged: Target, limit: Deadline, deadline: Deadline) -> list[Address]:
+        within = limit.remaining()
         if within <= 0:
             raise DeadlineReached
         if judged.address is not None:
@@ -114,7 +114,7 @@ class Guard:
         try:
             addresses = resolve(judged.host, self._resolve, within=within)
         except TimeoutError as exc:
-            if ends_with_deadline:
+            if limit.at == deadline.at or deadline.cancelled:
                 raise DeadlineReached from exc
             raise DnsFailed(f"{judged}: the DNS lookup of {judged.host} got {exc}") from exc
         except (OSError, ValueError) as exc:

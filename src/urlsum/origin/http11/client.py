@@ -18,6 +18,7 @@ from urlsum.text.format import shown_url
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urlsum.deadline import Deadline
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.guard.url import Target
     from urlsum.origin.http11.connection import Connection
@@ -50,21 +51,20 @@ class Client:
             ("Accept-Encoding", "identity"),
         )
 
-    def get(self, url: str, fields: Fields, deadline: float, cookies: Cookies) -> tuple[Connection, ResponseHead]:
+    def get(self, url: str, fields: Fields, deadline: Deadline, cookies: Cookies) -> tuple[Connection, ResponseHead]:
         """The first response that is no redirect; requests send ``cookies``, and responses update them.
 
         All redirects together take at most CONNECT_TIMEOUT + READ_TIMEOUT seconds: no chain of slow origins may hold
-        a worker longer than one of them can, nor outlast its lease. ``deadline`` is in seconds on ``clock``. Raises
-        InvalidUrl, OriginError, DeadlineReached.
+        a worker longer than one of them can, nor outlast its lease. Raises InvalidUrl, OriginError, DeadlineReached.
         """
         settings = self._settings
-        limit = self.clock() + settings.connect_timeout + settings.read_timeout
+        limit = deadline.within(settings.connect_timeout + settings.read_timeout)
         target = self._guard.inspect(url)
         cookie = cookies.fields(target)
         seen = {(target.url, cookie)}
         try:
             while True:
-                connection, head = self.send(target, (*fields, *cookie), min(deadline, limit))
+                connection, head = self.send(target, (*fields, *cookie), limit)
                 try:
                     cookies.extract(head)
                     if head.status not in REDIRECTS:
@@ -87,16 +87,14 @@ class Client:
             exc.redirected = exc.redirected or len(seen) > 1
             raise
         except DeadlineReached as exc:
-            if deadline <= limit:
+            if limit.at == deadline.at or deadline.cancelled:
                 raise
             seconds = settings.connect_timeout + settings.read_timeout
             raise TimedOut(f"{target}: no response within {seconds:g} s") from exc
 
-    def send(self, target: Target, fields: Fields, deadline: float) -> tuple[Connection, ResponseHead]:
+    def send(self, target: Target, fields: Fields, deadline: Deadline) -> tuple[Connection, ResponseHead]:
         """The response to one GET of a judged ``target``, of any status. Raises what ``connect`` and ``send_on`` do."""
-        # On shutdown the clock jumps to infinity, and so does a deadline that is computed from it: the difference of
-        # the two is not a number.
-        if self.clock() >= deadline:
+        if deadline.expired:
             raise DeadlineReached
 
         def send(connection: Connection) -> tuple[Connection, ResponseHead]:
@@ -104,11 +102,11 @@ class Client:
 
         return retry_on_stale_connection(self.pool.acquire(target), lambda: self.connect(target, deadline), send)
 
-    def connect(self, target: Target, deadline: float) -> Connection:
+    def connect(self, target: Target, deadline: Deadline) -> Connection:
         """A new connection to a judged address of ``target``. Raises OriginError, SettingsError, DeadlineReached."""
-        return connect(target, self._guard, self._settings, deadline=deadline, clock=self.clock)
+        return connect(target, self._guard, self._settings, deadline=deadline)
 
-    def send_on(self, connection: Connection, target: Target, fields: Fields, deadline: float) -> ResponseHead:
+    def send_on(self, connection: Connection, target: Target, fields: Fields, deadline: Deadline) -> ResponseHead:
         """The response to one GET on ``connection``, closed on failure. Raises what ``Connection.get`` does."""
         connection.stream.deadline = deadline
         try:

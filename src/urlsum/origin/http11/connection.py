@@ -19,8 +19,9 @@ from urlsum.origin.http11.response import END_OF_HEAD, MAX_HEAD_BYTES, MAX_INTER
 from urlsum.origin.http11.stream import ConnectionClosed, NetworkStream, ReadTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
+    from urlsum.deadline import Deadline
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.guard.url import Target
     from urlsum.origin.http11.response import ResponseHead
@@ -34,17 +35,14 @@ RECEIVE_CHUNKED_BYTES = 262_144
 _QUOTED = re.compile(r": (?:bytearray\(|b['\"]).*", re.DOTALL)
 
 
-def connect(
-    target: Target, guard: Guard, settings: Settings, *, deadline: float, clock: Callable[[], float]
-) -> Connection:
+def connect(target: Target, guard: Guard, settings: Settings, *, deadline: Deadline) -> Connection:
     """A connection to a judged address of ``target``, with TLS for https.
 
-    ``deadline`` is in seconds on ``clock``. Raises what ``Guard.connect`` does, SettingsError, TlsFailed, TimedOut,
-    DeadlineReached.
+    Raises what ``Guard.connect`` does, SettingsError, TlsFailed, TimedOut, DeadlineReached.
     """
-    sock = guard.connect(target, deadline=deadline, clock=clock)
+    sock = guard.connect(target, deadline=deadline)
     if target.secure:
-        left = deadline - clock()
+        left = deadline.remaining()
         if left <= 0:
             sock.close()
             raise DeadlineReached
@@ -56,10 +54,10 @@ def connect(
         try:
             sock = tls.secure(sock, target, context, within=min(settings.connect_timeout, left))
         except TimedOut as exc:
-            if left <= settings.connect_timeout:
+            if left <= settings.connect_timeout or deadline.cancelled:
                 raise DeadlineReached from exc
             raise
-    return Connection(target, NetworkStream(sock, read_timeout=settings.read_timeout, deadline=deadline, clock=clock))
+    return Connection(target, NetworkStream(sock, read_timeout=settings.read_timeout, deadline=deadline))
 
 
 class Connection:

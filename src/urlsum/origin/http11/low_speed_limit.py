@@ -5,8 +5,6 @@ A time-out per read misses an origin that sends one byte just before each; the m
 
 from __future__ import annotations
 
-import math
-
 
 class LowSpeedLimit:
     """Adds up bytes and the seconds of waiting for them, window by window.
@@ -23,8 +21,6 @@ class LowSpeedLimit:
 
     def too_slow(self, count: int, seconds: float) -> bool:
         """Add ``count`` bytes after ``seconds`` of waiting; whether a whole window was below the minimum."""
-        if not math.isfinite(seconds):
-            return False  # on shutdown the clock jumps to infinity
         self._seconds += seconds
         self._count += count
         if self._seconds < self._window:

@@ -14,7 +14,7 @@ from urlsum.errors import DeadlineReached
 from urlsum.origin.http11.tls import TlsSocket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from urlsum.deadline import Deadline
 
 
 # How long one fill() takes: short enough to check deadlines and rates often, long enough that this costs nothing.
@@ -50,12 +50,10 @@ class ConnectionClosed(Exception):
 class NetworkStream:
     """Moves bytes, and knows nothing of HTTP; the socket's errors become ReadTimeout or ConnectionClosed.
 
-    ``read_timeout`` is in seconds. ``deadline`` (seconds, on ``clock``) may be moved while the stream is in use.
+    ``read_timeout`` is in seconds. ``deadline`` may be replaced while the stream is in use.
     """
 
-    def __init__(
-        self, sock: socket.socket, *, read_timeout: float, deadline: float, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, sock: socket.socket, *, read_timeout: float, deadline: Deadline) -> None:
         self._sock = sock
         self._receive = sock.receiver if isinstance(sock, TlsSocket) else sock.recv_into
         # Under TLS it gained nothing: OpenSSL reads each record by itself.
@@ -64,7 +62,7 @@ class NetworkStream:
         self._fast = False
         self.read_timeout = read_timeout
         self.deadline = deadline
-        self.clock = clock
+        self.clock = deadline.clock
 
     def send(self, data: bytes) -> None:
         """Send all of ``data``. Raises ReadTimeout, ConnectionClosed, DeadlineReached."""
@@ -155,7 +153,7 @@ class NetworkStream:
 
     def _arm(self, seconds: float) -> bool:
         """Set the socket's time-out; return whether it comes from the deadline, not from ``seconds``."""
-        left = self.deadline - self.clock()
+        left = self.deadline.remaining()
         if left <= 0:
             raise DeadlineReached
         if seconds <= 0:

@@ -27,6 +27,7 @@ from urlsum.origin.parallel.ranges import NoRanges
 from urlsum.origin.version.refusals import is_transient
 
 if TYPE_CHECKING:
+    from urlsum.deadline import Deadline
     from urlsum.origin.http11.body import ResponseBody
     from urlsum.origin.http11.client import Client
     from urlsum.origin.http11.connection import Connection
@@ -57,7 +58,7 @@ class Prefetch:
         ranges: Ranges | None,
         concurrency: ConcurrencyController,
         *,
-        deadline: float,
+        deadline: Deadline,
         silence: float,
         client: Client,
     ) -> None:
@@ -102,7 +103,7 @@ class Prefetch:
         started = now = self._clock()
         partial_block = False
         while True:
-            if now >= self._deadline:
+            if self._deadline.expired:
                 raise DeadlineReached
             if now - started > self._silence:
                 raise self._last_error or TimedOut(f"{self._where}: no data for {self._silence:g} s")

@@ -70,7 +70,7 @@ def confirm(file: FileClient, version: Version, tail: Overlap) -> tuple[Proof | 
             return _confirm_once(file, version, tail)
         except HttpFailed as exc:
             wait = exc.retry_after
-            remaining = file.deadline - file.client.clock()
+            remaining = file.deadline.remaining()
             if wait is None or not wait <= min(SHORT_WAIT_SECONDS, remaining):
                 raise
             time.sleep(wait)

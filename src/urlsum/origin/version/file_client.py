@@ -15,6 +15,7 @@ from urlsum.origin.http11.response import content_range, retry_after
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from urlsum.deadline import Deadline
     from urlsum.origin.guard.url import Target
     from urlsum.origin.http11.client import Client, Field, Fields
     from urlsum.origin.http11.connection import Connection
@@ -79,7 +80,7 @@ class FileClient:
         *,
         client: Client,
         settings: Settings,
-        deadline: float,
+        deadline: Deadline,
         wall_clock: Callable[[], float],
         heartbeat: Callable[[], None],
         memory: RangeMemory,

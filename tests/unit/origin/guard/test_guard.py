@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.addresses import EVERYTHING, FORBIDDEN_V4, FORBIDDEN_V6, NEVER, PUBLIC
+from urlsum.deadline import Deadline
 from urlsum.errors import Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
 from urlsum.origin.guard.guard import Guard
 from urlsum.settings import Settings, parse
@@ -59,7 +60,7 @@ def literal(address: str) -> str:
 
 
 def connect(judge: Guard, url: str = "http://files.example.org/") -> None:
-    judge.connect(judge.inspect(url), deadline=time.monotonic() + 60)
+    judge.connect(judge.inspect(url), deadline=Deadline.after(60))
 
 
 @pytest.mark.parametrize("address", FORBIDDEN_V4 + FORBIDDEN_V6)
@@ -192,9 +193,9 @@ def test_a_name_is_judged_anew_at_every_connection() -> None:
     judge = Guard(Settings(), resolve=lambda host: [next(answers)], dial=Dialler())
     target = judge.inspect("http://rebinding.example.org/")
     with pytest.raises(ConnectFailed):
-        judge.connect(target, deadline=time.monotonic() + 60)
+        judge.connect(target, deadline=Deadline.after(60))
     with pytest.raises(Blocked, match=r"127\.0\.0\.1 is a loopback address"):
-        judge.connect(target, deadline=time.monotonic() + 60)
+        judge.connect(target, deadline=Deadline.after(60))
 
 
 def test_one_connection_makes_one_look_up() -> None:
@@ -311,7 +312,7 @@ def test_the_deadline_inside_a_look_up_is_not_the_origins_failure() -> None:
     judge = Guard(Settings(), resolve=lambda host: [str(release.wait(30))])
     try:
         with pytest.raises(DeadlineReached):
-            judge.connect(judge.inspect("http://example.org/"), deadline=time.monotonic() + 0.1)
+            judge.connect(judge.inspect("http://example.org/"), deadline=Deadline.after(0.1))
     finally:
         release.set()
 
@@ -319,7 +320,7 @@ def test_the_deadline_inside_a_look_up_is_not_the_origins_failure() -> None:
 def test_a_deadline_that_has_passed_opens_nothing() -> None:
     judge = guard("8.8.8.8")
     with pytest.raises(DeadlineReached):
-        judge.connect(judge.inspect("http://8.8.8.8/"), deadline=time.monotonic() - 1)
+        judge.connect(judge.inspect("http://8.8.8.8/"), deadline=Deadline.after(-1))
 
 
 def test_all_judged_addresses_are_tried_in_their_order() -> None:
@@ -334,7 +335,7 @@ def test_silent_addresses_share_the_connect_time_out() -> None:
     dial = Dialler(seconds=60.0)
     judge = guard("1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4", dial=dial, connect_timeout=10.0)
     with pytest.raises(ConnectFailed):
-        judge.connect(judge.inspect("http://example.org/"), deadline=100.0, clock=dial.clock)
+        judge.connect(judge.inspect("http://example.org/"), deadline=Deadline(100.0, dial.clock))
     assert dial.shares == [2.5, 2.5, 2.5, 2.5]
     assert dial.now == 10.0
 
@@ -343,7 +344,7 @@ def test_a_deadline_among_silent_addresses_is_not_the_origins_failure() -> None:
     dial = Dialler(seconds=60.0)
     judge = guard("1.1.1.1", "8.8.8.8", dial=dial, connect_timeout=10.0)
     with pytest.raises(DeadlineReached):
-        judge.connect(judge.inspect("http://example.org/"), deadline=4.0, clock=dial.clock)
+        judge.connect(judge.inspect("http://example.org/"), deadline=Deadline(4.0, dial.clock))
     assert dial.shares == [2.0, 2.0]
 
 

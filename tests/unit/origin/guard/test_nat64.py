@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from urlsum.deadline import Deadline
 from urlsum.errors import Blocked, ConnectFailed
 from urlsum.origin.guard import dns, guard, nat64
 from urlsum.origin.guard.addresses import embedded_ipv4
@@ -60,7 +61,7 @@ class Network:
         raise ConnectionRefusedError(111, "Connection refused")
 
     def connect(self, guard: Guard, url: str = "http://files.example.org/") -> None:
-        guard.connect(guard.inspect(url), deadline=self.now + 60, clock=lambda: self.now)
+        guard.connect(guard.inspect(url), deadline=Deadline.after(60, clock=lambda: self.now))
 
     def guard(self, **settings: object) -> Guard:
         return Guard(parse(settings), resolve=self.resolve, dial=self.dial)
