@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 # The command, and what it imports only when it needs it.
-PRELOADED = ("cli.main", "cli.checklist", "cli.local", "cli.progress", "cli.remote", "origin.http", "settings")
+PRELOADED = ("cli.main", "cli.verify", "cli.local", "cli.progress", "cli.remote", "origin.source", "settings")
 ORDER_BYTES = 65_536
 # Far more than any test takes.
 SECONDS = 60.0
