@@ -381,6 +381,24 @@ def test_a_part_that_continues_another_must_be_of_the_same_version(
         assert (body.offset, read_all(body)) == (0, DATA)
 
 
+@pytest.mark.parametrize("most", [1, 512, 1023])
+def test_a_server_of_tiny_ranges_is_asked_for_the_whole_file(serve: Serve, most: int) -> None:
+    def script(request: Request) -> Steps:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.fields.get("range", ""))
+        if asked is None or asked[2]:
+            return File(DATA, keep=True)(request)
+        first = int(asked[1])
+        told = f"Content-Range: bytes {first}-{first + most - 1}/{len(DATA)}"
+        return [part(f"Content-Length: {most}", told) + DATA[first : first + most], KEEP]
+
+    origin = serve(script)
+    at = checkpoint(origin.url(), 2_000_000)
+    before = len(origin.requests)
+    with client().open(origin.url(), resume=at) as body:
+        assert (body.offset, read_all(body)) == (0, DATA)
+    assert len(origin.requests) - before <= 4
+
+
 @pytest.mark.parametrize("block", [4096, 65_536])
 def test_ranges_that_always_end_at_the_same_byte_end_the_try(serve: Serve, block: int) -> None:
     """The server cuts at blocks of its own, so a range that begins a little earlier brings nothing new."""

@@ -580,3 +580,37 @@ def test_the_count_that_differs_is_named() -> None:
         judge(("X-Bytes", "1000 of 2000"))
     with pytest.raises(Incomplete, match=r"but the trailer says 10$"):
         judge(("X-Bytes", "10 of 20"))
+
+
+MESSAGES = [
+    *("error", "errors", "err", "errno 5", "exception", "failed", "failure", "fault", "fatal", "panic", "aborted"),
+    *("truncated", "truncation", "incomplete", "interrupted", "cancelled", "canceled", "mismatch", "broken", "corrupt"),
+    *("damaged", "unexpected", "premature", "reset", "timed out", "time-out", "timeout", "disconnected", "crashed"),
+    *("unsuccessful", "abrupt", "abnormal", "econnreset", "epipe", "eio", "enospc", "enomem", "etimedout", "edquot"),
+    *("partial", "killed", "lost", "dropped", "refused", "denied", "unavailable", "unreachable", "unfinished"),
+    *("unhealthy", "exceeded", "exhausted", "overloaded", "invalid", "bad", "unable", "cannot", "stalled", "nok"),
+    *("hangup", "hang up", "hung up", "gave up", "given up", "giving up", "out of memory", "oom", "disk full"),
+    *("quota full", "volume full", "went away", "gone away", "unclean", "dead", "cut off", "too early", "ended early"),
+    *("stopped early", "finished early", "closed early", "eof before", "before eof", "no match", "no eof", "no space"),
+    *("no data", "no response", "not complete", "not completed", "not yet finished", "not ok", "not valid", "not all"),
+    *("not read", "not sent", "not available", "not enough", "not successful", "not intact"),
+    *("not matching", "not whole", "not written", "not transferred", "not found", "short read", "short write"),
+    *("short body", "short file", "short count", "short by 5", "short of 5", "short response", "short transfer"),
+    *("read short", "write short", "too short", "cut short", "came short", "fell short", "stopped short", "ran short"),
+    *("missing bytes", "missing chunk", "bytes missing", "parts are missing"),
+]
+
+
+@pytest.mark.parametrize("words", MESSAGES)
+def test_a_state_in_words_of_failure_is_one(words: str) -> None:
+    for text in (words, words.upper(), f"the transfer: {words}", f"{words}, at 5 of 10"):
+        assert not good("X-Transfer-Status", text)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["no error", "without errors", "0 errors", "not truncated", "never lost", "errors: none", "error=0", "error-free"],
+)
+def test_a_denied_failure_is_none(words: str) -> None:
+    assert good("X-Transfer-Status", words)
+    assert good("X-Transfer-Status", f"complete, {words}")
