@@ -200,7 +200,9 @@ def _changes(node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
         case cst.If(test=cst.Name() | cst.Attribute() | cst.Call() | cst.NamedExpr() as test):
             enclosed = test.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
             yield test, cst.UnaryOperation(cst.Not(), enclosed)
-        case cst.Expr(value=cst.Call()) | cst.Raise():  # a step that is forgotten
+        case cst.Raise():
+            yield node, cst.Pass()
+        case cst.Expr(value=cst.Call() as call) if not _skipped(call):  # a step that is forgotten
             yield node, cst.Pass()
 
 

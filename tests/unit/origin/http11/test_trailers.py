@@ -526,6 +526,7 @@ def test_a_standard_field_is_no_report(name: str) -> None:
 @pytest.mark.parametrize("word", SUCCESSES.split())
 def test_a_success_that_is_denied_is_a_failure(word: str) -> None:
     assert not good(f"X-{word}", "false")
+    assert not good(f"X-{word}", "the rest was lost")
     assert good(f"X-{word}", "true")
 
 
@@ -557,6 +558,11 @@ def test_the_name_of_a_thing_is_no_message(word: str) -> None:
 def test_an_error_field_may_say_that_there_was_none(value: str) -> None:
     assert good("X-Stream-Error", value)
     assert good("X-Stream-Error", value.upper())
+
+
+def test_a_denial_in_front_of_a_failure_denies_nothing() -> None:
+    assert good("X-Stream-Error", "no error")
+    assert not good("X-Stream-Error", "no error until the transfer was truncated")
 
 
 OTHER_COUNTS = (
