@@ -69,7 +69,9 @@ def test_one_connection_serves_file_after_file(serve: Serve, steps: Steps) -> No
     server, origin = serve(lambda request: steps), opened()
     assert [fetch(origin, server.url(f"/{number}")) for number in range(5)] == [b"ok"] * 5
     assert server.connections == 1
-    assert [request.path for request in server.requests] == ["/0", "/1", "/2", "/3", "/4"]
+    assert [(request.method, request.path) for request in server.requests] == [
+        ("GET", f"/{number}") for number in range(5)
+    ]
 
 
 def test_over_tls_too(serve: Serve, authority: trustme.CA, ca_file: Path) -> None:

@@ -303,6 +303,10 @@ def test_a_hanging_look_up_ends_with_the_connect_time_out() -> None:
         with pytest.raises(DnsFailed, match="no answer within"):
             connect(judge)
         assert time.monotonic() - started < 5
+        # A process that ends does not wait for it.
+        assert [thread.daemon for thread in threading.enumerate() if thread.name == "resolve files.example.org"] == [
+            True
+        ]
     finally:
         release.set()
 
