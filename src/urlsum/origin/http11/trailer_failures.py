@@ -81,7 +81,7 @@ _MESSAGE_WORD = (
     r"|out of memory|oom|(?:disk|quota|volume) full|(?:went|gone) away|unclean|dead|cut off"
     r"|(?:too|ended|stopped|finished|closed) early|eof before|before eof"
     r"|no (?:match|eof|space|data|response)"
-    r"|(?:not|n't)[ _-](?:[a-z0-9]+[ _-])?(?:completed?|finish(?:ed)?|ok|valid|all|read|sent|available|enough"
+    r"|(?:not|[a-z]*n't)[ _-](?:[a-z0-9]+[ _-])?(?:completed?|finish(?:ed)?|ok|valid|all|read|sent|available|enough"
     r"|successful|intact|match(?:ed|ing)?|whole|written|transferred|found)"
     r"|short[ _-](?:read|write|body|file|count|by|of|response|data|transfer|stream|content)"
     r"|(?:read|write|body|file|too|cut|content|came|fell|stopped|stream|ran)[ _-]short"
