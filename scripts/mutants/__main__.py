@@ -32,11 +32,13 @@ SOURCES = [
     "src/urlsum/tables",
     "src/urlsum/task.py",
     "src/urlsum/service.py",
+    "src/urlsum/deadline.py",
 ]
 TESTS = [
     "tests/unit/origin",
-    "tests/unit/hashing",
-    *(f"tests/unit/test_{name}.py" for name in ("notify", "rows", "service", "sweep", "task", "work")),
+    "tests/unit/worker",
+    "tests/unit/md5",
+    *(f"tests/unit/test_{name}.py" for name in ("deadline", "rows", "service", "task")),
     "tests/contract/tables",
     "tests/integration/origin",
     "tests/integration/faults",

@@ -31,3 +31,13 @@ def test_origins_are_counted_apart_and_their_paths_together() -> None:
     assert limit.try_acquire(THERE, first=False)
     assert limit.try_acquire(parse("http://a.example/1"), first=False)
     assert not limit.try_acquire(parse("https://a.example/2"), first=False)
+
+
+def test_each_that_leaves_makes_room_for_one() -> None:
+    limit = OriginLimit(3)
+    assert [limit.try_acquire(HERE, first=False) for _ in range(4)] == [True, True, True, False]
+    limit.release(HERE)
+    assert [limit.try_acquire(HERE, first=False) for _ in range(2)] == [True, False]
+    for _ in range(3):
+        limit.release(HERE)
+    assert not limit._open  # an origin that nobody reads from costs no memory
