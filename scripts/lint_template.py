@@ -10,10 +10,10 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from tests.support import template, translation
+from tests.support.aws import template, translation
 
 if TYPE_CHECKING:
-    from tests.support.intrinsics import Template
+    from tests.support.aws.intrinsics import Template
 
 REGIONS = ["us-east-1", "eu-central-1"]
 

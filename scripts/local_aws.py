@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.server import ThreadedMotoServer
 
-from tests.support import template
+from tests.support.aws import template
 from urlsum.errors import QueueUnavailable
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
 from scripts import local_aws
 from scripts.sam_build import ROOT, BuildError, build, host_architecture, sam
-from tests.support import template
+from tests.support.aws import template
 from urlsum.queues.sqs import SqsQueue
 
 if TYPE_CHECKING:

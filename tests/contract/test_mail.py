@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from moto import mock_aws
 
-from tests.support.mail import LETTER, SENDER, MailRig, OutboxRig, Received, SesRig, SmtpRig
-from tests.support.smtp import (
+from tests.support.stores.every_mailer import LETTER, SENDER, MailRig, OutboxRig, Received, SesRig, SmtpRig
+from tests.support.stores.smtp import (
     PASSWORD,
     USERNAME,
     Authority,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.mail import LETTER, SENDER
+from tests.support.stores.every_mailer import LETTER, SENDER
 from urlsum.errors import MailUnavailable
 from urlsum.mail.outbox import OutboxMailer
 

@@ -10,10 +10,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.support.memory import MemoryTaskTable
-from tests.support.queues import QueueRig, SqsRig, TableRig, redis_rig
-from tests.support.tables import sqlite_uri
-from tests.support.template import create_queue
+from tests.support.aws.template import create_queue
+from tests.support.stores.every_queue import QueueRig, SqsRig, TableRig, redis_rig
+from tests.support.stores.memory import MemoryTaskTable
+from tests.support.stores.tables import sqlite_uri
 from urlsum.queues import decode
 from urlsum.tables.sql import SqlTaskTable
 

@@ -11,7 +11,7 @@ import pytest
 from rq import SimpleWorker
 from rq.job import Job
 
-from tests.support.queues import REDIS, RedisRig, redis_rig
+from tests.support.stores.every_queue import REDIS, RedisRig, redis_rig
 from urlsum.errors import QueueUnavailable, SettingsError
 from urlsum.queues import Delivery, decode
 from urlsum.queues import redis as adapter

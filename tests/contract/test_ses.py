@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from moto import mock_aws
 
-from tests.support.aws_endpoint import HANG_UP, Answer, AwsEndpoint, aws_endpoint, error
-from tests.support.mail import LETTER, SENDER
+from tests.support.aws.aws_endpoint import HANG_UP, Answer, AwsEndpoint, aws_endpoint, error
+from tests.support.stores.every_mailer import LETTER, SENDER
 from urlsum.errors import MailError, MailRefused, MailUnavailable
 from urlsum.mail import ses
 from urlsum.mail.ses import SesMailer

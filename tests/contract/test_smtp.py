@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.mail import LETTER, smtp_mailer
-from tests.support.smtp import (
+from tests.support.stores.every_mailer import LETTER, smtp_mailer
+from tests.support.stores.smtp import (
     CLOSE,
     HANG,
     PASSWORD,

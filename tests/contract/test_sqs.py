@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.aws_endpoint import HANG_UP, Answer, AwsEndpoint, aws_endpoint, error
+from tests.support.aws.aws_endpoint import HANG_UP, Answer, AwsEndpoint, aws_endpoint, error
 from urlsum.errors import QueueUnavailable
 from urlsum.queues import Delivery, encode, sqs
 from urlsum.queues.sqs import SqsQueue

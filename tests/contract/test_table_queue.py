@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from tests.support.memory import MemoryTaskTable
-from tests.support.tables import new_task
+from tests.support.stores.memory import MemoryTaskTable
+from tests.support.stores.tables import new_task
 from urlsum.errors import QueueUnavailable
 from urlsum.queues import decode
 from urlsum.queues.table import TableQueue

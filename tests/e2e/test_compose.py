@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scripts.sam_local import free_port
-from tests.support import range_server
-from tests.support.containers import COMMAND_SECONDS, ROOT, build, docker, eventually, inspect, need_engine
+from tests.support.origin import range_server
+from tests.support.processes.containers import COMMAND_SECONDS, ROOT, build, docker, eventually, inspect, need_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,7 +143,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     subnet, origin = (f"198.18.{number % 256}.{number // 256 % 15 * 16 + last}" for last in (0, 10))
     made = Stack(f"urlsum-test-{number % 10**8}", directory, free_port())
     (directory / ".env").write_text(DOTENV.format(port=made.port, origin=origin))
-    server = ROOT / "tests" / "support" / "range_server.py"
+    server = ROOT / "tests" / "support" / "origin" / "range_server.py"
     (directory / "override.yaml").write_text(OVERRIDE.format(server=server, origin=origin, subnet=f"{subnet}/28"))
     try:
         _two_servers_at_once(made)

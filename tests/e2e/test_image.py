@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from scripts.sam_local import free_port
-from tests.support import range_server
-from tests.support.containers import ROOT, build, docker, eventually, inspect, need_engine
+from tests.support.origin import range_server
+from tests.support.processes.containers import ROOT, build, docker, eventually, inspect, need_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def _image() -> None:
 def containers(tmp_path: Path) -> Iterator[Containers]:
     made = Containers(tmp_path / ".env")
     try:
-        server = ROOT / "tests" / "support" / "range_server.py"
+        server = ROOT / "tests" / "support" / "origin" / "range_server.py"
         made.run("origin", f"-v {server}:/range_server.py:ro --init python:3.13-slim python3 /range_server.py 8080")
         address = inspect(f"{made.name}-origin")["NetworkSettings"]["Networks"][made.name]["IPAddress"]
         made.dotenv.write_text(f"ALLOWED_NETWORKS={address}/32\n")

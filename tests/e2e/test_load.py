@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.fleet import ROOT
-from tests.support.origin_server import File, OriginServer
+from tests.support.origin.origin_server import File, OriginServer
+from tests.support.processes.fleet import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

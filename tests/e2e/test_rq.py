@@ -17,15 +17,15 @@ import pytest
 
 from scripts.sam_local import free_port
 from selfhost import health
-from tests.support import range_server
-from tests.support.queues import REDIS, redis_rig
-from tests.support.tables import execute
+from tests.support.origin import range_server
+from tests.support.stores.every_queue import REDIS, redis_rig
+from tests.support.stores.tables import execute
 from urlsum.tables.sql import SqlTaskTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.queues import RedisRig
+    from tests.support.stores.every_queue import RedisRig
 
 pytestmark = pytest.mark.timeout(120)
 

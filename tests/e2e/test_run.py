@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.sam_build import ROOT
-from tests.support.paced_origin import PacedOrigin
-from tests.support.selfhosted import SelfHosted, alive, peak_mebibytes, wait_until
-from tests.support.smoke import smoke
-from tests.support.tables import mysql_database
+from tests.support.origin.paced_origin import PacedOrigin
+from tests.support.processes.selfhosted import SelfHosted, alive, peak_mebibytes, wait_until
+from tests.support.processes.smoke import smoke
+from tests.support.stores.tables import mysql_database
 from urlsum.origin.version.version import RESUME_OVERLAP_BYTES
 
 if TYPE_CHECKING:

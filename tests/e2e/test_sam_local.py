@@ -21,7 +21,7 @@ import pytest
 
 from scripts.sam_build import PYTHON, ROOT, BuildError, host_architecture, sam
 from scripts.sam_local import BUILD, IMAGE, START_SECONDS, STOP_SECONDS, free_port
-from tests.support.smoke import smoke
+from tests.support.processes.smoke import smoke
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

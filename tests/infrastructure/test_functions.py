@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.support import template
-from tests.support.deployment import deploy
-from tests.support.web import GatewayClient
+from tests.support.aws import template
+from tests.support.aws.deployment import deploy
+from tests.support.web.clients import GatewayClient
 from urlsum.settings import Settings, load
 
 FUNCTIONS = {

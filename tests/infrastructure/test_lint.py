@@ -7,7 +7,7 @@ from copy import deepcopy
 import pytest
 
 from scripts import lint_template
-from tests.support import template
+from tests.support.aws import template
 
 
 def test_the_template_is_clean_as_written_and_as_translated() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.deployment import Deployment, deploy
+from tests.support.aws.deployment import Deployment, deploy
 
 FUNCTIONS = ("SubmitFunction", "CheckFunction", "HashWorkerFunction", "SweeperFunction")
 IDENTITY = "arn:aws:ses:us-east-1:123456789012:identity/"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support import template
-from tests.support.deployment import deploy
+from tests.support.aws import template
+from tests.support.aws.deployment import deploy
 
 CONFIG = template.PATH.parent / "samconfig.toml"
 STAGES = ("dev", "prod")

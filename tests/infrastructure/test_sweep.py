@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 from functions.sweeper import app as sweeper
-from tests.support.deployment import deploy
-from tests.support.fake_lambda import Context
-from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.aws.deployment import deploy
+from tests.support.aws.fake_lambda import Context
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from urlsum import wiring
 from urlsum.queues import sqs
 from urlsum.settings import Settings

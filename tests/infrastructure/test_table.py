@@ -6,8 +6,8 @@ import boto3
 import moto
 import pytest
 
-from tests.support import template
-from tests.support.deployment import deploy
+from tests.support.aws import template
+from tests.support.aws.deployment import deploy
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from tests.support import template
-from tests.support.deployment import deploy
+from tests.support.aws import template
+from tests.support.aws.deployment import deploy
 from urlsum.queues import sqs
 from urlsum.tables import dynamodb
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functions.hash_worker.app import MARGIN_SECONDS
-from tests.support.deployment import deploy
+from tests.support.aws.deployment import deploy
 from urlsum.settings import Settings
 
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.tables import full_task
+from tests.support.stores.tables import full_task
 from urlsum.tables.rows import from_row, to_row
 from urlsum.task import Proof, Representation
 

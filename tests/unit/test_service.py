@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.memory import MemoryQueue, MemoryTaskTable
+from tests.support.stores.memory import MemoryQueue, MemoryTaskTable
 from urlsum import service
 from urlsum.errors import InvalidRequest, QueueUnavailable, TableUnavailable, TaskExists, TaskNotFound
 from urlsum.origin.guard.guard import Guard

@@ -7,9 +7,9 @@ import boto3
 import pytest
 
 from selfhost.migrate import upgrade
-from tests.support.dynamodb import Relay, relayed_moto
-from tests.support.tables import mysql_database, sqlite_uri
-from tests.support.template import create_table
+from tests.support.aws.template import create_table
+from tests.support.stores.dynamodb import Relay, relayed_moto
+from tests.support.stores.tables import mysql_database, sqlite_uri
 from urlsum.tables.dynamodb import DynamoTaskTable
 from urlsum.tables.sql import SqlTaskTable
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from tests.support.dynamodb import Fault, Relay
-from tests.support.tables import NOW, full_task, new_task
+from tests.support.stores.dynamodb import Fault, Relay
+from tests.support.stores.tables import NOW, full_task, new_task
 from urlsum.errors import LeaseLost, TableUnavailable, TaskExists, TaskNotFound
 from urlsum.md5 import STATE_SIZE
 from urlsum.origin.version.version import MAX_ETAG_CHARACTERS, RESUME_OVERLAP_BYTES, Overlap, Version

@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 
 from selfhost import migrate
 from selfhost.migrate import upgrade
-from tests.support.tables import connected, execute, full_task, new_task
+from tests.support.stores.tables import connected, execute, full_task, new_task
 from urlsum.errors import TableUnavailable
 from urlsum.tables.rows import to_row
 from urlsum.tables.sql import SqlTaskTable, metadata

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.tables import NOW, full_task, new_task
+from tests.support.stores.tables import NOW, full_task, new_task
 from urlsum.errors import FailureCode, LeaseLost, TaskExists, TaskNotFound
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.task import Checkpoint, Failure, Mail, Representation, Status, Task

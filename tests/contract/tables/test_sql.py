@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from tests.support.tables import NOW, connected, execute, full_task, new_task
+from tests.support.stores.tables import NOW, connected, execute, full_task, new_task
 from urlsum.errors import Conflict, SettingsError, TableUnavailable
 from urlsum.tables.engine import engine
 from urlsum.tables.sql import SqlTaskTable

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from tests.support.tables import NOW, new_task
+from tests.support.stores.tables import NOW, new_task
 from urlsum.errors import LeaseLost, TableUnavailable, TaskExists
 from urlsum.tables import engine, group_commit
 from urlsum.tables.sql import SqlTaskTable

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.browser.stage import Stage, staged
-from tests.support.browser import Visitor, chromium
-from tests.support.web import close_servers
+from tests.support.web.browser import Visitor, chromium
+from tests.support.web.clients import close_servers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

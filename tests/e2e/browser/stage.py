@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.integration.web.conftest import MD5, NOW, SIZE, World, changed, stored
-from tests.support.memory import MemoryTaskTable
-from tests.support.web import served
+from tests.support.stores.memory import MemoryTaskTable
+from tests.support.web.clients import served
 from urlsum.errors import FailureCode
 from urlsum.task import Checkpoint, Failure, Representation
 

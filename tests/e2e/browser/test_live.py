@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from tests.e2e.browser.stage import SLACK_SECONDS
 from tests.integration.web.conftest import MD5
-from tests.support.selfhosted import wait_until
+from tests.support.processes.selfhosted import wait_until
 from urlsum.text.format import human_bytes
 from urlsum.web.pages import duration
 

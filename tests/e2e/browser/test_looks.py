@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.e2e.browser.stage import URL, with_url
 from tests.integration.web.conftest import MD5
-from tests.support.browser import PHONE
+from tests.support.web.browser import PHONE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

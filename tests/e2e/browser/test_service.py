@@ -18,10 +18,10 @@ from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import expect
 
 from scripts.sam_build import ROOT
-from tests.support.browser import PHONE
-from tests.support.origin_server import File, OriginServer, head
-from tests.support.paced_origin import PacedOrigin
-from tests.support.selfhosted import SelfHosted, wait_until
+from tests.support.origin.origin_server import File, OriginServer, head
+from tests.support.origin.paced_origin import PacedOrigin
+from tests.support.processes.selfhosted import SelfHosted, wait_until
+from tests.support.web.browser import PHONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.e2e.browser.conftest import Visit
-    from tests.support.origin_server import Request, Steps
+    from tests.support.origin.origin_server import Request, Steps
 
 pytestmark = pytest.mark.browser
 

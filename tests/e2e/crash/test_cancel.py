@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.audit import assert_lawful
-from tests.support.fleet import fleet
-from tests.support.stage import CHECKPOINT_SECONDS, INTERVAL_BYTES, stage
+from tests.support.processes.deployed import CHECKPOINT_SECONDS, INTERVAL_BYTES, stage
+from tests.support.processes.fleet import fleet
+from tests.support.stores.audit import assert_lawful
 from urlsum import service
 from urlsum.task import Status
 
@@ -24,7 +24,7 @@ SIZES = [30_000_000, 100_000]  # at the origin's pace the first takes five secon
 def test_the_worker_stops_within_one_checkpoint(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         stage(kind, tmp_path, monkeypatch, SIZES) as scene,
-        fleet(tmp_path, scene.env, "tests.support.worker_processes:single") as workers,
+        fleet(tmp_path, scene.env, "tests.support.processes.worker_processes:single") as workers,
     ):
         scene.submit()
         [cancelled] = scene.tasks

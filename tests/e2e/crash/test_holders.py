@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.audit import assert_lawful
-from tests.support.fleet import fleet
-from tests.support.stage import stage
+from tests.support.processes.deployed import stage
+from tests.support.processes.fleet import fleet
+from tests.support.stores.audit import assert_lawful
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,9 @@ def assert_alone(notes: list[dict[str, Any]]) -> None:
 def test_no_task_has_two_holders_at_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with stage(kind, tmp_path, monkeypatch, SIZES) as scene:
         log = tmp_path / "writes"
-        with fleet(tmp_path, {**scene.env, "WRITES": str(log)}, "tests.support.worker_processes:watched") as workers:
+        with fleet(
+            tmp_path, {**scene.env, "WRITES": str(log)}, "tests.support.processes.worker_processes:watched"
+        ) as workers:
             scene.submit(TASKS)
             workers.start(WORKERS)
             scene.wait(seconds=120)

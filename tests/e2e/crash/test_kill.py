@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.audit import assert_lawful, taken_over
-from tests.support.fleet import fleet
-from tests.support.stage import INTERVAL_BYTES, RESUME_OVERLAP_BYTES, stage
+from tests.support.processes.deployed import INTERVAL_BYTES, RESUME_OVERLAP_BYTES, stage
+from tests.support.processes.fleet import fleet
+from tests.support.stores.audit import assert_lawful, taken_over
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +26,7 @@ def kill_them(kind: str, kills: int, directory: Path, monkeypatch: pytest.Monkey
     rng = random.Random(kills)
     with (
         stage(kind, directory, monkeypatch, SIZES) as scene,
-        fleet(directory, scene.env, "tests.support.worker_processes:single") as workers,
+        fleet(directory, scene.env, "tests.support.processes.worker_processes:single") as workers,
     ):
         begun = time.monotonic()
         workers.start(WORKERS)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.audit import assert_lawful, taken_over
-from tests.support.fleet import fleet
-from tests.support.stage import LEASE_SECONDS, stage
+from tests.support.processes.deployed import LEASE_SECONDS, stage
+from tests.support.processes.fleet import fleet
+from tests.support.stores.audit import assert_lawful, taken_over
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def put_them_to_sleep(kind: str, stops: int, directory: Path, monkeypatch: pytes
     rng = random.Random(stops)
     with (
         stage(kind, directory, monkeypatch, SIZES) as scene,
-        fleet(directory, scene.env, "tests.support.worker_processes:single") as workers,
+        fleet(directory, scene.env, "tests.support.processes.worker_processes:single") as workers,
     ):
         workers.start(WORKERS)
         taken, rounds = 0, 0

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.fleet import fleet
-from tests.support.memory import MemoryQueue
-from tests.support.stage import stage
-from tests.support.tables import new_task
+from tests.support.processes.deployed import stage
+from tests.support.processes.fleet import fleet
+from tests.support.stores.memory import MemoryQueue
+from tests.support.stores.tables import new_task
 from urlsum import service
 from urlsum.errors import TaskNotFound
 from urlsum.service import Submission
@@ -18,7 +18,7 @@ from urlsum.service import Submission
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.stage import Stage
+    from tests.support.processes.deployed import Stage
 
 
 @pytest.mark.timeout(60)

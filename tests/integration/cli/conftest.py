@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import Forked, forked
-from tests.support.origin_server import OriginServer, Script
+from tests.support.origin.origin_server import OriginServer, Script
+from tests.support.processes.command import Forked, forked
 
 Serve = Callable[..., OriginServer]
 

@@ -14,14 +14,14 @@ import trustme
 
 from tests.integration.cli.conftest import COMMAND, ENVIRONMENT
 from tests.integration.origin.test_tls import alert
-from tests.support.origin_server import File, answers, head
+from tests.support.origin.origin_server import File, answers, head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.integration.cli.conftest import Serve
-    from tests.support.origin_server import Request, Steps
+    from tests.support.origin.origin_server import Request, Steps
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.origin_server import HANG, File, Trickle
+from tests.support.origin.origin_server import HANG, File, Trickle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess, Popen
 
     from tests.integration.cli.conftest import Serve
-    from tests.support.origin_server import OriginServer, Request, Step, Steps
+    from tests.support.origin.origin_server import OriginServer, Request, Step, Steps
 
     Run = Callable[..., CompletedProcess[str]]
     Start = Callable[..., Popen[str]]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.origin_server import answers, head
+from tests.support.origin.origin_server import answers, head
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
     from tests.integration.cli.conftest import Serve
-    from tests.support.origin_server import Request, Script, Steps
+    from tests.support.origin.origin_server import Request, Script, Steps
 
     Run = Callable[..., subprocess.CompletedProcess[str]]
 

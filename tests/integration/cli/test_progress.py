@@ -13,11 +13,11 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.integration.cli.conftest import COMMAND, ENVIRONMENT
-from tests.support.origin_server import File, Trickle
+from tests.support.origin.origin_server import File, Trickle
 
 if TYPE_CHECKING:
     from tests.integration.cli.conftest import Serve
-    from tests.support.origin_server import Request, Steps
+    from tests.support.origin.origin_server import Request, Steps
 
 CONTENT = random.Random(5).randbytes(2_000_000)
 

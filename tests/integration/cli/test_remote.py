@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.cli.conftest import ENVIRONMENT
-from tests.support.origin_server import HANG, File, OriginServer, answers, head
+from tests.support.origin.origin_server import HANG, File, OriginServer, answers, head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from subprocess import CompletedProcess, Popen
 
     from tests.integration.cli.conftest import Serve
-    from tests.support.origin_server import Request, Steps
+    from tests.support.origin.origin_server import Request, Steps
 
     Run = Callable[..., CompletedProcess[str]]
     Start = Callable[..., Popen[str]]

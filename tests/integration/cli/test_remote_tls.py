@@ -18,7 +18,7 @@ import trustme
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.integration.origin.test_tls import alert, loaded, pem, sending, server_hello, signed
-from tests.support.origin_server import answers, head
+from tests.support.origin.origin_server import answers, head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
     from tests.integration.cli.conftest import Serve
-    from tests.support.origin_server import Request, Steps
+    from tests.support.origin.origin_server import Request, Steps
 
     Run = Callable[..., CompletedProcess[str]]
 

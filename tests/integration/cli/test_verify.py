@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.cli.conftest import COMMAND, ENVIRONMENT
-from tests.support.origin_server import File, answers, head
+from tests.support.origin.origin_server import File, answers, head
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
     from tests.integration.cli.conftest import Serve
-    from tests.support.command import Forked
+    from tests.support.processes.command import Forked
 
     Run = Callable[..., CompletedProcess[str]]
 

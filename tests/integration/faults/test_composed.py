@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, event, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.support.faults import FAULTS, Fault, fields, healthy
-from tests.support.origin_server import RESET, File, OriginServer, Request, Steps, head
-from tests.support.task_runner import Worker, patient
+from tests.support.origin.faults import FAULTS, Fault, fields, healthy
+from tests.support.origin.origin_server import RESET, File, OriginServer, Request, Steps, head
+from tests.support.origin.task_runner import Worker, patient
 from urlsum.errors import FailureCode
 from urlsum.origin.tuning import Tuning
 

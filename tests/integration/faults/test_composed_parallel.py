@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.integration.faults.test_composed import MOVES, Move, Origin, no_wrong_digest
 from tests.integration.faults.test_parallel import RATE, SMALL_PARTS, Eager, no_thread_is_left
-from tests.support.origin_server import File, Request, Steps
+from tests.support.origin.origin_server import File, Request, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.origin.conftest import server_context
-from tests.support.faults import FAULTS, Fault, healthy, spread
-from tests.support.origin_server import LAST_CHUNK, File, Request, Steps, answers, chunk, head
-from tests.support.task_runner import Worker, patient
+from tests.support.origin.faults import FAULTS, Fault, healthy, spread
+from tests.support.origin.origin_server import LAST_CHUNK, File, Request, Steps, answers, chunk, head
+from tests.support.origin.task_runner import Worker, patient
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.faults import Fault, healthy, spread
-from tests.support.origin_server import File, Request, Step, Steps, Trickle, head
-from tests.support.task_runner import Worker, patient
+from tests.support.origin.faults import Fault, healthy, spread
+from tests.support.origin.origin_server import File, Request, Step, Steps, Trickle, head
+from tests.support.origin.task_runner import Worker, patient
 from urlsum.origin.parallel.concurrency import ConcurrencyController
 from urlsum.origin.tuning import Tuning
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.faults import half, healthy
-from tests.support.origin_server import File, Request, Steps, answers, head
-from tests.support.task_runner import Worker, patient
+from tests.support.origin.faults import half, healthy
+from tests.support.origin.origin_server import File, Request, Steps, answers, head
+from tests.support.origin.task_runner import Worker, patient
 from urlsum import __version__
 from urlsum.errors import FailureCode
 from urlsum.worker.retry import LONGEST_RETRY_AFTER_SECONDS

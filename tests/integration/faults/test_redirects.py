@@ -12,9 +12,9 @@ import pytest
 import trustme
 
 from tests.integration.origin.conftest import server_context
-from tests.support.faults import half, healthy
-from tests.support.origin_server import File, Request, Script, Steps, answers, head
-from tests.support.task_runner import Worker, patient
+from tests.support.origin.faults import half, healthy
+from tests.support.origin.origin_server import File, Request, Script, Steps, answers, head
+from tests.support.origin.task_runner import Worker, patient
 from urlsum.errors import FailureCode
 
 if TYPE_CHECKING:

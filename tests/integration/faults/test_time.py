@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.faults import half, healthy
-from tests.support.origin_server import HANG, File, OriginServer, Request, Steps, Trickle, answers, chunk, head
-from tests.support.task_runner import Worker, patient
+from tests.support.origin.faults import half, healthy
+from tests.support.origin.origin_server import HANG, File, OriginServer, Request, Steps, Trickle, answers, chunk, head
+from tests.support.origin.task_runner import Worker, patient
 from urlsum.errors import FailureCode
 
 if TYPE_CHECKING:

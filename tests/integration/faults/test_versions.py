@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.faults import half, healthy
-from tests.support.origin_server import File, Request, Script, Steps, head
-from tests.support.task_runner import Worker
+from tests.support.origin.faults import half, healthy
+from tests.support.origin.origin_server import File, Request, Script, Steps, head
+from tests.support.origin.task_runner import Worker
 from urlsum.errors import FailureCode
 from urlsum.worker.retry import MAX_RESTARTS
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.origin_server import File, Request, Script, head
-from tests.support.task_runner import Worker, patient
+from tests.support.origin.origin_server import File, Request, Script, head
+from tests.support.origin.task_runner import Worker, patient
 from urlsum.errors import FailureCode
 from urlsum.worker.retry import MOST_PREPARING_SECONDS
 

@@ -20,8 +20,8 @@ from urllib.parse import unquote
 import trustme
 
 from tests.integration.guard import vectors
-from tests.support.namespace import Canary, NameServer, enter
-from tests.support.origin_server import File, Request, Steps, head
+from tests.support.origin.namespace import Canary, NameServer, enter
+from tests.support.origin.origin_server import File, Request, Steps, head
 from urlsum.deadline import Deadline
 from urlsum.errors import Incomplete, InvalidUrl, OriginError
 from urlsum.origin.guard.guard import Guard

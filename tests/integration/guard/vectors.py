@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tests.integration.guard import spellings
-from tests.support.addresses import EVERYTHING, FORBIDDEN_V4, FORBIDDEN_V6, NEVER, PUBLIC
+from tests.support.origin.addresses import EVERYTHING, FORBIDDEN_V4, FORBIDDEN_V6, NEVER, PUBLIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.namespace import Endpoint
+    from tests.support.origin.namespace import Endpoint
 
 PUBLIC_V4 = "8.8.8.8"
 PUBLIC_V6 = "2606:4700::1111"

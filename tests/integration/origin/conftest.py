@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from tests.support.origin_server import OriginServer, Script
+from tests.support.origin.origin_server import OriginServer, Script
 from urlsum.deadline import Deadline
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.http11 import tls

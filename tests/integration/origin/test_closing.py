@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.origin.conftest import Serve, client, read_all
-from tests.support.origin_server import KEEP, File, OriginServer, Pause, Request, Script, Step, Steps, head
-from tests.support.task_runner import Worker, patient
+from tests.support.origin.origin_server import KEEP, File, OriginServer, Pause, Request, Script, Step, Steps, head
+from tests.support.origin.task_runner import Worker, patient
 from urlsum.errors import Changed, HttpFailed, OriginError
 from urlsum.origin.tuning import Tuning
 from urlsum.origin.version.version import OPENING_BYTES, RESUME_OVERLAP_BYTES

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.origin.conftest import Serve, client, read_all
-from tests.support.origin_server import File, Request, Script, Steps, head
-from tests.support.task_runner import Worker
+from tests.support.origin.origin_server import File, Request, Script, Steps, head
+from tests.support.origin.task_runner import Worker
 from urlsum.errors import BadRedirect
 from urlsum.origin.guard.url import parse
 from urlsum.origin.http11.cookies import Cookies

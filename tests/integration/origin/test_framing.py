@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.origin.conftest import UNHURRIED, Serve, client, read_all
-from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, Pause, Steps, Trickle, answers, chunk, head
+from tests.support.origin.origin_server import (
+    HANG,
+    KEEP,
+    LAST_CHUNK,
+    RESET,
+    Pause,
+    Steps,
+    Trickle,
+    answers,
+    chunk,
+    head,
+)
 from urlsum import __version__
 from urlsum.deadline import Deadline
 from urlsum.errors import (

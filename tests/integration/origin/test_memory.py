@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from tests.integration.origin.conftest import Serve, client
-from tests.support.origin_server import LAST_CHUNK, Steps, answers, chunk, head
+from tests.support.origin.origin_server import LAST_CHUNK, Steps, answers, chunk, head
 from urlsum.errors import ProtocolViolated
 
 PIECE = bytes(range(256)) * 4096

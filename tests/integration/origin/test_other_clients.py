@@ -19,7 +19,7 @@ import ada_url
 import pytest
 
 from tests.integration.origin.conftest import UNHURRIED
-from tests.support.origin_server import KEEP, OriginServer, Request, Steps, head
+from tests.support.origin.origin_server import KEEP, OriginServer, Request, Steps, head
 from urlsum.deadline import Deadline
 from urlsum.errors import BadRedirect
 from urlsum.origin.guard.guard import Guard

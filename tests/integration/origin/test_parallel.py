@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.origin.conftest import Serve, client, server_context
-from tests.support.origin_server import HANG, RESET, File, OriginServer, Request, Script, Steps, Trickle, head
-from tests.support.task_runner import Worker, patient
+from tests.support.origin.origin_server import HANG, RESET, File, OriginServer, Request, Script, Steps, Trickle, head
+from tests.support.origin.task_runner import Worker, patient
 from urlsum.deadline import Deadline
 from urlsum.errors import Changed, DeadlineReached, Incomplete, RangesFailed, TimedOut
 from urlsum.origin.guard.guard import Guard

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.origin.conftest import Serve, client
-from tests.support.origin_server import Request, Script, Steps, answers, head
+from tests.support.origin.origin_server import Request, Script, Steps, answers, head
 from urlsum.errors import BadRedirect, Blocked, ProtocolViolated
 
 DATA = b"the file"

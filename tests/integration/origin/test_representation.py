@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.origin.conftest import client, read_all
-from tests.support.origin_server import answers, head
+from tests.support.origin.origin_server import answers, head
 from urlsum.task import Checkpoint, Proof, Task
 from urlsum.text import remarks
 
 if TYPE_CHECKING:
     from tests.integration.origin.conftest import Serve
-    from tests.support.origin_server import Request, Steps
+    from tests.support.origin.origin_server import Request, Steps
     from urlsum.task import Representation
 
 CONTENT = bytes(range(256)) * 1000

@@ -12,7 +12,7 @@ from itertools import count
 import pytest
 
 from tests.integration.origin.conftest import UNHURRIED, Serve, client, read_all
-from tests.support.origin_server import (
+from tests.support.origin.origin_server import (
     HANG,
     KEEP,
     LAST_CHUNK,

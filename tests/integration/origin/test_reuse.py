@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.origin.conftest import UNHURRIED, Serve, read_all, server_context
-from tests.support.origin_server import HANG, KEEP, LAST_CHUNK, RESET, File, Pause, Request, Steps, chunk, head
+from tests.support.origin.origin_server import HANG, KEEP, LAST_CHUNK, RESET, File, Pause, Request, Steps, chunk, head
 from urlsum.deadline import Deadline
 from urlsum.errors import Blocked, HttpFailed, Incomplete, OriginError, ProtocolViolated
 from urlsum.origin.guard.guard import Guard

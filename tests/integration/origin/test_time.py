@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.origin.conftest import Serve, client, read_all
-from tests.support.origin_server import HANG, OriginServer, Pause, Steps, Trickle, answers, chunk, head
-from tests.support.simulated import SimulatedOrigin, Step, trickled
+from tests.support.origin.origin_server import HANG, OriginServer, Pause, Steps, Trickle, answers, chunk, head
+from tests.support.origin.simulated import SimulatedOrigin, Step, trickled
 from urlsum.deadline import Deadline
 from urlsum.errors import ConnectFailed, DeadlineReached, SettingsError, TimedOut
 from urlsum.origin.guard.guard import Guard

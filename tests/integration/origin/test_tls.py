@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from tests.integration.origin.conftest import Serve, client, server_context
-from tests.support.origin_server import HANG, RESET, Steps, answers, close_politely, head
+from tests.support.origin.origin_server import HANG, RESET, Steps, answers, close_politely, head
 from urlsum.errors import BadRedirect, DeadlineReached, Incomplete, SettingsError, TimedOut, TlsFailed, TlsUnsupported
 
 if TYPE_CHECKING:

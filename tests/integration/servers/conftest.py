@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.servers import PROGRAMS, web_server
+from tests.support.origin.web_servers import PROGRAMS, web_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.servers import WebServer
+    from tests.support.origin.web_servers import WebServer
 
 
 @pytest.fixture(scope="package", params=sorted(PROGRAMS))

@@ -11,7 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from tests.integration.servers.replacement import SIZE, Way, overwrite, rename, truncate
-from tests.support.task_runner import patient
+from tests.support.origin.task_runner import patient
 from urlsum.deadline import Deadline
 from urlsum.errors import FailureCode, OriginError
 from urlsum.origin.guard.guard import Guard
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tests.integration.servers.replacement import Replacement
-    from tests.support.servers import WebServer
+    from tests.support.origin.web_servers import WebServer
     from urlsum.origin.guard.addresses import Address
     from urlsum.settings import Settings
 

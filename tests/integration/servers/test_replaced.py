@@ -35,13 +35,13 @@ from tests.integration.servers.replacement import (
     overwrite,
     rename,
 )
-from tests.support.task_runner import Worker
+from tests.support.origin.task_runner import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.integration.servers.replacement import Way
-    from tests.support.servers import WebServer
+    from tests.support.origin.web_servers import WebServer
 
 __all__ = ["no_thread_is_left"]
 

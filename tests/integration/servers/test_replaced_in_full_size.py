@@ -15,7 +15,7 @@ from tests.integration.servers.replacement import Replacement, overwrite, rename
 
 if TYPE_CHECKING:
     from tests.integration.servers.replacement import Way
-    from tests.support.servers import WebServer
+    from tests.support.origin.web_servers import WebServer
 
 # One connection takes five seconds; eight are reached after two and share what is left.
 SIZE = 48 * 2**20

@@ -9,9 +9,9 @@ import pytest
 
 from functions.check.app import router as check
 from functions.submit.app import router as submit
-from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
-from tests.support.tables import sqlite_uri
-from tests.support.web import Client, GatewayClient, close_servers, served
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.stores.tables import sqlite_uri
+from tests.support.web.clients import Client, GatewayClient, close_servers, served
 from urlsum import wiring
 from urlsum.settings import Settings
 from urlsum.tables.sql import SqlTaskTable

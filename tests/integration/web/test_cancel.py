@@ -8,14 +8,14 @@ import pytest
 
 from tests.integration.web.conftest import MD5, NOW, URL, changed, stored
 from tests.integration.web.test_check import expired
-from tests.support.memory import MemoryTaskTable
-from tests.support.problems import refused
+from tests.support.stores.memory import MemoryTaskTable
+from tests.support.web.refusals import refused
 from urlsum.errors import FailureCode, LeaseLost
 from urlsum.task import Failure, Mail, Status, Task
 
 if TYPE_CHECKING:
     from tests.integration.web.conftest import World
-    from tests.support.web import Client
+    from tests.support.web.clients import Client
 
 
 def cancelled(task: Task) -> dict[str, object]:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.web.conftest import MD5, NOW, SIZE, URL, changed, described, failed, stored
-from tests.support.problems import refused
-from tests.support.web import served
+from tests.support.web.clients import served
+from tests.support.web.refusals import refused
 from urlsum.errors import FailureCode
 from urlsum.task import Checkpoint, Failure, Proof
 
 if TYPE_CHECKING:
     from tests.integration.web.conftest import World
-    from tests.support.web import Answer, Client
+    from tests.support.web.clients import Answer, Client
     from urlsum.task import Task
 
 

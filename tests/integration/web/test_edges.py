@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.web.conftest import World
-from tests.support.memory import MemoryTaskTable
-from tests.support.page import BROWSER, Page, sent
-from tests.support.problems import refused
-from tests.support.web import FORM, GatewayClient, served
+from tests.support.stores.memory import MemoryTaskTable
+from tests.support.web.clients import FORM, GatewayClient, served
+from tests.support.web.page import BROWSER, Page, sent
+from tests.support.web.refusals import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.web import Client
+    from tests.support.web.clients import Client
 
 URL = "http://site.com/file.txt"
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.web.conftest import URL
-from tests.support.page import BROWSER, Page, opened, sent
-from tests.support.problems import refused
-from tests.support.web import FORM
+from tests.support.web.clients import FORM
+from tests.support.web.page import BROWSER, Page, opened, sent
+from tests.support.web.refusals import refused
 
 if TYPE_CHECKING:
     from tests.integration.web.conftest import World
-    from tests.support.web import Client
+    from tests.support.web.clients import Client
 
 
 def test_the_form_sends_the_fields_of_the_contract(client: Client) -> None:

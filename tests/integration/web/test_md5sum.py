@@ -11,8 +11,8 @@ from urllib.parse import unquote
 import pytest
 
 from tests.integration.web.conftest import MD5, NOW, changed, described, failed, stored
-from tests.support.page import BROWSER, Page
-from tests.support.problems import refused
+from tests.support.web.page import BROWSER, Page
+from tests.support.web.refusals import refused
 from urlsum.errors import FailureCode
 from urlsum.task import Checkpoint, Failure, Proof
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.integration.web.conftest import World
-    from tests.support.web import Answer, Client
+    from tests.support.web.clients import Answer, Client
     from urlsum.task import Task
 
 CONTENT = b"the file" * 1000

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.web.conftest import MD5, NOW, SIZE, URL, World, changed, described, failed, stored
-from tests.support.page import BROWSER, Page, opened, sent
-from tests.support.web import FORM, MULTIPART, GatewayClient, part, served
+from tests.support.web.clients import FORM, MULTIPART, GatewayClient, part, served
+from tests.support.web.page import BROWSER, Page, opened, sent
 from urlsum.errors import FailureCode
 from urlsum.settings import Settings
 from urlsum.task import Checkpoint, Failure, Proof
@@ -24,7 +24,7 @@ from urlsum.web import pages as web_pages
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.web import Answer, Client
+    from tests.support.web.clients import Answer, Client
 
 LOST = "/check?id=0e4fac17-f367-4807-8c28-8a059a2f82ac"
 

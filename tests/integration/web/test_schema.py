@@ -15,7 +15,7 @@ import pytest
 
 from scripts import openapi
 from tests.integration.web.conftest import MD5, NOW, SIZE, changed
-from tests.support.web import served
+from tests.support.web.clients import served
 from urlsum.web import models
 from urlsum.web.openapi import operations, schemas
 
@@ -86,7 +86,7 @@ def fuzzed(world: World, folder: Path, *options: str) -> int:
             cwd=folder,  # where it would leave its own files
             env={
                 **os.environ,
-                "SCHEMATHESIS_HOOKS": "tests.support.fuzz",
+                "SCHEMATHESIS_HOOKS": "tests.support.web.fuzz",
                 "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}",
             },
             stdout=subprocess.PIPE,

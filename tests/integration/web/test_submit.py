@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.web.conftest import NOW
-from tests.support.problems import refused
-from tests.support.web import FORM, MULTIPART, part
+from tests.support.web.clients import FORM, MULTIPART, part
+from tests.support.web.refusals import refused
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status
 
 if TYPE_CHECKING:
     from tests.integration.web.conftest import World
-    from tests.support.web import Client
+    from tests.support.web.clients import Client
 
 URL = "http://site.com/file.txt"
 JSON = "application/json"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.hash_worker.app import process
-from tests.support.fake_lambda import Context, record
-from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
-from tests.support.synthetic import Clock, SyntheticSource
-from tests.support.tables import new_task
+from tests.support.aws.fake_lambda import Context, record
+from tests.support.origin.synthetic import Clock, SyntheticSource
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.stores.tables import new_task
 from urlsum import wiring
 from urlsum.errors import TableUnavailable
 from urlsum.queues import encode

@@ -10,13 +10,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from tests.support.deployment import deploy
-from tests.support.fake_lambda import MOST_HOPS, FakeLambda
-from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
-from tests.support.scaled import ScaledMD5, ScaledSource
-from tests.support.synthetic import Clock
-from tests.support.tables import new_task
-from tests.support.template import create_queue, create_table
+from tests.support.aws.deployment import deploy
+from tests.support.aws.fake_lambda import MOST_HOPS, FakeLambda
+from tests.support.aws.template import create_queue, create_table
+from tests.support.origin.scaled import ScaledMD5, ScaledSource
+from tests.support.origin.synthetic import Clock
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.stores.tables import new_task
 from urlsum.errors import Incomplete
 from urlsum.origin.guard.guard import Guard
 from urlsum.queues.sqs import SqsQueue

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from functions.hash_worker.app import BATCHED_SECONDS, process
 from tests.integration.origin.conftest import UNHURRIED, Serve
 from tests.integration.origin.conftest import serve as _serve
-from tests.support.fake_lambda import Context, record
-from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
-from tests.support.origin_server import KEEP, Request, Steps, head
-from tests.support.scaled import SCALE, ScaledMD5, ScaledSource
-from tests.support.synthetic import Clock
-from tests.support.tables import new_task
+from tests.support.aws.fake_lambda import Context, record
+from tests.support.origin.origin_server import KEEP, Request, Steps, head
+from tests.support.origin.scaled import SCALE, ScaledMD5, ScaledSource
+from tests.support.origin.synthetic import Clock
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.stores.tables import new_task
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
 from urlsum.queues import encode

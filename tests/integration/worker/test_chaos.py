@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.chaos import Day, DroppingQueue
-from tests.support.stores import KINDS, store
+from tests.support.processes.chaos import Day, DroppingQueue
+from tests.support.stores.every_table import KINDS, store
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ import boto3
 import moto
 import pytest
 
-from tests.support.deps import Deps
-from tests.support.memory import MemoryMailer
-from tests.support.synthetic import Clock, SyntheticSource
-from tests.support.template import create_queue, create_table
+from tests.support.aws.template import create_queue, create_table
+from tests.support.origin.synthetic import Clock, SyntheticSource
+from tests.support.stores.deps import Deps
+from tests.support.stores.memory import MemoryMailer
 from urlsum import service
 from urlsum.deadline import Deadline
 from urlsum.errors import NothingToDo

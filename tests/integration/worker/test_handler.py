@@ -143,7 +143,7 @@ from itertools import count
 from types import SimpleNamespace
 from functions.hash_worker.app import handler
 from tests.integration.worker.conftest import Bay
-from tests.support.fake_lambda import record
+from tests.support.aws.fake_lambda import record
 from urlsum.errors import Incomplete
 from urlsum.queues import encode
 bay = Bay()

@@ -13,10 +13,10 @@ import boto3
 import pytest
 
 from selfhost.migrate import upgrade
-from tests.support.fleet import ROOT
-from tests.support.moto_process import moto_process
-from tests.support.tables import mysql_database, sqlite_uri
-from tests.support.template import create_queue, create_table
+from tests.support.aws.moto_process import moto_process
+from tests.support.aws.template import create_queue, create_table
+from tests.support.processes.fleet import ROOT
+from tests.support.stores.tables import mysql_database, sqlite_uri
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ SCENES = ("submit", "whole", "hand over", "sweep")
 
 
 def killed(kind: str, scene: str, which: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """Outcomes of killing at lines of the scene; ``which`` as in tests.support.kill_points."""
+    """Outcomes of killing at lines of the scene; ``which`` as in tests.support.processes.kill_points."""
     with ExitStack() as stack:
         if kind == "sqlite":
             monkeypatch.setenv("DATABASE_URI", sqlite_uri(directory))
@@ -40,7 +40,7 @@ def killed(kind: str, scene: str, which: str, directory: Path, monkeypatch: pyte
             monkeypatch.setenv("TASKS_QUEUE_URL", create_queue(sqs))
             dynamodb.close()
             sqs.close()
-        command = [sys.executable, "-m", "tests.support.kill_points", str(directory), scene, which]
+        command = [sys.executable, "-m", "tests.support.processes.kill_points", str(directory), scene, which]
         done = subprocess.run(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
 

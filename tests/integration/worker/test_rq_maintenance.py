@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from selfhost.rq_maintenance import RqMaintenance
-from tests.support.memory import MemoryQueue
+from tests.support.stores.memory import MemoryQueue
 from urlsum.errors import QueueUnavailable
 from urlsum.settings import Settings
 

@@ -13,7 +13,7 @@ import pytest
 
 from selfhost import worker as selfhost_worker
 from selfhost.worker import GRACE_SECONDS, SLOTS, Worker
-from tests.support.synthetic import SyntheticSource
+from tests.support.origin.synthetic import SyntheticSource
 from urlsum.errors import QueueUnavailable, TimedOut
 from urlsum.settings import Settings
 from urlsum.task import Status

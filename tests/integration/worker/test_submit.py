@@ -12,10 +12,10 @@ import boto3
 import pytest
 
 from selfhost.migrate import upgrade
-from tests.support.memory import MemoryQueue
-from tests.support.moto_process import moto_process
-from tests.support.tables import NOW, mysql_database, sqlite_uri
-from tests.support.template import create_table
+from tests.support.aws.moto_process import moto_process
+from tests.support.aws.template import create_table
+from tests.support.stores.memory import MemoryQueue
+from tests.support.stores.tables import NOW, mysql_database, sqlite_uri
 from urlsum import service
 from urlsum.errors import InvalidRequest, QueueUnavailable
 from urlsum.origin.guard.guard import Guard

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from selfhost.worker import SLOTS, Worker
 from tests.integration.origin.conftest import UNHURRIED, Serve
 from tests.integration.origin.conftest import serve as _serve
-from tests.support.origin_server import KEEP, Request, Steps, head
-from tests.support.tables import new_task, sqlite_uri
+from tests.support.origin.origin_server import KEEP, Request, Steps, head
+from tests.support.stores.tables import new_task, sqlite_uri
 from urlsum.origin.source import HttpSource
 from urlsum.settings import Networks, Settings
 from urlsum.task import Status

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.synthetic import FILE, Clock, SyntheticSource
+from tests.support.origin.synthetic import FILE, Clock, SyntheticSource
 from urlsum.cli.interrupt import Interrupted, Stop
 from urlsum.cli.local import LocalHasher, Metered, OneTask
 from urlsum.cli.outcome import Wanted

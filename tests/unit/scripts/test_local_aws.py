@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from scripts.local_aws import WorkerError, bridge, record
-from tests.support.fake_lambda import DOCUMENTED
+from tests.support.aws.fake_lambda import DOCUMENTED
 from urlsum.queues import Delivery, decode, encode
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.deps import Deps
-from tests.support.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
-from tests.support.synthetic import Clock, SyntheticSource
+from tests.support.origin.synthetic import Clock, SyntheticSource
+from tests.support.stores.deps import Deps
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
 from urlsum.deadline import Deadline
 from urlsum.errors import Incomplete, MailUnavailable, QueueUnavailable, TableUnavailable
 from urlsum.queues import encode

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.memory import MemoryMailer, MemoryTaskTable
+from tests.support.stores.memory import MemoryMailer, MemoryTaskTable
 from urlsum.errors import FailureCode, LeaseLost, MailRefused, MailUnavailable, NotDue, NothingToDo, TableUnavailable
 from urlsum.mail import SEND_SECONDS, Letter
 from urlsum.mail.message import compose

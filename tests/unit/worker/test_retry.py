@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.tables import new_task
+from tests.support.stores.tables import new_task
 from urlsum import errors
 from urlsum.errors import FailureCode, HttpFailed, OriginError
 from urlsum.task import Failure

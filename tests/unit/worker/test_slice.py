@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from tests.support.deps import Deps
-from tests.support.memory import MemoryTaskTable
-from tests.support.synthetic import FILE, Clock, SyntheticSource
+from tests.support.origin.synthetic import FILE, Clock, SyntheticSource
+from tests.support.stores.deps import Deps
+from tests.support.stores.memory import MemoryTaskTable
 from urlsum import errors
 from urlsum.deadline import Deadline
 from urlsum.errors import FailureCode, LeaseHeld, LeaseLost, NothingToDo
@@ -21,7 +21,7 @@ from urlsum.worker.slice import run_slice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.synthetic import SyntheticStream
+    from tests.support.origin.synthetic import SyntheticStream
 
 ID = "0e4fac17-0000-4000-8000-000000000000"
 CONTENT = bytes(range(256)) * 400  # 102,400 bytes: 103 pieces of the synthetic origin, so 103 seconds

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.memory import MemoryQueue, MemoryTaskTable
-from tests.support.tables import NOW, new_task
+from tests.support.stores.memory import MemoryQueue, MemoryTaskTable
+from tests.support.stores.tables import NOW, new_task
 from urlsum.errors import FailureCode, LeaseLost, QueueUnavailable, TableUnavailable
 from urlsum.queues.table import TableQueue
 from urlsum.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.support.memory import MemoryMailer, MemoryQueue
+from tests.support.stores.memory import MemoryMailer, MemoryQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.support.web import Answer
+    from tests.support.web.clients import Answer
 
 
 def refused(answer: Answer, status: int, kind: str, field: str | None = None) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.deps import Deps
-from tests.support.memory import MemoryTaskTable
+from tests.support.stores.deps import Deps
+from tests.support.stores.memory import MemoryTaskTable
 from urlsum.deadline import Deadline
 from urlsum.errors import NothingToDo
 from urlsum.origin.guard.guard import Guard

@@ -1,7 +1,7 @@
 """moto in a process of its own, one request at a time.
 
 moto checks a condition and then writes, without a lock between the two; DynamoDB does both at once. One thread for all
-requests makes it so. ``python -m tests.support.moto_process`` prints its port and serves until standard input ends.
+requests makes it so. ``python -m tests.support.aws.moto_process`` prints its port and serves until standard input ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tests.support.fleet import ROOT
+from tests.support.processes.fleet import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def main() -> None:
 def moto_process() -> Iterator[str]:
     """Yield the endpoint of a moto that runs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.moto_process"],
+        [sys.executable, "-m", "tests.support.aws.moto_process"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import boto3
 
-from tests.support.tables import execute
+from tests.support.stores.tables import execute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

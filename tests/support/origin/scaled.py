@@ -11,14 +11,14 @@ import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.support.synthetic import FILE
+from tests.support.origin.synthetic import FILE
 from urlsum.errors import Changed, DeadlineReached, StateError
 from urlsum.md5 import MD5
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.synthetic import Clock
+    from tests.support.origin.synthetic import Clock
     from urlsum.deadline import Deadline
     from urlsum.task import Checkpoint
 

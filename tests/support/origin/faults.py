@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.origin_server import (
+from tests.support.origin.origin_server import (
     HANG,
     LAST_CHUNK,
     RESET,

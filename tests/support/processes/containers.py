@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 BASES = ("python:3.13-slim", "mysql:8.4", "redis:7-alpine")
 # Everything but a build, which has to fetch packages.
 COMMAND_SECONDS = 120.0

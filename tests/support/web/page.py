@@ -5,10 +5,10 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
-from tests.support.web import FORM
+from tests.support.web.clients import FORM
 
 if TYPE_CHECKING:
-    from tests.support.web import Answer, Client
+    from tests.support.web.clients import Answer, Client
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
 VOID = frozenset({"meta", "link", "input", "wbr"})

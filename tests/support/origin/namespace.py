@@ -20,7 +20,7 @@ import dns.flags
 import dns.message
 import dns.rrset
 
-from tests.support.origin_server import Request, Script, Trickle, close_politely, read_request
+from tests.support.origin.origin_server import Request, Script, Trickle, close_politely, read_request
 
 if TYPE_CHECKING:
     import ssl

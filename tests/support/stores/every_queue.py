@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as NoRedis
 from rq import Queue
 from rq.job import Job
 
-from tests.support.tables import new_task
+from tests.support.stores.tables import new_task
 from urlsum.queues import decode
 from urlsum.queues.redis import RedisQueue, client
 from urlsum.queues.sqs import SqsQueue

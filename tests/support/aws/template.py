@@ -9,9 +9,9 @@ from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 
-from tests.support.intrinsics import Resolver, Template
+from tests.support.aws.intrinsics import Resolver, Template
 
-PATH = Path(__file__).parents[2] / "template.yaml"
+PATH = Path(__file__).parents[3] / "template.yaml"
 # MailFrom has no default; a deployment must choose it, and so must a test.
 PARAMETERS = {"MailFrom": "urlsum@example.org"}
 

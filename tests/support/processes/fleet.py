@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Iterator, Mapping
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class Fleet:
@@ -65,7 +65,7 @@ def fleet(directory: Path, env: Mapping[str, str], entry: str = "selfhost.worker
     """Yield an empty fleet in ``directory``; none of its processes outlives the block."""
     clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     zygote = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "tests.support.zygote"],
+        [sys.executable, "-W", "error", "-m", "tests.support.processes.zygote"],
         cwd=directory,  # where no .env lies
         env={**clean, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.PIPE,

@@ -9,9 +9,9 @@ import boto3
 import moto
 
 from selfhost.migrate import upgrade
-from tests.support.memory import MemoryTaskTable
-from tests.support.tables import mysql_database, sqlite_uri
-from tests.support.template import create_table
+from tests.support.aws.template import create_table
+from tests.support.stores.memory import MemoryTaskTable
+from tests.support.stores.tables import mysql_database, sqlite_uri
 from urlsum.tables.dynamodb import DynamoTaskTable
 from urlsum.tables.sql import SqlTaskTable
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.support.smtp import Inbox
+    from tests.support.stores.smtp import Inbox
     from urlsum.mail import Mailer
 
 SENDER = "urlsum@example.org"

@@ -35,7 +35,7 @@ ARGUMENTS = (
 PATIENCE_MILLISECONDS = 10_000
 # A page that missed an answer or two asks again after 2 and 4 s, and a busy machine takes its time besides.
 expect.set_options(timeout=15_000)
-AXE = Path(__file__).parents[1] / "e2e" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+AXE = Path(__file__).parents[2] / "e2e" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "screenshots"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1000, "height": 760}

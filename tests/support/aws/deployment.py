@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from tests.support import template, translation
-from tests.support.intrinsics import Resolver
+from tests.support.aws import template, translation
+from tests.support.aws.intrinsics import Resolver
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Kills a worker at a line of its code, and looks what becomes of its task.
 
-``python -m tests.support.kill_points DIRECTORY SCENE WHICH`` runs a scene (see ``SCENES``) once to learn which lines of
-urlsum it goes through, then once more for each of them in a forked process that kills itself with SIGKILL just before
-that line, and then lets a sweep and another worker finish. It prints one JSON line for each kill. WHICH is ``all``,
-``ends`` (the first and the last time that each line is reached), or a number (every so many). It has a process of its
-own because forks want one without threads.
+``python -m tests.support.processes.kill_points DIRECTORY SCENE WHICH`` runs a scene (see ``SCENES``) once to learn
+which lines of urlsum it goes through. Then it runs the scene once more for each of them in a forked process that kills
+itself with SIGKILL just before that line, and lets a sweep and another worker finish. It prints one JSON line for each
+kill. WHICH is ``all``, ``ends`` (the first and the last time that each line is reached), or a number (every so many).
+It has a process of its own because forks want one without threads.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.deps import Deps
-from tests.support.synthetic import Clock, SyntheticSource
+from tests.support.origin.synthetic import Clock, SyntheticSource
+from tests.support.stores.deps import Deps
 from urlsum import service, wiring
 from urlsum.deadline import Deadline
 from urlsum.errors import TaskNotFound

@@ -9,12 +9,12 @@ import boto3
 from samtranslator.parser.parser import Parser  # type: ignore[import-untyped]
 from samtranslator.translator.translator import Translator  # type: ignore[import-untyped]
 
-from tests.support.intrinsics import PSEUDO_PARAMETERS
+from tests.support.aws.intrinsics import PSEUDO_PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.support.intrinsics import Template
+    from tests.support.aws.intrinsics import Template
 
 # What `sam package` puts in the place of local folders; the translator takes nothing else.
 PACKAGED = "s3://bucket/key"

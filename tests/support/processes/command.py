@@ -1,8 +1,8 @@
 """``urlsum`` in a process of its own that is forked from one which has imported it: a start takes milliseconds.
 
-The command as it is installed needs 0.2 s of a core to start, most of what a test of it takes. ``python -m
-tests.support.command FD`` gets orders on the socket FD, each with the three standard streams, and answers the status
-with which the forked process ended. Nothing of urlsum has run before the fork, only imports.
+The command as it is installed needs 0.2 s of a core to start, most of what a test of it takes.
+``python -m tests.support.processes.command FD`` gets orders on the socket FD, each with the three standard streams, and
+answers the status with which the forked process ended. Nothing of urlsum has run before the fork, only imports.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # The command, and what it imports only when it needs it.
 PRELOADED = ("cli.main", "cli.verify", "cli.local", "cli.progress", "cli.remote", "origin.source", "settings")
 ORDER_BYTES = 65_536
@@ -66,7 +66,7 @@ def forked(env: Mapping[str, str]) -> Iterator[Forked]:
     with ours, theirs:
         ours.settimeout(SECONDS)
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.command", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.support.processes.command", str(theirs.fileno())],
             cwd=ROOT,
             env={**env, "PYTHONPATH": str(ROOT)},
             pass_fds=[theirs.fileno()],

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import boto3
 
 from selfhost.migrate import upgrade
-from tests.support.audit import Audit, SqlAudit, StreamAudit
-from tests.support.mail import parse
-from tests.support.moto_process import moto_process
-from tests.support.origin_server import File, OriginServer, Request, Steps, Trickle
-from tests.support.tables import mysql_database
-from tests.support.template import create_queue, create_table
+from tests.support.aws.moto_process import moto_process
+from tests.support.aws.template import create_queue, create_table
+from tests.support.origin.origin_server import File, OriginServer, Request, Steps, Trickle
+from tests.support.stores.audit import Audit, SqlAudit, StreamAudit
+from tests.support.stores.every_mailer import parse
+from tests.support.stores.tables import mysql_database
 from urlsum import service, settings, wiring
 from urlsum.service import Submission
 from urlsum.task import Mail, Status

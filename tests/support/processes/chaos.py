@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.support.deps import Deps
-from tests.support.memory import MemoryMailer
-from tests.support.synthetic import Clock, SyntheticSource, SyntheticStream
+from tests.support.origin.synthetic import Clock, SyntheticSource, SyntheticStream
+from tests.support.stores.deps import Deps
+from tests.support.stores.memory import MemoryMailer
 from urlsum import service
 from urlsum.deadline import Deadline
 from urlsum.errors import (

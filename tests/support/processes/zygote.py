@@ -1,6 +1,6 @@
 """Forks worker processes from one that has imported them already: a start takes milliseconds instead of a second.
 
-``python -m tests.support.zygote`` reads orders, one line of JSON each, and answers a pid:
+``python -m tests.support.processes.zygote`` reads orders, one line of JSON each, and answers a pid:
 
 - ``{"entry": "module:function", "env": {…}, "log": "…"}`` forks a process that calls the function in that environment;
 - ``{"kill": pid}`` kills that process and buries it.
@@ -21,7 +21,7 @@ from typing import Any
 
 PRELOADED = (
     "selfhost.worker",
-    "tests.support.worker_processes",
+    "tests.support.processes.worker_processes",
     "urlsum.mail.outbox",
     "urlsum.origin.source",
     "urlsum.queues.sqs",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scripts.sam_build import ROOT
 from scripts.sam_local import free_port
-from tests.support.web import Answer, ServerClient
+from tests.support.web.clients import Answer, ServerClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
