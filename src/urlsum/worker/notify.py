@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from urlsum.errors import MailRefused, MailUnavailable, TableUnavailable
 from urlsum.mail import SEND_SECONDS
 from urlsum.mail.message import compose
 from urlsum.task import Mail
+from urlsum.worker.lease import extend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +66,8 @@ def send_result_email(
         # Only claims whose worker died count up to here: a postponed email is settled below.
         log.error("task %s: email given up after %d attempts that were cut off", task.id, task.attempts)
         return _mark(task.mailed(Mail.FAILED, now()), task, table, sleep)
-    task = _hold(task, table, now())
+    # The lease must outlast the sending; otherwise a second worker would send the email too.
+    task = extend(task, table, now=now(), lease_seconds=LEASE_SECONDS)
     try:
         mailer.send(compose(task, public_url=public_url))
     except MailRefused as refused:
@@ -75,16 +76,6 @@ def send_result_email(
     except MailUnavailable as unavailable:
         return _mark(_put_off(task, unavailable, now()), task, table, sleep)
     return _mark(task.mailed(Mail.SENT, now()), task, table, sleep)
-
-
-def _hold(task: Task, table: TaskStore, now: float) -> Task:
-    """``task`` with a lease that outlasts the sending; otherwise a second worker would send the email too."""
-    if task.lease_until >= now + LEASE_SECONDS:
-        return task
-    until = now + LEASE_SECONDS
-    held = replace(task, lease_until=until, due_at=until, updated_at=now)
-    table.save(held, over=task)
-    return held
 
 
 def _put_off(task: Task, unavailable: MailUnavailable, now: float) -> Task:

@@ -29,6 +29,7 @@ from urlsum.task import Checkpoint, Failure, Task
 from urlsum.text.format import human_bytes, shown_url
 from urlsum.worker import retry, two_readings
 from urlsum.worker.catch_up import CatchUp
+from urlsum.worker.lease import claim
 from urlsum.worker.throughput import Rate
 
 if TYPE_CHECKING:
@@ -89,10 +90,7 @@ def run_slice(task_id: str, deps: SliceDeps, *, deadline: Deadline) -> Task:
     Raises LeaseHeld, NotDue or NothingToDo if there is nothing to claim, LeaseLost if another worker has taken over,
     TaskNotFound, TableUnavailable.
     """
-    now = deps.clock()
-    before = deps.table.get(task_id)
-    task = before.claimed(now, deps.settings.lease_seconds)
-    deps.table.save(task, over=before, lease_before=now)
+    task = claim(task_id, deps.table, now=deps.clock(), lease_seconds=deps.settings.lease_seconds)
     if task.complete:
         return task
     return _Slice(task, deps, deadline).run()
