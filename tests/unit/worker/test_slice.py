@@ -147,6 +147,14 @@ def test_a_file_that_ends_within_a_second_is_written_twice_claimed_and_done() ->
     assert [task.status for task in writes] == [Status.RUNNING, Status.DONE]
 
 
+def test_fewer_bytes_than_a_block_of_md5_are_no_checkpoint() -> None:
+    desk = Desk(CONTENT[:60])
+    desk.source.piece = 10
+    writes = desk.record()
+    desk.slice()
+    assert [(task.status, task.checkpoint) for task in writes] == [(Status.RUNNING, None), (Status.DONE, None)]
+
+
 def test_the_first_second_does_not_tint_the_rate_for_long() -> None:
     desk = Desk(bytes(200_000))
     writes = desk.record()

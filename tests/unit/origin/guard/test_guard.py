@@ -335,6 +335,15 @@ def test_all_judged_addresses_are_tried_in_their_order() -> None:
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
 
 
+def test_the_last_reason_is_told_whatever_the_system_calls_it() -> None:
+    def dial(address: Address, port: int, within: float) -> socket.socket:
+        raise OSError("no route")
+
+    judge = Guard(Settings(), resolve=lambda host: ["8.8.8.8"], dial=dial)
+    with pytest.raises(ConnectFailed, match=r"^http://example.org/: no connection to 8\.8\.8\.8 port 80: no route$"):
+        connect(judge, "http://example.org/")
+
+
 def test_silent_addresses_share_the_connect_time_out() -> None:
     dial = Dialler(seconds=60.0)
     judge = guard("1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4", dial=dial, connect_timeout=10.0)

@@ -6,6 +6,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from urlsum.origin.filename import MAX_DISPOSITION_CHARACTERS, filename, of_disposition, sanitised
 
 from urlsum.origin.representation.filename import filename, of_disposition, sanitised
 
@@ -212,3 +213,25 @@ def test_no_pair_of_urls_is_without_a_name(final: str, submitted: str) -> None:
     for text in (final, submitted):
         name = filename(None, f"https://host/{text}", "https://host/x.bam")
         assert 0 < len(name.encode("utf-8", "surrogatepass")) <= 255
+
+
+def test_a_long_disposition_is_read_up_to_a_bound() -> None:
+    text = 'attachment; filename="a.bam"; x='
+    longest = text + "y" * (MAX_DISPOSITION_CHARACTERS - len(text))
+    assert of_disposition(longest) == "a.bam"
+    assert of_disposition(longest + "y") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("a." + "b" * 300, "a." + "b" * 253),
+        ("a" * 300 + ".bam", "a" * 251 + ".bam"),
+        ("a" * 300 + "." + "b" * 16, "a" * 238 + "." + "b" * 16),
+        ("a" * 300 + "." + "b" * 17, "a" * 255),
+        ("a" * 300, "a" * 255),
+        ("a" * 255, "a" * 255),
+    ],
+)
+def test_a_long_name_keeps_an_extension_that_looks_like_one(name: str, kept: str) -> None:
+    assert sanitised(name) == kept
