@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from urlsum import settings
 from urlsum.errors import SettingsError, TableUnavailable, UrlsumError
-from urlsum.tables.engine import engine, translated
+from urlsum.tables.engine import create_engine, translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +37,9 @@ def upgrade(database_uri: str, *, lock_seconds: float = LOCK_SECONDS) -> str:
     Processes that start at the same time migrate one after the other. Raises SettingsError on a URI of another kind,
     and TableUnavailable if the database does not answer or another process migrates for more than ``lock_seconds``.
     """
-    database = engine(database_uri, wait=lock_seconds)
+    database = create_engine(database_uri, timeout=lock_seconds)
     try:
-        with translated(), database.connect() as connection, _alone(connection, lock_seconds):
+        with translate_errors(), database.connect() as connection, _alone(connection, lock_seconds):
             return _upgrade(connection)
     finally:
         database.dispose()

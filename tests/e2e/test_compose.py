@@ -316,8 +316,8 @@ def test_containers_are_closed_as_far_as_they_can_be(stack: Stack) -> None:
 
 LEVEL = """\
 from urlsum import settings
-from urlsum.tables.engine import engine
-with engine(settings.load().database_uri).connect() as connection:
+from urlsum.tables.engine import create_engine
+with create_engine(settings.load().database_uri).connect() as connection:
     print(connection.exec_driver_sql("SELECT @@transaction_isolation").scalar())
 """
 

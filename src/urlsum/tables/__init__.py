@@ -1,4 +1,4 @@
-"""The port to the task table; adapters live beside it, one per technology."""
+"""The port to the task table; each adapter beside it serves one technology."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class TaskStore(Protocol):
-    """What hashing needs of a table: to read a task, and to write it unless somebody else was faster.
+    """The part of a table that hashing needs: read a task, and write it unless another writer was faster.
 
-    Every method raises TableUnavailable when the store does not answer; then nothing is known to have changed.
+    Every method raises TableUnavailable if the store does not respond; then no change is certain.
     """
 
     def get(self, task_id: str) -> Task:
@@ -21,35 +21,34 @@ class TaskStore(Protocol):
     def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
         """Replace ``over``, a task read or written before, by ``task``, in one conditional write.
 
-        The write takes place only while the stored fence and status are those of ``over`` and, when
-        ``lease_before`` is given, the stored lease ended before that time (epoch seconds): a claim passes it.
-        Raises LeaseLost otherwise. Attributes that this version does not know are left as they are, so that
-        a newer version may write beside it.
+        The condition: the stored fence and status are those of ``over`` and, if ``lease_before`` is set, the stored
+        lease ended before that time (epoch seconds); a claim sets it. Raises LeaseLost otherwise. The write keeps
+        attributes that this version does not know, so that a newer version can write to the same table.
         """
         ...
 
 
 class TaskTable(TaskStore, Protocol):
-    """Keeps the tasks of a service, and refuses writes that come too late."""
+    """Keeps the tasks of a service, and refuses stale writes."""
 
     def add(self, task: Task) -> None:
         """Insert a new task. Raises TaskExists when the id is taken."""
         ...
 
     def remove(self, task: Task) -> None:
-        """Delete ``task`` if its stored fence and status still are those of ``task``; else do nothing."""
+        """Delete ``task`` if the stored fence and status are still its own; else do nothing."""
         ...
 
     def due(self, before: float, limit: int) -> list[str]:
         """Ids of at most ``limit`` tasks whose ``due_at`` is not after ``before``, the longest waiting first.
 
-        Served by a sparse index; may lag behind the writes by a moment.
+        A sparse index serves this read; it may lag behind the writes by a moment.
         """
         ...
 
     def purge(self, now: float, limit: int) -> int:
-        """Delete at most ``limit`` tasks whose ``expires_at`` is past; return how many.
+        """Delete at most ``limit`` tasks whose ``expires_at`` is past; return their number.
 
-        Where the store expires items by itself (DynamoDB TTL) this does nothing and returns 0.
+        Does nothing and returns 0 if the store expires items by itself (DynamoDB TTL).
         """
         ...

@@ -1,7 +1,7 @@
-"""The task table in DynamoDB, through PynamoDB; template.yaml makes it.
+"""The task table in DynamoDB, through PynamoDB; template.yaml creates it.
 
-The endpoint is botocore's to find: AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_DYNAMODB work here as everywhere. PynamoDB
-knows the keys from the model below, so no DescribeTable is ever sent.
+botocore finds the endpoint, so AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_DYNAMODB work as usual. PynamoDB knows the keys
+from the model below, so it never sends DescribeTable.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ if TYPE_CHECKING:
 
     from urlsum.task import Task
 
-# The index is written twice per change of due_at (one entry out, one in), and a partition takes 1,000 writes a
-# second; a running task changes it once per CHECKPOINT_SECONDS (10 s) and a few times more as it begins, a new one adds
-# one entry. Four shards carry 20,000 running tasks, or 4,000 new ones a second, and a sweep is four queries. The number
-# may rise at any time (every save moves its task to where it now belongs) but never fall: nobody would look into the
-# shards left over.
+# A change of due_at costs two writes to the index (delete and insert), and a partition takes 1,000 writes a second. A
+# running task changes due_at once per CHECKPOINT_SECONDS (10 s) and a few times more at its start; a new task inserts
+# one entry. Four shards carry 20,000 running tasks, or 4,000 new ones a second, and a sweep takes four queries. The
+# number may rise at any time, since every save moves its task to the right shard. It must never fall: no query would
+# read the surplus shards.
 # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html
 DUE_SHARDS = 4
 
-# DynamoDB answers within milliseconds. Three tries at the very worst take 3 * (2 + 5) s and 3 s of back-off, which
-# still leaves the API time to say 503 (an HTTP API gives up after 30 s) and the worker most of its lease.
+# DynamoDB responds within milliseconds. Three tries take at most 3 * (2 + 5) s and 3 s of back-off. That leaves the API
+# time to respond with 503 (an HTTP API times out after 30 s) and the worker most of its lease.
 CONNECT_SECONDS = 2
 READ_SECONDS = 5
-# Retries matter on Lambda: a connection that was kept through a freeze is often found dead at its first use.
+# Retries matter on Lambda: a freeze often kills a keep-alive connection, and only its next use shows that.
 RETRIES = 2
 
 REFUSED = "ConditionalCheckFailedException"
-# DynamoDB takes no empty key and none over 2048 bytes, so no task can have such an id.
+# DynamoDB refuses empty keys and keys over 2048 bytes, so no task can have such an id.
 INVALID = "ValidationException"
 
 
 class _DueIndex(GlobalSecondaryIndex["_Item"]):  # type: ignore[no-untyped-call] # PynamoDB leaves one hook untyped
-    """Tasks to which something is owed: sparse, since both its keys are absent from all others."""
+    """Tasks that need more work. The index is sparse: all other tasks lack both keys."""
 
     class Meta:
         index_name = "due"
@@ -61,7 +61,7 @@ class _DueIndex(GlobalSecondaryIndex["_Item"]):  # type: ignore[no-untyped-call]
 
 
 class _Item(Model):
-    """The attributes that this version knows, by the names of ``urlsum.tables.rows``, and three of this table's own."""
+    """The attributes that this version knows, named as in ``urlsum.tables.rows``, and three of this table only."""
 
     id = UnicodeAttribute(hash_key=True)
     url = UnicodeAttribute()
@@ -94,14 +94,14 @@ class _Item(Model):
     expires_at = NumberAttribute()
 
     due_shard = NumberAttribute(null=True)
-    # Which call of add() wrote the item, so that its own retry does not take it for somebody else's.
+    # Identifies the call of add() that wrote the item, so that a retry of that call recognises its own item.
     added_by = BinaryAttribute(legacy_encoding=False, null=True)
 
     due = _DueIndex()
 
 
 def _model(table: str) -> type[_Item]:
-    # PynamoDB keeps the table's name and its connection on the class, so each table needs one of its own.
+    # PynamoDB keeps the table's name and connection on the class, so each table needs its own class.
     class Item(_Item):
         class Meta:
             table_name = table
@@ -113,7 +113,7 @@ def _model(table: str) -> type[_Item]:
 
 
 class DynamoTaskTable:
-    """Tasks as items of one table. Safe for any number of callers."""
+    """Tasks as items of one table. Safe for many threads and processes."""
 
     def __init__(self, table_name: str) -> None:
         self._item = _model(table_name)
@@ -122,15 +122,15 @@ class DynamoTaskTable:
     def add(self, task: Task) -> None:
         """Insert a new task. Raises TaskExists."""
         item = self._item(**_attributes(task), added_by=secrets.token_bytes(8))
-        # A retry whose first try was applied although its answer got lost meets its own item. It may write that once
-        # more, as long as nobody has claimed it meanwhile.
+        # If only the response of the first try was lost, the retry meets its own item. It may write that item again
+        # as long as no worker has claimed it.
         own = (_Item.added_by == item.added_by) & (_Item.fence == task.fence)
-        with _translated(refused=TaskExists(task.id)):
+        with _translate_errors(refused=TaskExists(task.id)):
             item.save(condition=_Item.id.does_not_exist() | own)
 
     def get(self, task_id: str) -> Task:
         """Read the task as last written. Raises TaskNotFound."""
-        with _translated(refused_key=TaskNotFound(task_id)):
+        with _translate_errors(refused_key=TaskNotFound(task_id)):
             try:
                 item = self._item.get(task_id, consistent_read=True)
             except DoesNotExist as exc:
@@ -140,41 +140,41 @@ class DynamoTaskTable:
     def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
         """Replace ``over`` by ``task``. Raises LeaseLost when another write came between.
 
-        A write whose answer got lost is retried, and if it had been applied and changed the fence or the status the
-        retry is refused. LeaseLost is then a lie, but a safe one: the caller stops without having written anything
-        more, the item is whole, and what is still owed comes up again when its lease lapses. A retried checkpoint
-        changes neither fence nor status, so it is applied twice, to the same end.
+        PynamoDB retries a write whose response was lost. If the first try was applied and changed the fence or the
+        status, the condition refuses the retry. LeaseLost is then a false alarm, but a safe one: the caller stops
+        without another write, the item is whole, and outstanding work comes due when the lease lapses. A checkpoint
+        changes neither fence nor status, so its retry writes the same item again.
         """
         condition = _unchanged(over)
         if lease_before is not None:
             condition &= _Item.lease_until < lease_before
         values = _attributes(task)
         del values["id"]
-        # UpdateItem, not PutItem: attributes of a newer version, which may work beside this one, stay.
+        # UpdateItem, not PutItem: it keeps the attributes of a newer version that uses the same table.
         known = _Item.get_attributes()
         actions: list[Action] = [
             known[name].remove() if value is None else known[name].set(value) for name, value in values.items()
         ]
-        with _translated(refused=LeaseLost(over.id)):
+        with _translate_errors(refused=LeaseLost(over.id)):
             self._item(over.id).update(actions=actions, condition=condition)
 
     def remove(self, task: Task) -> None:
         """Delete ``task`` unless another write came between."""
-        with suppress(LeaseLost), _translated(refused=LeaseLost(task.id)):
+        with suppress(LeaseLost), _translate_errors(refused=LeaseLost(task.id)):
             self._item(task.id).delete(condition=_unchanged(task))
 
     def due(self, before: float, limit: int) -> list[str]:
         """Ids of tasks whose ``due_at`` is not after ``before``, the longest waiting first; may lag by a moment."""
-        with _translated():
-            found = [
+        with _translate_errors():
+            items = [
                 item
                 for shard in range(DUE_SHARDS)
                 for item in self._item.due.query(shard, _DueIndex.due_at <= before, limit=limit)
             ]
-        return [item.id for item in sorted(found, key=attrgetter("due_at"))[:limit]]
+        return [item.id for item in sorted(items, key=attrgetter("due_at"))[:limit]]
 
     def purge(self, now: float, limit: int) -> int:  # noqa: ARG002 - the port's names
-        """Do nothing: DynamoDB itself deletes what has expired (the TTL attribute is ``expires_at``)."""
+        """Do nothing: DynamoDB deletes expired items by itself (the TTL attribute is ``expires_at``)."""
         return 0
 
 
@@ -189,16 +189,16 @@ def _unchanged(task: Task) -> Condition:
 
 
 @contextmanager
-def _translated(*, refused: Conflict | None = None, refused_key: TaskNotFound | None = None) -> Iterator[None]:
-    """Turn what PynamoDB raises into this error tree.
+def _translate_errors(*, refused: Conflict | None = None, refused_key: TaskNotFound | None = None) -> Iterator[None]:
+    """Translate PynamoDB's exceptions into urlsum's.
 
-    ``refused`` is what it means that the write's condition did not hold, ``refused_key`` that the request is not
-    valid. An invalid request that nobody expects is a defect, not an outage, and is left as it is.
+    Raises ``refused`` when the conditional write fails, ``refused_key`` when DynamoDB finds the request invalid. An
+    unexpected invalid request is a defect, not an outage, and passes through.
     """
     try:
         yield
     except PynamoDBException as exc:
-        # Not exc.cause_response_code: it breaks on an answer that never came.
+        # Not exc.cause_response_code: it fails without a response.
         code = exc.cause.response["Error"]["Code"] if isinstance(exc.cause, ClientError) else None
         if code == REFUSED and refused is not None:
             raise refused from exc

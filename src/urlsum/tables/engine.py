@@ -1,4 +1,4 @@
-"""An SQL database: how SQLite and MySQL are opened, and what they raise in the terms of the port."""
+"""SQLAlchemy engines for SQLite and MySQL, and the translation of their errors into the port's."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from urlsum.errors import SettingsError, TableUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Waiting for another writer of the same SQLite file, and as long again for the threads of this process. A write holds
-# the lock for far less than a millisecond, a checkpoint of the log for some: this covers thousands of writers in a row
-# and still answers 503 before a caller gives up (API clients and proxies wait 30 s or more).
+# Busy time-out: the wait for other processes that write the same SQLite file, and as long again for the threads of this
+# process. A write holds the write lock for far less than 1 ms, a checkpoint of the log for some ms. So 10 s cover
+# thousands of writers in a row, and the response is 503 before callers time out (API clients and proxies wait 30 s or
+# more).
 SQLITE_BUSY_SECONDS = 10.0
-# A server that has not answered a TCP handshake after 5 s is down.
+# A server that does not complete a TCP handshake within 5 s is down.
 MYSQL_CONNECT_SECONDS = 5
-# Every statement touches one row or one short index range. 15 s is a server in trouble.
+# Every statement touches one row or one short index range. A server that needs 15 s is in trouble.
 MYSQL_STATEMENT_SECONDS = 15
-# Up to 15 connections in one process: a statement takes milliseconds, so the web server's 40 threads share them
-# without queueing for long, and ten processes stay below MySQL's default max_connections of 151.
+# A connection pool of up to 15 per process. A statement takes milliseconds, so the web server's 40 threads do not queue
+# for long, and ten processes stay below MySQL's default max_connections of 151.
 POOL_SIZE = 5
 POOL_OVERFLOW = 10
 POOL_WAIT_SECONDS = 5.0
 
-# How the two say that the schema is not the one this version was written for: server error codes, and words.
+# Signs that the schema does not fit this version: MySQL's error codes, SQLite's words.
 # https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 MYSQL_NO_SUCH = frozenset({1054, 1146})
 SQLITE_NO_SUCH = ("no such table", "no such column", "has no column named")
 
 
-def engine(database_uri: str, *, wait: float | None = None) -> sa.Engine:
-    """An engine for the database, which it does not contact yet. Raises SettingsError on a URI of another kind.
+def create_engine(database_uri: str, *, timeout: float | None = None) -> sa.Engine:
+    """An engine for the database, without a connection yet. Raises SettingsError on an unsupported URI.
 
-    ``wait`` is how many seconds a statement may wait for locks and for the server, instead of the few that a request
-    can spare.
+    A statement may wait ``timeout`` seconds for locks and for the server; the default is the few seconds that a
+    request can spare.
     """
     try:
         url = sa.make_url(database_uri)
@@ -49,36 +50,35 @@ def engine(database_uri: str, *, wait: float | None = None) -> sa.Engine:
         raise SettingsError("DATABASE_URI: not a database URI; write for example sqlite:///data/urlsum.db") from None
     match url.get_backend_name():
         case "sqlite" if url.database and url.database != ":memory:":
-            return _sqlite(url, SQLITE_BUSY_SECONDS if wait is None else wait)
+            return _sqlite_engine(url, SQLITE_BUSY_SECONDS if timeout is None else timeout)
         case "sqlite":
             raise SettingsError("DATABASE_URI: an in-memory database forgets its tasks; name a file: sqlite:///FILE")
         case "mysql" if url.get_driver_name() == "pymysql" and url.database:
-            return _mysql(url, MYSQL_STATEMENT_SECONDS if wait is None else wait)
+            return _mysql_engine(url, MYSQL_STATEMENT_SECONDS if timeout is None else timeout)
         case _:
             raise SettingsError("DATABASE_URI: write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/DATABASE")
 
 
-def _sqlite(url: sa.URL, busy_seconds: float) -> sa.Engine:
+def _sqlite_engine(url: sa.URL, busy_seconds: float) -> sa.Engine:
     directory = Path(str(url.database)).parent
-    made = _create(url, connect_args={"timeout": busy_seconds})
+    engine = _pooled_engine(url, connect_args={"timeout": busy_seconds})
 
-    @event.listens_for(made, "do_connect")
+    @event.listens_for(engine, "do_connect")
     def _make_directory(*_: object) -> None:
         directory.mkdir(parents=True, exist_ok=True)
 
-    @event.listens_for(made, "connect")
+    @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - the DBAPI's connection has no type
-        # What is committed must outlive the power cord too: under WAL, NORMAL would keep it through kill -9 but not
-        # through that. Who chooses otherwise sees to the disk himself (tables.sqlite).
+        # A commit must survive a power failure: under WAL, NORMAL survives only kill -9. A caller that sets NORMAL must
+        # sync the log itself (tables.sqlite).
         connection.execute("PRAGMA synchronous = FULL")
 
-    return made
+    return engine
 
 
-def _mysql(url: sa.URL, statement_seconds: float) -> sa.Engine:
-    # SQLAlchemy sets FOUND_ROWS, so that an UPDATE reports the rows that its WHERE found, also where the new
-    # values are the old ones.
-    return _create(
+def _mysql_engine(url: sa.URL, statement_seconds: float) -> sa.Engine:
+    # SQLAlchemy sets FOUND_ROWS, so an UPDATE reports the rows that its WHERE matched, even if no value changes.
+    return _pooled_engine(
         url,
         connect_args={
             "charset": "utf8mb4",
@@ -86,12 +86,12 @@ def _mysql(url: sa.URL, statement_seconds: float) -> sa.Engine:
             "read_timeout": statement_seconds,
             "write_timeout": statement_seconds,
         },
-        # A connection that the server closed (restart, wait_timeout) is replaced before it is used.
+        # The pool replaces a connection that the server closed (restart, wait_timeout) before its next use.
         pool_pre_ping=True,
     )
 
 
-def _create(url: sa.URL, **arguments: Any) -> sa.Engine:  # noqa: ANN401 - handed on to SQLAlchemy as they are
+def _pooled_engine(url: sa.URL, **arguments: Any) -> sa.Engine:  # noqa: ANN401 - passed to SQLAlchemy unchanged
     return sa.create_engine(
         url,
         isolation_level="AUTOCOMMIT",
@@ -99,32 +99,32 @@ def _create(url: sa.URL, **arguments: Any) -> sa.Engine:  # noqa: ANN401 - hande
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_WAIT_SECONDS,
-        # Errors are logged: they must not carry URLs, e-mail addresses and MD5 states along.
+        # The log has these errors: they must not contain URLs, email addresses or MD5 states.
         hide_parameters=True,
         **arguments,
     )
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn what SQLAlchemy raises when the database does not answer into TableUnavailable.
+def translate_errors() -> Iterator[None]:
+    """Translate SQLAlchemy's exceptions for an unavailable database into TableUnavailable.
 
-    A broken constraint or a value that does not fit is not an outage, and is left as it is.
+    A violated constraint or a value that does not fit is not an outage, and passes through.
     """
     try:
         yield
     except (IntegrityError, DataError):
         raise
     except DBAPIError as exc:
-        if _unmigrated(exc.orig):
+        if _is_schema_mismatch(exc.orig):
             raise TableUnavailable(f"the database lacks this version's schema; run `make migrate`: {exc.orig}") from exc
         raise TableUnavailable(f"the database does not answer: {exc.orig}") from exc
     except (PoolTimeout, OSError) as exc:
         raise TableUnavailable(f"the database does not answer: {exc}") from exc
 
 
-def _unmigrated(error: BaseException | None) -> bool:
-    words = str(error)
-    return any(part in words for part in SQLITE_NO_SUCH) or (
+def _is_schema_mismatch(error: BaseException | None) -> bool:
+    message = str(error)
+    return any(words in message for words in SQLITE_NO_SUCH) or (
         error is not None and bool(MYSQL_NO_SUCH.intersection(error.args[:1]))
     )

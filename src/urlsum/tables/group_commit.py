@@ -1,6 +1,6 @@
-"""Waiting until a file is on the disk, together: it takes milliseconds, and one wait serves all who are waiting.
+"""Group commit: concurrent callers share one fdatasync, which takes milliseconds.
 
-Whoever comes while a wait is under way joins the next one. A lone one waits for nobody.
+A caller that arrives during a sync joins the next one. A lone caller syncs at once.
 """
 
 from __future__ import annotations
@@ -9,27 +9,27 @@ import os
 import threading
 
 # macOS has no fdatasync.
-_sync = getattr(os, "fdatasync", os.fsync)
+_fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
 class _Group:
-    """Those who wait together; ``over`` when the disk has answered."""
+    """Callers that share one sync; ``over`` is set at its end."""
 
     def __init__(self) -> None:
         self.over = threading.Event()
         self.written = False
 
 
-class Disk:
-    """Has a file written to the disk for whoever asks. Safe for many threads."""
+class GroupCommit:
+    """Syncs a file to disk for concurrent callers. Safe for many threads."""
 
     def __init__(self) -> None:
         self._joining = threading.Lock()
         self._writing = threading.Lock()
         self._group: _Group | None = None
 
-    def wait_for(self, path: str) -> None:
-        """Return when all that the file held at the time of this call is on the disk. Raises OSError."""
+    def sync(self, path: str) -> None:
+        """Return when everything that the file held at the time of this call is on disk. Raises OSError."""
         with self._joining:
             leads = self._group is None
             group = self._group = self._group or _Group()
@@ -43,7 +43,7 @@ class Disk:
     def _write(self, path: str, group: _Group) -> None:
         with self._writing:
             with self._joining:
-                self._group = None  # what comes from here on may be missed
+                self._group = None  # this sync may miss later writes
             try:
                 flush(path)
                 group.written = True
@@ -52,9 +52,9 @@ class Disk:
 
 
 def flush(path: str) -> None:
-    """Return when all that the file holds is on the disk, whoever wrote it. Raises OSError."""
+    """Return when everything in the file is on disk, from all writers. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR)
     try:
-        _sync(descriptor)
+        _fdatasync(descriptor)
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""A task as one flat row, the same names in every table: what the adapters store and read."""
+"""A task as one flat row, with the same names in every table: the adapters store and read it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def to_row(task: Task) -> dict[str, Value]:
         "url": task.url,
         "email": task.email,
         "md5": task.md5,
-        # For people and queries that read the table; from_row derives it from the status.
+        # For people and queries that read the table; from_row ignores it, because the status implies it.
         "complete": task.complete,
         "status": task.status.value,
         "size": task.size,
@@ -51,7 +51,7 @@ def to_row(task: Task) -> dict[str, Value]:
 
 
 def from_row(row: Mapping[str, Any]) -> Task:
-    """The task that ``to_row`` made the row of; names that this version does not know are ignored."""
+    """The task in a row from ``to_row``; names that this version does not know are ignored."""
     return Task(
         id=row["id"],
         url=row["url"],
@@ -65,11 +65,11 @@ def from_row(row: Mapping[str, Any]) -> Task:
         fence=row["fence"],
         lease_until=float(row["lease_until"]),
         due_at=_float(row["due_at"]),
-        not_before=float(row["not_before"] or 0.0),  # older versions write none
+        not_before=float(row["not_before"] or 0.0),  # older versions do not write it
         attempts=row["attempts"],
         slices=row["slices"],
         restarts=row["restarts"],
-        received=row["received"] or 0,  # older versions write none
+        received=row["received"] or 0,  # older versions do not write it
         resumed_from=row["resumed_from"],
         error=_failure(row),
         mail=Mail(row["mail"]),
@@ -82,14 +82,14 @@ def from_row(row: Mapping[str, Any]) -> Task:
 
 
 def _float(value: float | None) -> float | None:
-    # DynamoDB has one number type and gives a whole one back as an int.
+    # DynamoDB has one number type, and PynamoDB returns whole numbers as int.
     return None if value is None else float(value)
 
 
 def _checkpoint(row: Mapping[str, Any]) -> Checkpoint | None:
     offset, md5_state, validator = row["offset"], row["md5_state"], row["validator"]
-    # They are written together; a row with only some of them was touched by hand, and hashing again from the
-    # first byte is always right.
+    # One write stores all three. Somebody edited a row with only some of them by hand; restarting at the first byte is
+    # always right.
     if offset is None or md5_state is None or validator is None:
         return None
     return Checkpoint(offset=offset, md5_state=bytes(md5_state), validator=validator)
@@ -101,6 +101,6 @@ def _failure(row: Mapping[str, Any]) -> Failure | None:
     try:
         code = FailureCode(row["error_code"])
     except ValueError:
-        # A newer version found a new word for it; the message still says what happened.
+        # A newer version has a code that this one does not know; the message still gives the reason.
         code = FailureCode.INTERNAL
     return Failure(code, row["error_message"] or "")

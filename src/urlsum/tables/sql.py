@@ -1,8 +1,8 @@
 """The task table in an SQL database: SQLite on one machine, MySQL or MariaDB for more.
 
-Every method is one statement, which the database makes atomic by itself, under every isolation level. On MySQL it runs
-in autocommit mode, as a transaction around it would only add round trips; on SQLite ``tables.sqlite`` executes it.
-The schema is made by ``selfhost.migrate``.
+Every method is one statement, which is atomic under every isolation level. On MySQL it runs in autocommit mode, because
+a transaction around it would only add round trips; on SQLite ``tables.sqlite`` executes it. ``selfhost.migrate``
+creates the schema.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 metadata = sa.MetaData()
 
-# Compared byte by byte, also by a server whose default holds "a" and "A" for the same.
+# A binary collation compares bytes, even on a server whose default treats "a" and "A" as equal.
 _Id = sa.String(36).with_variant(mysql.VARCHAR(36, charset="ascii", collation="ascii_bin"), "mysql")
-# A double carries a Python float through unchanged; MySQL's FLOAT and DECIMAL do not.
+# A double stores a Python float exactly; MySQL's FLOAT and DECIMAL do not.
 _Float: sa.Double[float] = sa.Double()
 
-# A new column must be nullable or have a server default: the version before this one goes on inserting rows.
+# A new column must be nullable or have a server default: the previous version still inserts rows.
 tasks = sa.Table(
     "tasks",
     metadata,
     sa.Column("id", _Id, primary_key=True),
-    # TEXT holds 64 KB, a URL is at most 8 KB.
+    # TEXT holds 64 KB; a URL has at most 8 KB.
     sa.Column("url", sa.Text(), nullable=False),
     sa.Column("email", sa.Text()),
     sa.Column("md5", sa.String(32)),
@@ -64,13 +64,13 @@ tasks = sa.Table(
     sa.Column("updated_at", _Float, nullable=False),
     sa.Column("finished_at", _Float),
     sa.Column("expires_at", sa.BigInteger(), nullable=False, index=True),
-    # Whatever the server's and the database's defaults are. Only InnoDB loses nothing in a crash.
+    # Independent of the server's and the database's defaults. Only InnoDB loses nothing in a crash.
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
     mysql_collate="utf8mb4_bin",
 )
 
-# Built once: building a statement of this many columns takes longer than SQLite takes to execute it.
+# Built once: SQLAlchemy needs longer to build a statement of this many columns than SQLite to execute it.
 _UNCHANGED = (
     tasks.c.id == sa.bindparam("before_id"),
     tasks.c.fence == sa.bindparam("before_fence"),
@@ -87,7 +87,7 @@ _DUE = (
     .order_by(tasks.c.due_at)
     .limit(sa.bindparam("most"))
 )
-# One select more around it than would be needed: MySQL takes no LIMIT directly inside IN.
+# A second SELECT wraps this one, because MySQL does not support LIMIT directly inside IN.
 _EXPIRED = (
     sa.select(tasks.c.id)
     .where(tasks.c.expires_at <= sa.bindparam("now"))
@@ -101,9 +101,9 @@ class SqlTaskTable:
     """Tasks as rows of one table. Safe for many threads and, on one database, many processes."""
 
     def __init__(self, database_uri: str) -> None:
-        self._engine = engine.engine(database_uri)
-        self._database = _opened(self._engine)
-        # The port has no close(): connections live as long as the table, not until the garbage collector finds them.
+        self._engine = engine.create_engine(database_uri)
+        self._database = _database(self._engine)
+        # The port has no close(): connections close with the table, not when the garbage collector finds them.
         weakref.finalize(self, self._database.close)
 
     def add(self, task: Task) -> None:
@@ -115,11 +115,11 @@ class SqlTaskTable:
 
     def get(self, task_id: str) -> Task:
         """Read the task as last written. Raises TaskNotFound."""
-        if not task_id.isascii():  # no id is, and MySQL refuses to compare the two
+        if not task_id.isascii():  # every id is ASCII, and MySQL refuses to compare it with other text
             raise TaskNotFound(task_id)
-        with engine.translated():
+        with engine.translate_errors():
             rows = self._database.read(_SELECT, {"wanted": task_id})
-        # MySQL pads with blanks before it compares: "x" finds "x " too.
+        # MySQL pads with spaces before it compares, so "x" also matches "x ".
         if not rows or rows[0]["id"] != task_id:
             raise TaskNotFound(task_id)
         return from_row(rows[0])
@@ -127,12 +127,12 @@ class SqlTaskTable:
     def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
         """Replace ``over`` by ``task``. Raises LeaseLost when another write came between.
 
-        When the connection breaks, the write may have taken place all the same, and its caller, told
-        TableUnavailable, may try again and meet LeaseLost. It then stops without having written anything more: what
-        is stored is a whole row, either old or new, and comes up again when its lease lapses.
+        When the connection breaks, this raises TableUnavailable, but the write may have been applied: a retry then
+        meets LeaseLost. The caller stops without another write. The stored row is whole, either old or new, and comes
+        due when its lease lapses.
 
-        A result is on the disk before this returns. A claim and a checkpoint need not be: should the machine lose its
-        power their holder is gone with them, and the row that is left says that the work is to be done again.
+        A result is on disk before this returns. A claim or a checkpoint need not be: a power failure also stops its
+        holder, and the older row makes another worker repeat the work.
         """
         change, values = _UPDATE, {**to_row(task), **_before(over)}
         if lease_before is not None:
@@ -146,26 +146,26 @@ class SqlTaskTable:
 
     def due(self, before: float, limit: int) -> list[str]:
         """Ids of tasks whose ``due_at`` is not after ``before``, the longest waiting first."""
-        with engine.translated():
+        with engine.translate_errors():
             return [row["id"] for row in self._database.read(_DUE, {"before": before, "most": limit})]
 
     def purge(self, now: float, limit: int) -> int:
-        """Delete at most ``limit`` tasks that have expired; return how many."""
+        """Delete at most ``limit`` expired tasks; return their number."""
         return self._write(_PURGE, {"now": now, "most": limit})
 
     def _write(self, statement: sa.Executable, values: dict[str, Any], *, durable: bool = True) -> int:
-        with engine.translated():
+        with engine.translate_errors():
             return self._database.write(statement, values, durable=durable)
 
 
-def _opened(opened: sa.Engine) -> SqliteFile | _Server:
-    if opened.dialect.name == "sqlite":
-        return SqliteFile(opened, patience=engine.SQLITE_BUSY_SECONDS)
-    return _Server(opened)
+def _database(sql_engine: sa.Engine) -> SqliteFile | _Server:
+    if sql_engine.dialect.name == "sqlite":
+        return SqliteFile(sql_engine, busy_timeout=engine.SQLITE_BUSY_SECONDS)
+    return _Server(sql_engine)
 
 
 class _Server:
-    """MySQL or MariaDB, through the pool."""
+    """MySQL or MariaDB, through the connection pool."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -174,7 +174,7 @@ class _Server:
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(statement, values).mappings()]
 
-    def write(self, statement: sa.Executable, values: dict[str, Any], *, durable: bool) -> int:  # noqa: ARG002 - all is
+    def write(self, statement: sa.Executable, values: dict[str, Any], *, durable: bool) -> int:  # noqa: ARG002 - always
         with self._engine.connect() as connection:
             return connection.execute(statement, values).rowcount
 

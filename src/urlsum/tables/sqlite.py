@@ -1,7 +1,7 @@
-"""SQLite's side of the SQL table: connections and statements that are kept, and a wait for the disk apart.
+"""SQLite's side of the SQL table: kept connections, prepared statements, and group commit.
 
-A task that is hashed within a millisecond must not take another one in the table. SQLAlchemy writes the statements,
-once each, and opens the connections; beyond that nothing stands between them and the file.
+Hashing a small file takes about 1 ms; the database must not double that. SQLAlchemy compiles each statement once and
+opens the connections; the statements then run on ``sqlite3`` directly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from urlsum.tables.group_commit import Disk
+from urlsum.tables.group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,41 +25,40 @@ if TYPE_CHECKING:
 class SqliteFile:
     """Executes single statements on one file, each a transaction of its own. Safe for many threads.
 
-    A durable commit would hold the file's lock while it waits for the disk: some milliseconds, a hundred times as long
-    as the write, in which nobody could claim or submit. So writes are committed without waiting (under WAL,
-    ``synchronous = NORMAL``: they stand in the log, which the operating system has), and the log is written to the disk
-    afterwards, without a lock, for all who then wait for it.
+    A durable commit would hold the write lock during the fsync: some milliseconds, a hundred times as long as the write
+    itself, and no other caller could claim or submit. So commits do not sync (under WAL, ``synchronous = NORMAL``: the
+    operating system has the log). A group commit then syncs the log, without a lock, for all callers that wait.
     """
 
-    def __init__(self, engine: sa.Engine, *, patience: float) -> None:
-        # A connection of its own for each, so that nobody who only reads waits while a write waits for the file's lock.
-        self._reading = _Lane(engine, patience)
-        self._writing = _Lane(engine, patience)
-        self._disk = Disk()
+    def __init__(self, engine: sa.Engine, *, busy_timeout: float) -> None:
+        # Separate connections, so that reads do not wait behind a write that waits for the write lock.
+        self._reading = _LockedConnection(engine, busy_timeout)
+        self._writing = _LockedConnection(engine, busy_timeout)
+        self._group_commit = GroupCommit()
 
     def read(self, statement: sa.Executable, values: dict[str, Any]) -> list[dict[str, Any]]:
-        """The rows by column name. Raises what SQLAlchemy does."""
+        """The rows by column name. Raises SQLAlchemy's exceptions."""
         return self._reading.execute(statement, values)[1]
 
     def write(self, statement: sa.Executable, values: dict[str, Any], *, durable: bool) -> int:
-        """Commit ``statement`` and return how many rows it found. Raises what SQLAlchemy does, and OSError.
+        """Commit ``statement`` and return how many rows it matched. Raises SQLAlchemy's exceptions, and OSError.
 
-        What is ``durable`` outlives the power cord from then on. Anything else outlives the death of this process,
-        and reaches the disk with the next that is.
+        A ``durable`` write survives a power failure once this returns. Any other survives the death of this process,
+        and reaches the disk with the next durable one.
         """
         try:
-            found, _ = self._writing.execute(statement, values)
+            matched, _ = self._writing.execute(statement, values)
         except IntegrityError:
-            # The row that is in the way may be answered for now, and whoever made it may still be waiting for the disk.
-            self._wait_for_disk()
+            # The caller will now vouch for the existing row, but its writer may not have fsynced it yet.
+            self._sync_log()
             raise
-        if durable and found:
-            self._wait_for_disk()
-        return found
+        if durable and matched:
+            self._sync_log()
+        return matched
 
-    def _wait_for_disk(self) -> None:
+    def _sync_log(self) -> None:
         if self._writing.log is not None:
-            self._disk.wait_for(self._writing.log)
+            self._group_commit.sync(self._writing.log)
 
     def close(self) -> None:
         """Close the connections."""
@@ -68,41 +67,41 @@ class SqliteFile:
 
 
 class _Prepared(NamedTuple):
-    """A statement as SQLite takes it: ``names`` are its parameters in order, ``given`` those with a value already."""
+    """A compiled statement: ``names`` are its parameters in order, ``defaults`` the values that it brings along."""
 
     text: str
     names: list[str]
-    given: dict[str, Any]
+    defaults: dict[str, Any]
 
 
-class _Lane:
-    """One connection, used by one thread at a time: SQLite would let threads wait for one another by sleeping.
+class _LockedConnection:
+    """One connection, used by one thread at a time: SQLite would make the other threads wait by sleeping.
 
-    Who waits for it longer than ``patience`` seconds, which is also how long SQLite waits for the file, has waited for
-    another process that does not let go of it.
+    A thread waits up to ``busy_timeout`` seconds for its turn. SQLite waits as long for the file, so a longer wait
+    means that another process holds the file's lock and does not release it.
     """
 
     log: str | None = None
-    """The write-ahead log of the file; None where SQLite keeps none and waits for the disk itself."""
+    """Path of the file's write-ahead log; None if SQLite keeps none and syncs by itself."""
 
-    def __init__(self, engine: sa.Engine, patience: float) -> None:
+    def __init__(self, engine: sa.Engine, busy_timeout: float) -> None:
         self._engine = engine
-        self._patience = patience
+        self._busy_timeout = busy_timeout
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._prepared: dict[sa.Executable, _Prepared] = {}
 
     def execute(self, statement: sa.Executable, values: dict[str, Any]) -> tuple[int, list[dict[str, Any]]]:
-        """How many rows ``statement`` changed, and those that it found."""
+        """The number of rows that ``statement`` changed, and the rows that it returned."""
         with self._turn():
-            text, names, given = self._prepared.get(statement) or self._prepare(statement, values)
-            bound = given | values
+            text, names, defaults = self._prepared.get(statement) or self._prepare(statement, values)
+            bound = defaults | values
             try:
                 cursor = (self._connection or self._connect()).execute(text, [bound[name] for name in names])
                 rows = cursor.fetchall()
             except sqlite3.Error as exc:
                 if not isinstance(exc, sqlite3.IntegrityError):
-                    # The next statement shall not meet what this one met if a new connection can avoid it.
+                    # A new connection may spare the next statement the same error.
                     self._disconnect()
                 raise DBAPIError.instance(text, None, exc, sqlite3.Error, hide_parameters=True) from exc
             if not rows:
@@ -117,7 +116,7 @@ class _Lane:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._lock.acquire(timeout=self._patience):
+        if not self._lock.acquire(timeout=self._busy_timeout):
             raise PoolTimeout("the file is locked by another process")
         try:
             yield
@@ -126,8 +125,8 @@ class _Lane:
 
     def _prepare(self, statement: sa.Executable, values: dict[str, Any]) -> _Prepared:
         compiled: Any = statement.compile(self._engine, column_keys=list(values))  # type: ignore[attr-defined]
-        made = self._prepared[statement] = _Prepared(str(compiled), compiled.positiontup, compiled.params)
-        return made
+        prepared = self._prepared[statement] = _Prepared(str(compiled), compiled.positiontup, compiled.params)
+        return prepared
 
     def _connect(self) -> sqlite3.Connection:
         pooled = self._engine.raw_connection()

@@ -19,7 +19,7 @@ from sqlalchemy import event
 
 from tests.support.stores.tables import NOW, connected, execute, full_task, new_task
 from urlsum.errors import Conflict, SettingsError, TableUnavailable
-from urlsum.tables.engine import engine
+from urlsum.tables.engine import create_engine
 from urlsum.tables.sql import SqlTaskTable
 
 if TYPE_CHECKING:
@@ -258,18 +258,18 @@ def test_a_wrong_uri_names_the_setting_and_hides_the_password(uri: str) -> None:
 
 @pytest.mark.parametrize("uri", ["sqlite:///FILE", "mysql+pymysql://u:p@h/d"])
 def test_no_engine_shows_values_in_its_errors(uri: str) -> None:
-    assert engine(uri).hide_parameters
+    assert create_engine(uri).hide_parameters
 
 
-@pytest.mark.parametrize(("wait", "mysql", "sqlite"), [(None, 15, 10.0), (77.0, 77.0, 77.0)])
-def test_every_wait_for_a_database_is_bounded(wait: float | None, mysql: float, sqlite: float) -> None:
+@pytest.mark.parametrize(("timeout", "mysql", "sqlite"), [(None, 15, 10.0), (77.0, 77.0, 77.0)])
+def test_every_wait_for_a_database_is_bounded(timeout: float | None, mysql: float, sqlite: float) -> None:
     given: list[dict[str, object]] = []
 
     def connect(dialect: object, record: object, arguments: object, options: dict[str, object]) -> None:
         given.append(options)
         raise OSError("nobody is there")
 
-    engines = [engine(uri, wait=wait) for uri in ("sqlite:///FILE", "mysql+pymysql://u:p@h/d")]
+    engines = [create_engine(uri, timeout=timeout) for uri in ("sqlite:///FILE", "mysql+pymysql://u:p@h/d")]
     for made in engines:
         event.listen(made, "do_connect", connect)
         with pytest.raises(OSError, match="nobody"):

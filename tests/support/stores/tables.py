@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from selfhost.migrate import upgrade
 from urlsum.errors import FailureCode
-from urlsum.tables.engine import engine
+from urlsum.tables.engine import create_engine
 from urlsum.task import Checkpoint, Failure, Mail, Proof, Representation, Status, Task
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def full_task(**changes: Any) -> Task:
 @contextmanager
 def connected(database_uri: str) -> Iterator[sa.Connection]:
     """Yield a connection of the adapter's own kind."""
-    database = engine(database_uri)
+    database = create_engine(database_uri)
     try:
         with database.connect() as connection:
             yield connection
