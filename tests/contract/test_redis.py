@@ -31,8 +31,8 @@ def rig() -> Iterator[RedisRig]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(adapter.PATIENCE, "socket_connect_timeout", 0.1)
-    monkeypatch.setitem(adapter.PATIENCE, "socket_timeout", 0.1)
+    monkeypatch.setitem(adapter.CLIENT_OPTIONS, "socket_connect_timeout", 0.1)
+    monkeypatch.setitem(adapter.CLIENT_OPTIONS, "socket_timeout", 0.1)
 
 
 def queue_at(url: str) -> RedisQueue:

@@ -1,4 +1,4 @@
-"""The port to the task queue; adapters live beside it, one per technology."""
+"""The port to the task queue; each adapter beside it serves one technology."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One delivery of one message; ``receipt`` is what the queue wants back to delete it."""
+    """One delivery of one message; the queue needs ``receipt`` to delete it."""
 
     message_id: str
     receipt: str
@@ -20,18 +20,18 @@ class Delivery:
 
 
 class TaskQueue(Protocol):
-    """Wakes a worker for a task. Messages may come late, twice, out of order; the table decides.
+    """Wakes a worker for a task. Delivery is at-least-once, possibly late and out of order; the table decides.
 
-    Every method raises QueueUnavailable when the queue does not answer.
+    Every method raises QueueUnavailable if the queue does not respond.
     """
 
     @property
     def reads_table(self) -> bool:
-        """Whether the queue itself delivers whatever is due in the table, so that no message can be missing."""
+        """Whether the queue itself delivers every task that is due in the table, so that no message can be missing."""
         ...
 
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
-        """Ask for a worker after ``delay`` seconds, or as near to it as the queue can wait."""
+        """Ask for a worker after ``delay`` seconds, or as close to that as the queue can delay."""
         ...
 
     def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
@@ -39,7 +39,7 @@ class TaskQueue(Protocol):
         ...
 
     def delete(self, delivery: Delivery) -> None:
-        """Say that the delivery is dealt with; one that is not deleted comes again."""
+        """Acknowledge the delivery; the queue redelivers a message that is not deleted."""
         ...
 
 

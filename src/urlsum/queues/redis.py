@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Import path of the job function. A string, because `urlsum` must not import `selfhost` and senders need not load it.
 FUNCTION = "selfhost.rq_task.run"
 
-# A Redis nearby answers within a millisecond. A caller waits for the response to POST /submit: three tries of 2 + 4 s
+# A Redis nearby responds within a millisecond. A caller waits for the response to POST /submit: three tries of 2 + 4 s
 # end before proxies and API clients time out (30 s and more).
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 4.0
@@ -57,8 +57,8 @@ BLOCK_SECONDS = 1.0
 PROMOTE_LIMIT = 1000
 
 
-# These clients time out soon, so that a caller learns of an outage; RQ's own wait as long as they can.
-PATIENCE: dict[str, Any] = {
+# These clients time out soon, so that a caller learns of an outage; RQ's own clients wait as long as they can.
+CLIENT_OPTIONS: dict[str, Any] = {
     "socket_connect_timeout": CONNECT_SECONDS,
     "socket_timeout": ANSWER_SECONDS,
     "retry": ConnectionRetry(ExponentialBackoff(cap=RETRY_CAP_SECONDS, base=RETRY_BASE_SECONDS), RETRIES),
@@ -66,9 +66,9 @@ PATIENCE: dict[str, Any] = {
 
 
 def client(url: str) -> Redis:
-    """A client for the Redis at ``url``, which it does not contact yet. Raises SettingsError on a wrong URL."""
+    """A client for the Redis at ``url``, without a connection yet. Raises SettingsError on a wrong URL."""
     try:
-        return Redis.from_url(url, **PATIENCE)
+        return Redis.from_url(url, **CLIENT_OPTIONS)
     except ValueError:
         # Not chained, and not quoted: the URL may hold a password.
         raise SettingsError("REDIS_URL: not a Redis URL; write redis://HOST:6379/0, or rediss:// for TLS") from None
@@ -77,14 +77,14 @@ def client(url: str) -> Redis:
 def client_like(other: Redis) -> Redis:
     """A client for the Redis that ``other``, a client of RQ's, is connected to."""
     _, connection_class, arguments = parse_connection(other)
-    return Redis(connection_pool=ConnectionPool(connection_class=connection_class, **{**arguments, **PATIENCE}))
+    return Redis(connection_pool=ConnectionPool(connection_class=connection_class, **{**arguments, **CLIENT_OPTIONS}))
 
 
 class RedisQueue:
     """The RQ queue ``name`` in the Redis of ``connection``. Safe for many threads.
 
-    ``slice_seconds`` is how long a job works before its task goes back to the queue, ``lease_seconds`` how long after
-    the last heartbeat of its worker another one may claim the task.
+    A job works for ``slice_seconds`` before its task goes back to the queue. Another worker may claim the task
+    ``lease_seconds`` after the last heartbeat of its worker.
     """
 
     reads_table = False
@@ -96,7 +96,7 @@ class RedisQueue:
 
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
         """Ask for a worker after ``delay`` seconds, rounded up to a whole second of the clock."""
-        with _translated():
+        with _translate_errors():
             job = self._queue.create_job(
                 FUNCTION,
                 args=(task_id,),
@@ -112,9 +112,9 @@ class RedisQueue:
                 self._queue.enqueue_job(job)
 
     def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
-        """Up to ``limit`` deliveries. A delivery that is not deleted within the time of a job comes again."""
+        """Up to ``limit`` deliveries. A delivery that is not deleted within the time of a job is redelivered."""
         deadline = time.monotonic() + wait
-        with _translated():
+        with _translate_errors():
             while True:
                 self.requeue_due_and_abandoned()
                 left = deadline - time.monotonic()
@@ -129,7 +129,7 @@ class RedisQueue:
 
     def delete(self, delivery: Delivery) -> None:
         """Delete the job, as RQ does with a finished one."""
-        with _translated(), suppress(NoSuchJobError):
+        with _translate_errors(), suppress(NoSuchJobError):
             job = Job.fetch(delivery.message_id, connection=self._queue.connection)
             job.delete(remove_from_queue=False)
 
@@ -138,10 +138,10 @@ class RedisQueue:
 
         Safe beside other processes that do the same, RQ's own scheduler and maintenance among them.
         """
-        with _translated():
+        with _translate_errors():
             # Later than RQ itself would: while the dead worker's lease holds, no other worker can claim the task.
             self._queue.started_job_registry.cleanup(time.time() - self._abandoned_after_seconds)
-            # Checked without a transaction first: nearly always there is nothing to do.
+            # Checks without a transaction first: nearly always no job is due.
             if self._queue.scheduled_job_registry.get_jobs_to_schedule(chunk_size=1):
                 self._promote()
 
@@ -162,14 +162,14 @@ class RedisQueue:
     def _take(self, wait: float) -> Delivery | None:
         connection = self._queue.connection
         try:
-            # RQ hands the time-out on to Redis, which takes fractions of a second.
+            # RQ passes the time-out to Redis, which accepts fractions of a second.
             taken = Queue.dequeue_any([self._queue], wait if wait > 0 else None, connection)  # type: ignore[arg-type]
         except DequeueTimeout:
             return None
         if taken is None:
             return None
         job, _ = taken
-        # As RQ's worker does before it starts a job: from here on RQ's registries say who has it, and until when.
+        # As RQ's worker does before it starts a job: from here on RQ's registries record its worker and its time limit.
         with connection.pipeline() as pipeline:
             execution = Execution.create(job, self._job_seconds + HEARTBEAT_MARGIN_SECONDS, pipeline)
             job.prepare_for_execution("", pipeline)
@@ -180,7 +180,7 @@ class RedisQueue:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as exc:

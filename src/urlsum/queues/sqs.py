@@ -27,7 +27,7 @@ MAX_DELAY_SECONDS = 900
 MAX_WAIT_SECONDS = 20
 MAX_BATCH = 10
 
-# Inside a region SQS connects within milliseconds and answers within tens of them. Somebody waits for the answer to
+# Inside a region SQS connects within milliseconds and responds within tens of them. A caller waits for the response to
 # POST /submit, and API Gateway waits for 30 s: three tries of 2 + 4 s and the pauses between them end before that.
 CONNECT_SECONDS = 2
 ANSWER_SECONDS = 4
@@ -37,7 +37,7 @@ TRIES = 3
 class SqsQueue:
     """The queue at ``queue_url``, with the credentials and the region of the environment.
 
-    A message that SQS took although its answer was lost is sent twice by a retry; the table makes that harmless.
+    If only the response of SQS was lost, a retry sends the message twice; the table makes that harmless.
     """
 
     reads_table = False
@@ -46,34 +46,34 @@ class SqsQueue:
         self._queue_url = queue_url
 
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
-        """Ask for a worker after ``delay`` seconds, rounded up, or after 15 minutes, the longest that SQS can wait.
+        """Ask for a worker after ``delay`` seconds, rounded up, or after 15 minutes, the longest delay of SQS.
 
-        A message that comes before the task is due finds that out from the table, and is sent again.
+        If the message comes before the task is due, the worker sees that in the table and sends the message again.
         """
         seconds = math.ceil(min(max(delay, 0.0), MAX_DELAY_SECONDS))
-        with _translated():
+        with _translate_errors():
             self._sender.send_message(QueueUrl=self._queue_url, MessageBody=encode(task_id), DelaySeconds=seconds)
 
     def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
-        """Up to ``limit`` deliveries, never more than 10; ``wait`` counts in whole seconds, up to 20."""
-        with _translated():
-            answer = self._receiver.receive_message(
+        """Up to ``limit`` deliveries, never more than 10; ``wait`` is cut to whole seconds, at most 20."""
+        with _translate_errors():
+            response = self._receiver.receive_message(
                 QueueUrl=self._queue_url,
                 MaxNumberOfMessages=min(limit, MAX_BATCH),
                 WaitTimeSeconds=int(min(wait, MAX_WAIT_SECONDS)),
             )
         return [
             Delivery(message_id=message["MessageId"], receipt=message["ReceiptHandle"], body=message["Body"])
-            for message in answer.get("Messages", [])
+            for message in response.get("Messages", [])
         ]
 
     def delete(self, delivery: Delivery) -> None:
-        """Delete the message that ``delivery`` brought."""
-        with _translated():
+        """Delete the message of ``delivery``."""
+        with _translate_errors():
             self._sender.delete_message(QueueUrl=self._queue_url, ReceiptHandle=delivery.receipt)
 
-    # Made at first use, because making a client looks for credentials, which can mean a request. Two of them, because
-    # a read time-out that is good for sending would cut every long poll.
+    # Created at first use, because a new client looks for credentials, which can mean a request. There are two, because
+    # the read time-out for sending would cut every long poll.
 
     @cached_property
     def _sender(self) -> SQSClient:
@@ -90,12 +90,12 @@ def _client(answer_seconds: float) -> SQSClient:
         read_timeout=answer_seconds,
         retries={"mode": "standard", "total_max_attempts": TRIES},
     )
-    # A session of its own: boto3's default one must not be shared by threads that make clients at the same time.
+    # A separate session: threads that create clients at the same time must not share boto3's default one.
     return boto3.Session().client("sqs", config=config)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as exc:

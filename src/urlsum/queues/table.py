@@ -1,18 +1,18 @@
-"""The task queue that needs nothing but the task table: the embedded default.
+"""The task queue that needs only the task table: the embedded default.
 
-The row is the message, and its ``due_at`` says when it is to be delivered. So nothing can be lost between the table and
-the queue, and a task that was stranded by a crash comes up again by itself when its lease lapses. The price is a poll
-of the table's sparse index. Compared with a queue proper:
+The row is the message, and its ``due_at`` is the delivery time. So nothing can be lost between the table and the queue,
+and a task that a crash stranded comes due by itself when its lease lapses. The price is a poll of the table's sparse
+index. Differences from other queues:
 
-- ``send`` stores nothing; whoever sends has written ``due_at`` before, and a delay is already in it. It only wakes the
-  receivers of this process; those of other processes find the row at their next poll.
-- ``receive`` hands out every task that is due, to each process that asks. The first to claim it moves ``due_at``, and
-  the others meet LeaseHeld: delivered twice is worked on once.
+- ``send`` stores nothing: the sender has already written ``due_at``, delay included. It only wakes the receivers of
+  this process; those of other processes find the row at their next poll.
+- ``receive`` delivers every task that is due to each process that polls. The first claim moves ``due_at``, and the
+  others meet LeaseHeld: delivery is at-least-once, the work is done once.
 - ``delete`` removes nothing, because the claim or the finish has moved or cleared ``due_at``.
 
-A row stays due from its delivery until it is claimed, and for good if the claim fails. Within a process it is therefore
-not delivered again for ``REDELIVERY_SECONDS``, unless it is deleted or sent before: the visibility time-out of this
-queue. A task that always fails then costs a look every few seconds instead of a busy loop.
+A row stays due from its delivery until its claim, and for good if the claim fails. A process therefore does not
+redeliver it within ``REDELIVERY_SECONDS``, the visibility timeout of this queue, unless it is deleted or sent before.
+A task that always fails then costs one look every few seconds instead of a busy loop.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
     from urlsum.tables import TaskTable
 
-# How much later than its time a task may start when another process sent it. An index look-up that finds nothing takes
-# well under a millisecond on SQLite and MySQL, so even many workers at two polls a second are no load.
+# The longest extra delay of a task that another process sent. An index look-up that finds nothing takes well under 1 ms
+# on SQLite and MySQL, so even many workers with two polls a second are no load.
 POLL_SECONDS = 0.5
 # From delivery to claim takes milliseconds, or a few seconds on a store that hangs.
 REDELIVERY_SECONDS = 5.0
-# One look serves so many files: small ones take no longer than it does. More would mean that processes which share a
-# table find more often that another was faster.
+# One look prefetches this many tasks, because hashing a small file takes no longer than the look. With more, processes
+# that share a table would more often lose the race for a claim.
 LOOK_AHEAD = 16
 
 
 class TableQueue:
-    """Delivers the tasks of ``table`` that are due by ``clock``, the wall clock that ``due_at`` is on.
+    """Delivers the tasks of ``table`` that are due by ``clock``, the wall clock of ``due_at``.
 
-    Safe for many threads. ``monotonic`` measures the waiting, so that a clock that is set does not stretch it.
+    Safe for many threads. ``monotonic`` measures the waits, so that a change of the wall clock cannot stretch them.
     """
 
     reads_table = True
@@ -64,14 +64,14 @@ class TableQueue:
         self._redelivery_seconds = redelivery_seconds
         self._changed = threading.Condition()
         self._sends = 0
-        # The tasks that were handed out, and until when (monotonic) they are not to be handed out again.
+        # Delivered tasks, and the time (monotonic) before which they are not redelivered.
         self._handed: dict[str, float] = {}
-        # What the last look found beyond what was asked for, and until when (monotonic) that counts as fresh.
+        # Surplus tasks of the last look, and the time (monotonic) until which they count as fresh.
         self._ahead: deque[str] = deque()
         self._ahead_until = 0.0
 
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
-        """Wake the receivers of this process; the table says when the task is due, so ``delay`` is known already."""
+        """Wake the receivers of this process; the row's ``due_at`` already includes ``delay``."""
         with self._changed:
             self._handed.pop(task_id, None)
             if delay <= 0:
@@ -81,8 +81,8 @@ class TableQueue:
     def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
         """Up to ``limit`` tasks that are due, the longest waiting first; looks at least once, however short ``wait``.
 
-        What a look finds beyond ``limit`` is handed out first, as long as it is no older than a poll interval.
-        The message id and the receipt are the task's id: unique among what is delivered together.
+        Surplus tasks of an earlier look come first, if that look is no older than a poll interval. The task's id
+        serves as message id and receipt: it is unique within one batch.
         """
         deadline = self._monotonic() + wait
         while True:
@@ -93,12 +93,12 @@ class TableQueue:
             if left <= 0:
                 return []
             with self._changed:
-                # A send between the look and this line has notified nobody: the count tells.
+                # A send between the look and this line notified no waiter; the count reveals it.
                 if sends == self._sends:
                     self._changed.wait(min(left, self._poll_seconds))
 
     def delete(self, delivery: Delivery) -> None:
-        """Forget the delivery: when the task is due again, it is delivered without waiting."""
+        """Forget the delivery: the next time the task is due, it is delivered without delay."""
         with self._changed:
             self._handed.pop(delivery.receipt, None)
 
@@ -108,9 +108,9 @@ class TableQueue:
             if now < self._ahead_until and (taken := self._hand_out(limit, now)):
                 return taken
             self._handed = {task_id: until for task_id, until in self._handed.items() if until > now}
-            # Rows that were handed out may still be the longest waiting: look behind them.
+            # Delivered rows may still be the longest waiting: look beyond them.
             look = limit + len(self._handed) + LOOK_AHEAD
-        # Not under the lock: a store that hangs must not stop those who only want to send.
+        # Not under the lock: a store that hangs must not block senders.
         try:
             due = self._table.due(self._clock(), look)
         except TableUnavailable as exc:
