@@ -1,9 +1,9 @@
-"""What the emails say: one for a digest, one for a failure, both plain text.
+"""The text of the emails: one for a digest, one for a failure, both plain text.
 
-Parts of an email come from strangers: the URL from the submitter, who need not be the reader, and from the origin the
-file's name, the URL of a redirect, and parts of notes and of a failure's message. So each URL stands on a line of its
-own or in a note, nothing from outside can break out of its line, and a line for md5sum is made only of a name that is
-one plain word. The subject has nothing from the origin, and of the URL only such a name, cut to a bound.
+Parts of an email come from strangers. The URL comes from the submitter, who need not be the reader. The origin supplies
+the file's name, the URL of a redirect, and parts of notes and of a failure's message. So each URL stands on its own
+line or in a note, no foreign text can break out of its line, and only a name of one plain word gets a line for md5sum.
+The subject has nothing from the origin; of the URL it has only such a name, cut to a bound.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from urlsum.text.redact import CAUSES, one_line, public_failure
 if TYPE_CHECKING:
     from urlsum.task import Failure, Task
 
-# What RFC 3986, 2.2 lets stand in a URL besides the unreserved characters, which quote() never touches, and the percent
-# sign of what is encoded already.
+# RFC 3986, 2.2 allows these in a URL besides the unreserved characters, which quote() never touches; the percent sign
+# belongs to text that is encoded already.
 URL_CHARACTERS = ":/?#[]@!$&'()*+,;=%"
-# A name under which browsers, wget and curl -O all save the file: they disagree on whatever must be encoded. The length
-# is the usual limit of file systems.
+# Browsers, wget and curl -O all save the file under such a name; they disagree on characters that must be encoded. The
+# length is the usual limit of file systems.
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~@=,-]{0,254}")
-# The limit of file systems, in bytes: a name has no more characters.
+# The limit of file systems, in bytes; a name cannot have more characters.
 MAX_NAME_BYTES = 255
-# What a subject shows of the file's name: lists of emails cut subjects off after some 100 characters.
+# The length of the file's name in a subject: lists of emails cut subjects off after some 100 characters.
 SUBJECT_NAME_CHARACTERS = 60
-# Enough of a digest to tell emails apart in a list; the whole one is in the body.
+# Enough of a digest to distinguish emails in a list; the body has all of it.
 SUBJECT_DIGITS = 8
 
 WHY_YOU = """\
@@ -42,9 +42,9 @@ ignore it: there is no subscription.
 
 
 def compose(task: Task, *, public_url: str | None) -> Letter:
-    """The letter with the result of ``task``; with a link to its page when ``public_url`` is known.
+    """The email with the result of ``task``, and a link to its page if ``public_url`` is set.
 
-    The same task always gives the same letter. Raises ValueError when the task is not finished, or asked for no mail.
+    The same task always yields the same email. Raises ValueError if the task is not finished or has no email address.
     """
     if task.email is None or task.finished_at is None:
         raise ValueError(f"task {task.id} is not finished, or asked for no email")
@@ -86,11 +86,11 @@ def _success(task: Task, size: int) -> tuple[str, list[str]]:
 
 def _subject_name(task: Task) -> str:
     name = md5sum.name_of(task.url)
-    # A name that the origin gave must not stand here, nor another one than in the body.
+    # The subject must not show a name from the origin, nor another name than the body.
     shown = PLAIN_NAME.fullmatch(name) and name == remarks.name(task) and not _is_host(name, task)
     if not shown:
         return "a file"
-    # In ASCII: an encoded word (RFC 2047, 2) would take it in and become longer than the 75 characters it may have.
+    # An ASCII ellipsis: "…" would put the name into an encoded word, longer than its 75 characters (RFC 2047, 2).
     return name if len(name) <= SUBJECT_NAME_CHARACTERS else f"{name[: SUBJECT_NAME_CHARACTERS - 3]}..."
 
 
@@ -115,7 +115,7 @@ def _type(task: Task) -> list[str]:
 
 
 def _version(task: Task) -> list[str]:
-    # Where nothing proves the version, a note says so.
+    # If nothing proves the version, a note says so.
     known = task.representation
     return [] if known is None or known.proof is Proof.LENGTH else [f"Version:   {remarks.PROOFS[known.proof]}"]
 
@@ -134,7 +134,7 @@ def _failure(task: Task, failure: Failure) -> tuple[str, list[str]]:
 
 
 def _url(task: Task) -> list[str]:
-    # Encoded as RFC 3986 asks, it is the same URL, and nothing in it can hide, turn or mark up text.
+    # Encoded by RFC 3986 it is the same URL, and nothing in it can hide, reverse or mark up text.
     return ["URL:", quote(task.url, safe=URL_CHARACTERS, errors="replace"), ""]
 
 
@@ -152,7 +152,7 @@ def _md5sum_line(task: Task) -> list[str]:
 
 
 def _is_host(name: str, task: Task) -> bool:
-    """Whether nothing names the file, so that its host stands in for a name."""
+    """Whether the file has no name, so that its host replaces it."""
     return name == urlsplit(task.url).hostname
 
 

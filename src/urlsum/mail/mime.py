@@ -1,4 +1,4 @@
-"""A letter as an Internet message (RFC 5322, RFC 2045): to one recipient, with no room for another header."""
+"""An email as an Internet message (RFC 5322, RFC 2045): to one recipient, safe from header injection."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from urlsum.errors import MailRefused, SettingsError
 if TYPE_CHECKING:
     from urlsum.mail import Letter
 
-# The header by which autoresponders know not to answer (RFC 3834, 5).
+# This header keeps autoresponders from replying (RFC 3834, 5).
 AUTO_SUBMITTED = ("Auto-Submitted", "auto-generated")
-# 998 characters, the longest line that RFC 5322, 2.1.1 allows, keep a long URL in one piece for people who read the
-# source of a message; what is longer is encoded. Encoded too is what is not ASCII, as not every server takes 8 bits.
+# RFC 5322, 2.1.1 allows lines of at most 998 characters. They keep a long URL in one piece for people who read the
+# source of a message. Longer lines are encoded, and so is text that is not ASCII: not every server accepts 8 bits.
 POLICY = SMTP.clone(max_line_length=998, cte_type="7bit")
 
 
@@ -38,19 +38,19 @@ def sender(mail_from: str) -> Address:
 
 
 def recipient(letter: Letter) -> Address:
-    """The one address that the letter goes to. Raises MailRefused unless ``letter.to`` is exactly that."""
+    """The one address of the recipient. Raises MailRefused unless ``letter.to`` is exactly that."""
     try:
         address = Address(addr_spec=letter.to)
-    # IndexError is how the parser of CPython answers an empty address; defects are MessageErrors.
+    # CPython's parser raises IndexError for an empty address; defects are MessageErrors.
     except (MessageError, ValueError, IndexError) as exc:
         raise MailRefused("the recipient is not exactly one email address") from exc
-    if address.addr_spec != letter.to:  # a comment or white space, which the parser drops
+    if address.addr_spec != letter.to:  # the parser drops comments and white space
         raise MailRefused("the recipient is not exactly one email address")
     return address
 
 
 def subject(letter: Letter) -> str:
-    """The subject. Raises MailRefused when it is not a single line of printable characters."""
+    """The subject. Raises MailRefused unless it is a single line of printable characters."""
     if not letter.subject.isprintable():
         raise MailRefused("the subject contains a control character")
     return letter.subject
@@ -59,8 +59,8 @@ def subject(letter: Letter) -> str:
 def build(letter: Letter, sent_by: Address, *, now: float) -> EmailMessage:
     """The message from ``sent_by``, dated ``now`` (epoch seconds). Raises MailRefused.
 
-    The Message-ID is made from the letter, not from chance: should a crash between sending and noting it cause the same
-    letter to go out again, mail systems that look at it can tell that this is the same message.
+    The Message-ID is a hash of the email, not random. Delivery is at-least-once: after a crash between sending and
+    recording it the same email is sent again, and mail systems that compare Message-IDs recognise the duplicate.
     """
     message = EmailMessage(policy=POLICY)
     message["From"] = sent_by

@@ -1,4 +1,4 @@
-"""Mail into a directory, as .eml files: the default, for a machine that has no mail server."""
+"""Emails as .eml files in a directory: the default, for a machine without a mail server."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-# A mail is for its recipient, so its file is for its owner only.
+# An email is private to its recipient, so only the owner of the file may read it.
 MODE = 0o600
 
 
 class OutboxMailer:
-    """Writes one file per letter into ``directory``, which is created when first needed.
+    """Writes one file per email into ``directory``, and creates that on first use.
 
-    Names begin with the time in UTC, so that they sort by it. A file is either there with all that it says, also
-    after a power cut, or not there. Raises SettingsError when ``mail_from`` is no address.
+    Names begin with the time in UTC, so that they sort by it. A file is either complete or absent, even after a power
+    failure. Raises SettingsError if ``mail_from`` is not an address.
     """
 
     def __init__(self, directory: Path, mail_from: str, *, clock: Callable[[], float] = time.time) -> None:
@@ -33,10 +33,10 @@ class OutboxMailer:
         self._clock = clock
 
     def send(self, letter: Letter) -> None:
-        """Write the letter. An error of the file system is MailUnavailable: the owner of the disk can mend it."""
+        """Write the email. Raises MailUnavailable on a file system error, which the owner of the disk can fix."""
         now = self._clock()
         message = mime.build(letter, self._from, now=now)
-        # Line ends as on every file here, not as on the wire: the md5sum line is there to be cut out and fed to md5sum.
+        # Local line ends, not those of the wire: people cut the md5sum line out and feed it to md5sum.
         content = message.as_bytes(policy=message.policy.clone(linesep="\n"))
         stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         try:
@@ -58,7 +58,7 @@ def _write(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise
-    # The rename is on the disk only when the directory is.
+    # The rename is durable only after the directory is synced.
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

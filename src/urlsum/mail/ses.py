@@ -1,4 +1,4 @@
-"""Mail through Amazon SES, API version 2.
+"""Email through Amazon SES, API version 2.
 
 https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendEmail.html
 """
@@ -19,22 +19,22 @@ from urlsum.mail import SEND_SECONDS, Letter, mime
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
 
-# The codes that judge this letter or its recipient; in the sandbox an unverified recipient is among them. Of the
-# others, throttling and 5xx pass by themselves, and an operator can mend the rest while the mail waits: a suspended or
-# paused account, missing permissions, a MAIL FROM domain whose MX record SES could not read just now.
+# These codes reject this email or its recipient; in the sandbox they include an unverified recipient. Of the others,
+# throttling and 5xx pass by themselves, and an operator can fix the rest while the email waits: a suspended or paused
+# account, missing permissions, a MAIL FROM domain whose MX record SES could not read.
 PERMANENT = frozenset({"MessageRejected", "BadRequestException"})
 
 CONNECT_SECONDS = 5.0
 
 
 class SesMailer:
-    """Sends as ``mail_from``, an identity that is verified in SES. Raises SettingsError when it is no address."""
+    """Sends as ``mail_from``, a verified identity in SES. Raises SettingsError if it is not an address."""
 
     def __init__(self, mail_from: str) -> None:
         self._from = mime.sender(mail_from)
 
     def send(self, letter: Letter) -> None:
-        """Hand the letter to SES, which queues it and takes over the delivery."""
+        """Pass the email to SES, which queues and delivers it."""
         to, subject = mime.recipient(letter).addr_spec, mime.subject(letter)
         name, value = mime.AUTO_SUBMITTED
         try:
@@ -57,8 +57,8 @@ class SesMailer:
 
     @cached_property
     def _client(self) -> SESV2Client:
-        # One try: SendEmail has no idempotency token, so a retry after a lost answer would be a second mail. The long
-        # read time-out makes lost answers rare, and who sends comes again later anyhow.
+        # One try: SendEmail has no idempotency token, so a retry after a lost response would send a second email. The
+        # long read time-out makes lost responses rare, and the caller retries later anyway.
         config = Config(
             connect_timeout=CONNECT_SECONDS,
             read_timeout=SEND_SECONDS - CONNECT_SECONDS,

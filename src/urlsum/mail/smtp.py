@@ -1,4 +1,4 @@
-"""Mail through an SMTP server (RFC 5321), with STARTTLS (RFC 3207) or TLS from the first byte (RFC 8314)."""
+"""Email through an SMTP server (RFC 5321), with STARTTLS (RFC 3207) or TLS from the first byte (RFC 8314)."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
     from urlsum.settings import Settings
 
-# The port that RFC 8314, 7.3 gives to submission inside TLS: there is no clear text on it to start TLS from.
+# RFC 8314, 7.3 assigns this port to submission over TLS: it has no cleartext phase for STARTTLS.
 IMPLICIT_TLS_PORT = 465
-# Per address of the server's name; the whole session is bounded by SEND_SECONDS.
+# Per address of the server's name; SEND_SECONDS bounds the whole session.
 CONNECT_SECONDS = 10.0
-# The letter is taken by then, so a slow farewell is not worth a worker's time.
+# The server has accepted the email by then, so a worker need not wait for a slow reply to QUIT.
 QUIT_SECONDS = 2.0
 # 5yz: "permanent negative completion" (RFC 5321, 4.2.1).
 PERMANENT = 500
-# "Authentication required", and its kin (RFC 4954, 6): said of the letter, but the operator's to mend.
+# "Authentication required" and related replies (RFC 4954, 6): they reject the email, but the operator must fix them.
 AUTHENTICATION_REPLIES = frozenset({530, 534, 535, 538})
 
 
 class SmtpMailer:
-    """Sends through MAIL_SERVER, one session per letter: results come minutes apart, and servers drop idle clients.
+    """Sends through MAIL_SERVER, one session per email: results come minutes apart, and servers drop idle clients.
 
-    With MAIL_USE_TLS nothing is said before TLS is up and the server's certificate is checked, against SSL_CERT_FILE if
-    set; a server that does not offer it is an error, never a reason to go on in the clear. Raises SettingsError when
-    MAIL_FROM is no address, or the login cannot be said in ASCII.
+    With MAIL_USE_TLS the session sends no email and no login before TLS is up and the server's certificate is verified,
+    against SSL_CERT_FILE if set. A server without TLS is an error; there is no fallback to cleartext. Raises
+    SettingsError if MAIL_FROM is not an address, or the login is not ASCII.
     """
 
     def __init__(
@@ -50,17 +50,17 @@ class SmtpMailer:
         self._from = mime.sender(settings.mail_from)
         self._password = settings.mail_password or ""
         if not (self._password + (settings.mail_username or "")).isascii():
-            # smtplib would raise UnicodeEncodeError, at the first mail and with the password in it.
+            # smtplib would raise UnicodeEncodeError, at the first email and with the password in it.
             raise SettingsError("MAIL_USERNAME, MAIL_PASSWORD: only ASCII characters can be sent to a mail server")
         self._clock = clock
         self._monotonic = monotonic
         self._send_seconds = send_seconds
 
     def send(self, letter: Letter) -> None:
-        """Return when the server has said 250 to the whole letter.
+        """Return when the server has replied 250 to the whole email.
 
-        A 5xx to the recipient or to the content is MailRefused. Everything else is MailUnavailable: 4xx, no connection,
-        TLS, and also a refused login or sender, since those are the operator's mistake and not the recipient's.
+        Raises MailRefused on a 5xx to the recipient or to the content. Raises MailUnavailable on everything else: 4xx,
+        no connection, TLS, and also a refused login or sender, because those are the operator's mistake.
         """
         message = mime.build(letter, self._from, now=self._clock())
         try:
@@ -68,11 +68,11 @@ class SmtpMailer:
                 session.sendmail(self._from.addr_spec, [letter.to], message.as_bytes())
                 session.farewell()
         except smtplib.SMTPRecipientsRefused as exc:
-            # The text of the exception would put the address into the log.
+            # The exception's own text would put the address into the log.
             raise _judged("the recipient", *exc.recipients[letter.to]) from exc
         except smtplib.SMTPDataError as exc:
             raise _judged("the email", exc.smtp_code, exc.smtp_error) from exc
-        # Whatever smtplib and ssl raise is an OSError; a host name that cannot be looked up is a UnicodeError.
+        # All errors of smtplib and ssl are OSErrors; a host name that cannot be encoded for DNS is a UnicodeError.
         except (OSError, UnicodeError) as exc:
             raise MailUnavailable(f"{self._settings.mail_server}:{self._settings.mail_port}: {exc}") from exc
 
@@ -91,7 +91,7 @@ class SmtpMailer:
 
     def _connect(self) -> _Session:
         server, port = self._settings.mail_server, self._settings.mail_port
-        # The name in EHLO. Left to smtplib, it would be asked of the DNS, for as long as that takes.
+        # The name in EHLO. By default smtplib would look it up in the DNS, without a time limit.
         name = self._from.domain
         deadline = self._monotonic() + self._send_seconds
         connect = min(CONNECT_SECONDS, self._send_seconds)
@@ -106,7 +106,7 @@ class SmtpMailer:
 
 
 class _Session(smtplib.SMTP):
-    """A session in which every reply must come before one common deadline, however many there are."""
+    """A session with one deadline for all replies together."""
 
     # The other arguments are those of smtplib.SMTP and SMTP_SSL.
     def __init__(self, *args: Any, deadline: float, monotonic: Callable[[], float], **kwargs: Any) -> None:  # noqa: ANN401
@@ -124,14 +124,14 @@ class _Session(smtplib.SMTP):
         return super().getreply()
 
     def farewell(self) -> None:
-        """Say QUIT, and pass over what is answered: the letter is taken already, and must not be sent again."""
+        """Send QUIT and ignore errors: the server has accepted the email, so it must not be sent again."""
         self._deadline = self._monotonic() + QUIT_SECONDS
         with suppress(OSError):
             self.quit()
 
 
 class _TlsSession(_Session, smtplib.SMTP_SSL):
-    """The same inside TLS."""
+    """The same session over TLS from the first byte."""
 
 
 def _judged(what: str, code: int, reply: bytes | str) -> MailError:
