@@ -1,1 +1,1 @@
-"""What people read: numbers and URLs in words, public wordings of failures, md5sum lines, remarks."""
+"""Text for people: formatted numbers and URLs, redacted failures, md5sum lines, remarks."""

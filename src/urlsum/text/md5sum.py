@@ -1,12 +1,12 @@
-"""A digest and a file's name as a line of md5sum, fit for ``md5sum -c``."""
+"""A digest and a file's name as a line for ``md5sum -c``."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import unquote, urlsplit
 
-# What a line cannot hold as it is: GNU coreutils then begins it with a backslash. It escapes carriage returns as well
-# since 9.0, which older versions do not read; no name here has any.
+# GNU coreutils escapes these characters and begins such a line with a backslash. Since 9.0 it also escapes carriage
+# returns, which older versions cannot read; no name here has any.
 # https://www.gnu.org/software/coreutils/manual/html_node/md5sum-invocation.html
 _ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n"})
 # Parameters of a segment (RFC 3986, 3.3) follow a file's extension, or are the session of a server without cookies
@@ -32,14 +32,14 @@ def name_of(url: str) -> str:
 def decoded(segment: str) -> str:
     """A segment of a URL's path as a file's name: without parameters, percent-decoded, the last part of a path.
 
-    Object stores encode the slashes of a key. The segment stays encoded where the decoded text climbs (``..``), is not
-    text, or would control a terminal. Only the line break is let through, because md5sum has an escape for it.
+    Object stores encode the slashes of a key. The segment stays encoded if the decoded text is a path traversal
+    (``..``), is not text, or would control a terminal. Only the line break passes, because md5sum can escape it.
 
     >>> decoded("dir%2Freads.bam"), decoded("reads.bam;jsessionid=1"), decoded("..%2Fpasswd")
     ('reads.bam', 'reads.bam', '..%2Fpasswd')
     """
-    if ";" in segment and (found := _PARAMETERS.fullmatch(segment)) and found[1].strip("."):
-        segment = found[1]
+    if ";" in segment and (match := _PARAMETERS.fullmatch(segment)) and match[1].strip("."):
+        segment = match[1]
     try:
         parts = [part for part in unquote(segment, errors="strict").split("/") if part]
     except UnicodeDecodeError:
@@ -49,9 +49,9 @@ def decoded(segment: str) -> str:
 
 
 def line(md5: str, name: str) -> str:
-    r"""``md5`` and ``name`` as md5sum prints them, the line break at the end included.
+    r"""``md5`` and ``name`` as md5sum prints them, including the final line break.
 
-    A file that is called ``-`` is named by its path, because md5sum takes the name alone for its standard input.
+    A file called ``-`` becomes ``./-``, because md5sum reads standard input for the bare name.
 
     >>> line("d41d8cd98f00b204e9800998ecf8427e", "a b"), line("d41d8cd98f00b204e9800998ecf8427e", "a\nb")
     ('d41d8cd98f00b204e9800998ecf8427e  a b\n', '\\d41d8cd98f00b204e9800998ecf8427e  a\\nb\n')

@@ -1,4 +1,4 @@
-"""What strangers may read: failures and texts as they leave the service, in answers, on pages and in mails."""
+"""Redacts failures and texts for strangers, who read them in responses, on pages and in emails."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urlsum.task import Failure
 # A sentence or two. The longest of urlsum's own messages quotes a host name (at most 253 characters) once.
 MESSAGE_LIMIT = 400
 
-# These three show whether a host or port exists inside a network that only this service can see, so they
-# leave as one. The exact code stays in the table and in the log.
+# These three would reveal hosts and ports of a network that only this service can reach (SSRF), so the public sees one
+# code for all. The exact code stays in the table and in the log.
 _ONE_AND_THE_SAME = frozenset({FailureCode.BLOCKED, FailureCode.DNS, FailureCode.CONNECT})
 _UNREACHABLE = Failure(
     FailureCode.CONNECT,
@@ -21,8 +21,7 @@ _UNREACHABLE = Failure(
 )
 PUBLIC_CODES = tuple(code for code in FailureCode if code not in _ONE_AND_THE_SAME - {FailureCode.CONNECT})
 
-# Why such a thing happens, and what to do about it. The codes that are missing are never shown, see
-# _ONE_AND_THE_SAME.
+# Cause and advice per code. The public never sees the missing codes, see _ONE_AND_THE_SAME.
 CAUSES = {
     FailureCode.CONNECT: (
         "No host answers there, or the host is not public: urlsum connects to public hosts only.",
@@ -79,26 +78,26 @@ CAUSES = {
     ),
 }
 
-# Whatever may be an address, with or without brackets; ip_address() then says whether it is one.
+# Matches possible addresses, with or without brackets; ip_address() then decides.
 _ADDRESS_LIKE = re.compile(
     r"(?<![\w.:])\[?([0-9A-Fa-f:]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*|\d{1,3}(?:\.\d{1,3}){3})\]?(?!\w)"
 )
 
 
 def public_failure(failure: Failure, url: str) -> Failure:
-    """``failure`` of the task for ``url`` as its owner, or anybody who knows the id, may read it.
+    """``failure`` of the task for ``url``, redacted for its owner and for anybody who knows the id.
 
-    One wording covers whatever would tell a port scanner more; no message names an address that a host resolved
-    to, only one that is the host of ``url`` itself; every message is one line of at most ``MESSAGE_LIMIT`` characters.
+    One wording covers all failures that would help a port scanner. A message names no resolved address, only an address
+    that is the host of ``url`` itself. Every message is one line of at most ``MESSAGE_LIMIT`` characters.
     """
     if failure.code in _ONE_AND_THE_SAME:
         return _UNREACHABLE
-    told = urlsplit(url).hostname
+    submitted_host = urlsplit(url).hostname
 
     def hide(match: re.Match[str]) -> str:
         # A sentence may end right after the address.
         candidate = match[1].rstrip(".")
-        if candidate == told or not _is_address(candidate):
+        if candidate == submitted_host or not _is_address(candidate):
             return match[0]
         return "(address)" + match[1][len(candidate) :]
 
@@ -108,8 +107,8 @@ def public_failure(failure: Failure, url: str) -> Failure:
 def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """``text`` as one line of printable characters, at most ``limit`` of them.
 
-    Line breaks, control and bidirectional characters and lone surrogates could forge a second line of a log or
-    a mail, or could not be encoded at all.
+    Line breaks, control and bidirectional characters could forge a second line in a log or an email; lone surrogates
+    cannot be encoded.
     """
     shown = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

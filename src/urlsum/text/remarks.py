@@ -1,4 +1,4 @@
-"""Facts shown with a digest: the file's name, where it was found, what proves its version, and notes."""
+"""Facts shown with a digest: the file's name, its final URL, the proof of its version, and notes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from urlsum.text.redact import one_line
 if TYPE_CHECKING:
     from urlsum.task import Representation, Task
 
-# Codes that urlsum.origin.representation.metadata finds in a response and a task keeps.
+# urlsum.origin.representation.metadata finds these codes in a response, and a task keeps them.
 WEB_PAGE = "web-page"
 TRANSFORMED = "transformed"
 CONTENT_ENCODING = "content-encoding"
 UNCONFIRMED = "unconfirmed"
 READ_TWICE = "read-twice"
-# Codes that follow from what a task keeps.
+# These codes follow from the fields of a task.
 EMPTY = "empty"
 NO_VALIDATOR = "no-validator"
 UNCONFIRMED_VALIDATOR = "unconfirmed-validator"
 WEAK_VALIDATOR = "weak-validator"
-# What the version then rests on, or does not.
+# The basis of the version without a validator, and the codes for no proof.
 INSTEAD_OF_PROOF = (READ_TWICE, UNCONFIRMED)
 UNPROVEN = (NO_VALIDATOR, UNCONFIRMED_VALIDATOR, WEAK_VALIDATOR)
 CODES = (WEB_PAGE, EMPTY, TRANSFORMED, CONTENT_ENCODING, UNCONFIRMED, READ_TWICE, *UNPROVEN)
 
 PROOFS = {
-    # True of a short file as well, which comes in one response and is not asked for again.
+    # True of a short file too: it comes in one response, and urlsum does not request it again.
     Proof.ETAG: "All bytes of the file came with the same ETag.",
     Proof.LAST_MODIFIED: "All bytes of the file came with the same Last-Modified date and length.",
     Proof.LENGTH: "This server gives no way to tell whether the file changed while it was read.",
@@ -68,20 +68,20 @@ class Note:
 
 
 def name(task: Task) -> str:
-    """The file's name; not sanitised for a terminal where md5sum can write it (a line break)."""
+    """The file's name; a line break, which md5sum can escape, is not sanitised for a terminal."""
     return md5sum.name_of(task.url) if task.representation is None else task.representation.name
 
 
 def redirected(task: Task) -> bool:
-    """Whether the file was found at another URL than the submitted one."""
+    """Whether redirects led to another URL than the submitted one."""
     known = task.representation
     return known is not None and known.final_url != task.url.partition("#")[0]
 
 
 def final_url(task: Task) -> str | None:
-    """Where the file was found, None when that is not known.
+    """The URL at the end of the redirects; None if unknown.
 
-    The query of a URL that came from a redirect is hidden: it may be a signature, which only urlsum was given.
+    The query of a redirect's URL is hidden: it may be a signature that the origin issued to urlsum only.
     """
     known = task.representation
     if known is None:
@@ -91,7 +91,7 @@ def final_url(task: Task) -> str | None:
 
 
 def proof(task: Task) -> str | None:
-    """What the version of the file rests on, in a sentence; None when that is not known."""
+    """The proof of the file's version, in a sentence; None if unknown."""
     known = task.representation
     if known is None:
         return None
@@ -100,29 +100,29 @@ def proof(task: Task) -> str | None:
 
 
 def notes(task: Task) -> tuple[Note, ...]:
-    """The remarks about the digest of a done task, each code once, what matters most first.
+    """The remarks about the digest of a done task, each code once, the most important first.
 
-    A code that this version does not know has no sentence, and is left out.
+    A code that this version does not know has no sentence, and is omitted.
     """
     known = task.representation
     if known is None:
         return ()
     codes = {*known.notes, EMPTY if task.size == 0 else "", _unproven(known)}
-    # Whether a validator was confirmed is known only at the end.
+    # Only the end of the download shows whether the origin confirmed a validator, so earlier codes are stale.
     codes -= {*UNPROVEN} - {_unproven(known)}
     messages = _messages(task, known)
     return tuple(Note(code, messages[code]) for code in CODES if code in codes)
 
 
 def with_redirect(note_code: str, message: str, url: str, found_at: str | None) -> str:
-    """The ``message`` of a note, for a terminal: with the URL of a web page, which nothing else shows there.
+    """The ``message`` of a note for a terminal, with the URL of a web page, which nothing else shows there.
 
-    ``found_at`` is where the redirects from the submitted ``url`` ended, if that is known.
+    ``found_at`` is the URL at the end of the redirects from the submitted ``url``, if known.
     """
     if note_code != WEB_PAGE or found_at is None or found_at == url.partition("#")[0]:
         return message
     sentence = one_line(f"The URL redirects to it ({shown_url(found_at)}).")
-    # A service of an earlier version has the sentence in its message.
+    # The message of an older service already contains the sentence.
     return one_line(f"{message.removesuffix(sentence)} {sentence}")
 
 
@@ -133,7 +133,7 @@ def _messages(task: Task, known: Representation) -> dict[str, str]:
 def _web_page(task: Task, known: Representation) -> str:
     size = task.size or 0
     length = human_bytes(size) if size >= 1024 else f"{size} byte{'' if size == 1 else 's'}"  # noqa: PLR2004 - as there
-    # The bytes of a page that was sent as another type, or as none, are HTML.
+    # A page sent with another type, or with none, still consists of HTML.
     content_type = known.content_type if "html" in (known.content_type or "") else "HTML"
     return one_line(f"The server sent a web page ({content_type}, {length}). Is this the file you meant?")
 
@@ -149,7 +149,7 @@ def _unconfirmed(known: Representation) -> str:
 
 
 def _unproven(known: Representation) -> str | None:
-    """The code of the note for a file whose version nothing but its length proves; None for any other."""
+    """The code of the note for a file whose only proof of version is its length; None for any other."""
     if known.proof is not Proof.LENGTH or any(code in known.notes for code in INSTEAD_OF_PROOF):
         return None
     if _strong(known) or known.last_modified is not None:
