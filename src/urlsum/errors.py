@@ -1,42 +1,42 @@
-"""Everything that urlsum raises on purpose.
+"""All exceptions that urlsum raises on purpose.
 
 UrlsumError
 ├── SettingsError            a setting has a wrong value: the process must not start
-├── InvalidRequest           what was asked for is wrong; names the field
+├── InvalidRequest           the request is wrong; names the field
 │   └── InvalidUrl           the URL breaks the grammar that urlsum accepts
 ├── TaskNotFound             no such id, or it has expired
 ├── Unavailable              try again later; nothing was changed
 │   ├── TableUnavailable
 │   └── QueueUnavailable
-├── Conflict                 somebody else was faster, or it is not time yet
+├── Conflict                 another caller was faster, or the task is not due yet
 │   ├── TaskExists           an insert met the same id
 │   ├── LeaseHeld            another worker holds the lease
 │   ├── LeaseLost            this worker's fence is no longer the stored one
 │   ├── NotDue               the task waits for a later time (back-off)
-│   ├── NothingToDo          the task is final and its mail is settled
-│   └── TaskFinished         the task has ended, so it cannot be cancelled any more
-├── DeadlineReached          the slice's time is over: not a failure, the next one goes on
+│   ├── NothingToDo          the task is final and its email is settled
+│   └── TaskFinished         the task has ended, so it can no longer be cancelled
+├── DeadlineReached          the slice's time is over: not a failure, the next slice resumes
 ├── StateError               a saved MD5 state is corrupt or foreign
 ├── MailError
-│   ├── MailRefused          permanent: this recipient or message will never be taken
+│   ├── MailRefused          permanent: this recipient or email will never be accepted
 │   └── MailUnavailable      transient: try again later
 └── OriginError              the file cannot be hashed; carries a FailureCode
-    ├── Blocked              the address must not be contacted
+    ├── Blocked              the address must not be contacted (SSRF)
     ├── DnsFailed            the name does not resolve
-    ├── ConnectFailed        nothing answers there
+    ├── ConnectFailed        no connection can be established
     ├── TlsFailed            handshake or certificate
     │   └── TlsUnsupported   the server offers no TLS that urlsum can use: final
     ├── HttpFailed           a final status other than success
-    ├── ProtocolViolated     the answer is not valid HTTP
+    ├── ProtocolViolated     the response is not valid HTTP
     ├── Incomplete           the body ended before its declared end
-    │   └── RangesFailed     what range requests could not bring, a whole response may
-    ├── Changed              the file is not the one that was begun
-    │   ├── Unsteady         each response says another version
-    │   └── AnotherKind      an error page, perhaps, in its place
+    │   └── RangesFailed     range requests failed; one whole response may succeed
+    ├── Changed              the file is another version than at the start
+    │   ├── Unsteady         each response has another validator
+    │   └── AnotherKind      another kind of content, perhaps an error page
     ├── TimedOut             too slow, or silent
     ├── TooLarge             longer than MAX_BYTES
-    ├── BadRedirect          too many, or to nowhere
-    └── Unverifiable         the end of the body cannot be proven
+    ├── BadRedirect          too many redirects, a loop, or an unusable Location
+    └── Unverifiable         nothing proves the end of the body
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class SettingsError(UrlsumError):
 
 
 class InvalidRequest(UrlsumError):
-    """What the caller sent is wrong: ``field`` says where, the text says what and what to do."""
+    """The request is wrong: ``field`` names the place, the text gives the fault and the remedy."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
@@ -82,7 +82,7 @@ class InvalidRequest(UrlsumError):
 class InvalidUrl(InvalidRequest):
     """The URL breaks the grammar that urlsum accepts.
 
-    ``reason`` says what is wrong with it; ``advice``, for the person who typed it, follows in the text.
+    ``reason`` names the fault; the text adds ``advice`` for the person who typed the URL.
     """
 
     def __init__(self, reason: str, advice: str = "") -> None:
@@ -95,23 +95,23 @@ class TaskNotFound(UrlsumError):
 
 
 class Unavailable(UrlsumError):
-    """A backing service does not answer; nothing was changed and a later try may succeed."""
+    """A backing service does not respond; nothing was changed and a later try may succeed."""
 
 
 class TableUnavailable(Unavailable):
-    """The task table does not answer."""
+    """The task table does not respond."""
 
 
 class QueueUnavailable(Unavailable):
-    """The task queue does not take or give messages."""
+    """The task queue does not accept or deliver messages."""
 
 
 class Conflict(UrlsumError):
-    """A conditional write found something else than it expected."""
+    """The condition of a conditional write does not hold."""
 
 
 class TaskExists(Conflict):
-    """An insert met a task of the same id."""
+    """An insert met a task with the same id."""
 
 
 class LeaseHeld(Conflict):
@@ -119,7 +119,7 @@ class LeaseHeld(Conflict):
 
 
 class LeaseLost(Conflict):
-    """The stored fence is not this worker's any more: stop at once, write nothing."""
+    """The stored fence is no longer this worker's: stop at once, write nothing."""
 
 
 class NotDue(Conflict):
@@ -131,38 +131,38 @@ class NotDue(Conflict):
 
 
 class NothingToDo(Conflict):
-    """The task is final and no mail is owed."""
+    """The task is final and no email is owed."""
 
 
 class TaskFinished(Conflict):
-    """The task has its result, or has failed: there is nothing left to cancel."""
+    """The task has its result or has failed, so it cannot be cancelled."""
 
 
 class DeadlineReached(UrlsumError):
-    """The deadline of the slice came before the end of the file; the next slice goes on from here."""
+    """The slice reached its deadline before the end of the file; the next slice resumes from here."""
 
 
 class StateError(UrlsumError):
-    """A saved MD5 state is corrupt or was written by something else."""
+    """A saved MD5 state is corrupt or foreign."""
 
 
 class MailError(UrlsumError):
-    """The mail was not taken."""
+    """The mail system did not accept the email."""
 
 
 class MailRefused(MailError):
-    """Permanently refused: trying again cannot help."""
+    """The email is refused permanently: a retry cannot help."""
 
 
 class MailUnavailable(MailError):
-    """Refused for now, or the server does not answer."""
+    """The email is refused for now, or the server does not respond."""
 
 
 class OriginError(UrlsumError):
-    """The origin, or the way to it, does not let the file be hashed.
+    """The origin, or the path to it, prevents the hashing of the file.
 
-    The text says what happened, where, and where possible what to do; it may name resolved
-    addresses and is for operators. ``retry_after`` is what the origin asked for, in seconds.
+    The text is for operators: it gives the event, the place and, where possible, the remedy, and may name resolved
+    addresses. ``retry_after`` is the origin's Retry-After in seconds.
     """
 
     code: ClassVar[FailureCode] = FailureCode.INTERNAL
@@ -171,7 +171,7 @@ class OriginError(UrlsumError):
         super().__init__(message)
         self.retry_after = retry_after
         self.redirected = False
-        """Whether it befell another URL than the submitted one."""
+        """Whether the error occurred at another URL than the submitted one."""
 
 
 class Blocked(OriginError):
@@ -187,7 +187,7 @@ class DnsFailed(OriginError):
 
 
 class ConnectFailed(OriginError):
-    """No connection to any judged address."""
+    """No address that the guard allows accepts a connection."""
 
     code = FailureCode.CONNECT
 
@@ -199,11 +199,11 @@ class TlsFailed(OriginError):
 
 
 class TlsUnsupported(TlsFailed):
-    """The server offers no safe TLS, or demands a client certificate; every later try would fail alike."""
+    """The server offers no safe TLS, or demands a client certificate; every retry would fail alike."""
 
 
 class HttpFailed(OriginError):
-    """The final answer's status is not a success; ``status`` is that status."""
+    """The final response has ``status``, which is not a success."""
 
     code = FailureCode.HTTP
 
@@ -213,33 +213,33 @@ class HttpFailed(OriginError):
 
 
 class ProtocolViolated(OriginError):
-    """The answer breaks HTTP (RFC 9110, RFC 9112) in a way that leaves its length or meaning open."""
+    """The response violates HTTP (RFC 9110, RFC 9112), so that its length or meaning is ambiguous."""
 
     code = FailureCode.PROTOCOL
 
 
 class Incomplete(OriginError):
-    """The body ended before the end that the origin declared."""
+    """The body ended before its declared end."""
 
     code = FailureCode.INCOMPLETE
 
 
 class RangesFailed(Incomplete):
-    """Range requests did not bring the rest, which says nothing about the file: one whole response may bring it."""
+    """Range requests failed, which proves nothing about the file: one whole response may succeed."""
 
 
 class Changed(OriginError):
-    """The validator says that the file is another version than the one that was begun."""
+    """The validator shows another version of the file than at the start."""
 
     code = FailureCode.CHANGED
 
 
 class Unsteady(Changed):
-    """Each response says another version of a file that has one length and one date: its validators say nothing."""
+    """Each response has another validator, although length and date stay the same: the validators prove nothing."""
 
 
 class AnotherKind(Changed):
-    """What comes now is no file of this kind, but perhaps an error or a login page: a later try may find the file."""
+    """The response has another kind of content, perhaps an error or a login page: a later try may find the file."""
 
 
 class TimedOut(OriginError):
@@ -255,12 +255,12 @@ class TooLarge(OriginError):
 
 
 class BadRedirect(OriginError):
-    """More redirects than ``MAX_REDIRECTS``, a loop, or a Location that leads nowhere."""
+    """More redirects than ``MAX_REDIRECTS``, a loop, or an unusable Location."""
 
     code = FailureCode.REDIRECTS
 
 
 class Unverifiable(OriginError):
-    """The body has no length and no framing, so its end cannot be told from a cut."""
+    """The body has no length and no framing, so its end looks the same as a cut connection."""
 
     code = FailureCode.UNVERIFIABLE

@@ -1,4 +1,4 @@
-"""What the service does for its callers: submit a URL, check a task, cancel it."""
+"""The use cases of a caller: submit a URL, check a task, cancel it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from urlsum.tables import TaskTable
 
 DAY = 24 * 3600
-# How often a submission or a cancellation that was overtaken looks again. A row moves between the two steps only when
-# a worker claims or settles it, or another caller asks for the same at this very moment.
+# Tries of a submission or a cancellation that lost a race. The row changes between read and write only if a worker
+# claims or settles it, or another caller sends the same request at the same moment.
 TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """What a caller asks for, as sent: ``submit`` validates it."""
+    """A caller's request as sent; ``submit`` validates it."""
 
     url: str
     email: str | None = None
@@ -47,16 +47,16 @@ class Submission:
 def submit(
     submission: Submission, *, table: TaskTable, queue: TaskQueue, guard: Guard, now: float, ttl_days: int
 ) -> str:
-    """Accept a task and return its id: from then on it is in the table and on the queue.
+    """Accept a task and return its id; the task is then in the table and on the queue.
 
-    Raises InvalidRequest, and TableUnavailable or QueueUnavailable when nothing was accepted.
+    Raises InvalidRequest, and TableUnavailable or QueueUnavailable if nothing was accepted.
     """
     task = _task(submission, guard, now, ttl_days)
     added = _added(task, table, now, repeatable=submission.idempotency_key is not None)
     try:
         queue.send(task.id)
     except QueueUnavailable:
-        # Conditional on the fence: a submission with the same key that got through meanwhile keeps the row.
+        # Conditional on the fence: a concurrent submission with the same key that succeeded keeps the row.
         if added:
             table.remove(task)
         raise
@@ -64,12 +64,12 @@ def submit(
 
 
 def check(task_id: str, *, table: TaskTable, now: float) -> Task:
-    """The task of this id. Raises TaskNotFound for an unknown, expired or malformed one, all alike."""
+    """The task with this id. Raises the same TaskNotFound for an unknown, expired or malformed id."""
     try:
         canonical = str(uuid.UUID(task_id))
     except ValueError:
         raise TaskNotFound(task_id) from None
-    if canonical != task_id.lower():  # UUID() also takes braces, urn: and missing hyphens; one spelling is enough
+    if canonical != task_id.lower():  # UUID() also accepts braces, urn: and missing hyphens; one spelling is enough
         raise TaskNotFound(task_id)
     task = table.get(canonical)
     if task.expires_at <= now:  # DynamoDB deletes expired items within days, not at once
@@ -78,10 +78,10 @@ def check(task_id: str, *, table: TaskTable, now: float) -> Task:
 
 
 def cancel(task_id: str, *, table: TaskTable, now: float) -> Task:
-    """End the task of this id if it has not ended, and return it; one that was cancelled before as it is.
+    """End the task with this id and return it; a task that is already cancelled is returned unchanged.
 
-    A worker that is at it finds out at its next checkpoint, which is refused. Raises TaskNotFound like ``check``,
-    TaskFinished when there is a result or a failure, TableUnavailable.
+    The table refuses the next checkpoint of a worker that holds its lease. Raises TaskNotFound like ``check``,
+    TaskFinished if the task has a result or has failed, TableUnavailable.
     """
     for _ in range(TRIES):
         task = check(task_id, table=table, now=now)
@@ -118,8 +118,8 @@ def _task(submission: Submission, guard: Guard, now: float, ttl_days: int) -> Ta
 def _id(idempotency_key: str | None) -> str:
     if idempotency_key is None:
         return str(uuid.uuid4())
-    # A version 8 UUID (RFC 9562, 5.8) whose bits are the key's: the table's own insert condition then makes
-    # the key unique, also against a submission that runs at this very moment.
+    # A version 8 UUID (RFC 9562, 5.8) from the hash of the key: the table's conditional insert makes the key unique,
+    # even against a concurrent submission.
     digest = bytearray(hashlib.sha256(b"urlsum idempotency key\0" + idempotency_key.encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
@@ -127,14 +127,14 @@ def _id(idempotency_key: str | None) -> str:
 
 
 def _added(task: Task, table: TaskTable, now: float, *, repeatable: bool) -> bool:
-    """Store ``task``, or find that it was stored under the same Idempotency-Key; whether it was the former."""
+    """Store ``task`` and return True, or return False if the same Idempotency-Key has stored it already."""
     for _ in range(TRIES):
         try:
             table.add(task)
         except TaskExists:
             if not repeatable:
                 raise
-            # The row may be gone again: its sender took it back, because the queue refused, or it was purged.
+            # The row may be gone: its sender removed it, because the queue refused, or the sweeper purged it.
             with suppress(TaskNotFound, LeaseLost):
                 if _adopted(task, table, now):
                     return False
@@ -144,10 +144,10 @@ def _added(task: Task, table: TaskTable, now: float, *, repeatable: bool) -> boo
 
 
 def _adopted(task: Task, table: TaskTable, now: float) -> bool:
-    """Check that the stored task is this one, and mark it so that its first sender can no longer take it back."""
+    """Check that the stored task is this one, and raise its fence so that its first sender cannot remove it."""
     stored = table.get(task.id)
     if stored.expires_at <= now:
-        table.remove(stored)  # nobody can ask for it any more, so the key is free
+        table.remove(stored)  # callers can no longer read it, so the key is free
         return False
     if (stored.url, stored.email, stored.expected_md5) != (task.url, task.email, task.expected_md5):
         raise InvalidRequest(
@@ -162,9 +162,9 @@ def _email(email: str | None) -> str | None:
     if email is None or email == "":
         return None
     try:
-        # SMTPUTF8 needs every server on the way to support it, so plain-ASCII local parts only.
-        # Whether the domain takes mail is the mail system's to find out: a look-up here would let strangers
-        # send queries through this host, and fail where DNS does.
+        # Only plain-ASCII local parts: SMTPUTF8 needs the support of every server on the path. The mail system checks
+        # whether the domain accepts email: a look-up here would let strangers send DNS queries through this host, and
+        # fail with DNS.
         return validate_email(email, allow_smtputf8=False, check_deliverability=False).ascii_email
     except EmailNotValidError as exc:
         raise InvalidRequest("email", f"Not a valid email address: {exc}") from exc

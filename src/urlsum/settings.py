@@ -1,4 +1,4 @@
-"""The settings: the one place that reads the environment."""
+"""The settings: only this module reads the environment."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 Network = IPv4Network | IPv6Network
 HIGHEST_PORT = 65535
 DOTENV = Path(".env")
-# What holds a password, and so is neither quoted in errors nor shown by repr().
+# These settings can hold passwords, so errors do not quote them and repr() does not show them.
 SECRET = frozenset({"mail_password", "database_uri", "redis_url"})
 _HOST_OR_SUFFIX = re.compile(r"\.?([a-z0-9_-]+\.)*[0-9_-]*[a-z][a-z0-9_-]*")
-# Where msgspec says that it found the fault.
+# The path to the fault at the end of msgspec's message.
 _PLACE = re.compile(r" - at `\$(?:\.(\w+))?`$")
-# What people write for yes and no besides true and false, 1 and 0.
+# Spellings of yes and no besides true and false, 1 and 0.
 _WORDS = {"yes": True, "on": True, "y": True, "t": True, "no": False, "off": False, "n": False, "f": False}
 
 MailBackend = Literal["ses", "smtp", "outbox"]
-# Of these msgspec quotes the pattern, or does not name the choices.
+# For these settings msgspec's own reason quotes a pattern, or does not name the choices.
 _EXPECTED = {
     "mail_backend": f"expected one of {', '.join(get_args(MailBackend))}",
     "public_url": "expected an http or https URL without query and fragment",
     "tasks_queue_name": "expected 1 to 100 letters, digits or any of _ . : -",
 }
-# msgspec's names of types, in words.
+# msgspec's type names in plain words.
 _TYPES = {"`int`": "a whole number", "`float`": "a number", "`bool`": "true or false", ", got `str`": ""}
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
@@ -80,9 +80,9 @@ class Hosts(tuple[Network | str, ...]):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be set from outside; each field is the environment variable of the same name in capitals.
+    """All settings; each field is the environment variable of the same name in capitals.
 
-    A ``.env`` file in the working directory is read too; the environment wins over it.
+    A ``.env`` file in the working directory sets them too; the environment takes precedence.
     """
 
     # Tables
@@ -93,7 +93,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Queues
     tasks_queue_url: str | None = None
     redis_url: str | None = None
-    # Of the RQ queue. RQ's lists of queues are separated by commas, and its command line by blanks.
+    # The name of the RQ queue. RQ separates queue names by commas, and its command line by spaces.
     tasks_queue_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,100}\Z")] = "tc-tasks"
 
     # Mail
@@ -110,14 +110,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?\Z")] | None = None
     port: Port = 5000
 
-    # What may be contacted. 8080 and 8443 besides the two standard ports: mirrors use them.
+    # The guard against SSRF. Mirrors use ports 8080 and 8443 besides the two standard ones.
     allowed_networks: Networks = Networks()
     allowed_ports: Ports = Ports({80, 443, 8080, 8443})
-    # Hosts, .suffixes and networks that this service leaves alone: an operator who is asked to stop must be able to.
+    # Hosts, .suffixes and networks that urlsum never contacts: operators must be able to honour a request to stop.
     blocked_hosts: Hosts = Hosts()
     ssl_cert_file: Path | None = None
 
-    # How an origin is read. 5 TiB is the largest object that S3 keeps.
+    # Downloads. 5 TiB is the largest object that S3 stores.
     max_bytes: Positive = 5 * 2**40
     connections_per_origin: Annotated[int, Meta(ge=1, le=64)] = 8
     connect_timeout: Seconds = 10.0
@@ -126,22 +126,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_rate_seconds: Seconds = 60.0
     max_redirects: Count = 10
 
-    # How a task is worked on. A slice ends well before Lambda's own time-out, see template.yaml.
+    # Slices, leases and retries. A slice ends well before Lambda's own time-out, see template.yaml.
     max_attempts: Positive = 5
     retry_base_seconds: Seconds = 5.0
     slice_seconds: Seconds = 240.0
     checkpoint_seconds: Seconds = 10.0
     lease_seconds: Seconds = 90.0
-    # How often a self-hosted worker sweeps; on AWS the schedule of template.yaml says it. A sweep that finds nothing is
-    # one look into an index, and a task whose worker died waits for two leases anyway.
+    # The interval between sweeps of a self-hosted worker; on AWS template.yaml schedules them. An idle sweep is one
+    # index look-up, and a task whose worker died waits for two leases anyway.
     sweep_seconds: Seconds = 60.0
 
     # Set by the Lambda runtime, never by people.
     aws_lambda_function_name: str | None = None
 
     def __post_init__(self) -> None:
-        # The lease is renewed at checkpoints only. An origin that is silent for a whole read time-out just after
-        # one, and must then be connected to again, would otherwise cost a healthy worker its lease.
+        # Only checkpoints renew the lease. If an origin is silent for a whole read time-out just after one, and then
+        # needs a new connection, a shorter lease would lapse under a healthy worker.
         silence = self.checkpoint_seconds + self.read_timeout + self.connect_timeout
         if self.lease_seconds <= silence:
             raise ValueError(
@@ -160,41 +160,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def on_lambda() -> bool:
-    """Whether this process runs inside AWS Lambda; unlike ``load`` this may be asked at import: it reads no file."""
+    """Whether this process runs inside AWS Lambda; safe at import, because unlike ``load`` it reads no file."""
     return bool(os.environ.get("AWS_LAMBDA_FUNCTION_NAME"))
 
 
 @cache
 def load() -> Settings:
-    """The settings of this process. Raises SettingsError: one line that names the wrong one."""
-    given: dict[str, str | None] = {}
+    """The settings of this process. Raises SettingsError: one line that names the wrong setting."""
+    variables: dict[str, str | None] = {}
     if DOTENV.is_file():
-        from dotenv import dotenv_values  # noqa: PLC0415 - 25 ms, for those who have such a file
+        from dotenv import dotenv_values  # noqa: PLC0415 - 25 ms, only with such a file
 
-        given.update(dotenv_values(DOTENV))
-    given.update({name: value for name, value in os.environ.items() if value})
-    return parse({name.lower(): value for name, value in given.items() if value and name.isupper()})
+        variables.update(dotenv_values(DOTENV))
+    variables.update({name: value for name, value in os.environ.items() if value})
+    return parse({name.lower(): value for name, value in variables.items() if value and name.isupper()})
 
 
-def parse(given: Mapping[str, object]) -> Settings:
-    """The settings that ``given`` says by the names of the fields, as text or as values; other names are ignored.
+def parse(values: Mapping[str, object]) -> Settings:
+    """The settings in ``values``, by field name, as text or as values; other names are ignored.
 
     Raises SettingsError.
     """
-    values = {name: _value(name, value) for name, value in given.items()}
+    fields = {name: _value(name, value) for name, value in values.items()}
     try:
-        return msgspec.convert(values, Settings, strict=False, dec_hook=_read)
+        return msgspec.convert(fields, Settings, strict=False, dec_hook=_read)
     except msgspec.ValidationError as exc:
         text = str(exc)
-        found = _PLACE.search(text)
-        name = found[1] if found else None
-        reason = text[: found.start()] if found else text
+        match = _PLACE.search(text)
+        name = match[1] if match else None
+        reason = text[: match.start()] if match else text
         if name is None:
             raise SettingsError(reason) from None
         reason = _EXPECTED.get(name, reason)
         for theirs, ours in _TYPES.items():
             reason = reason.replace(theirs, ours)
-        shown = "" if name in SECRET else f" (it is {given[name]!r})"
+        shown = "" if name in SECRET else f" (it is {values[name]!r})"
         raise SettingsError(f"{name.upper()}: {reason[:1].lower()}{reason[1:]}{shown}") from None
 
 
@@ -204,8 +204,8 @@ def _value(name: str, value: object) -> object:
     return value
 
 
-def _read(kind: type[Any], value: Any) -> Any:  # noqa: ANN401 - as msgspec calls it
-    """Make one of the types above from text, or from the values that it holds."""
+def _read(kind: type[Any], value: Any) -> Any:  # noqa: ANN401 - msgspec's signature
+    """Convert text, or the values themselves, to one of the types above."""
     return kind.read(value) if isinstance(value, str) and hasattr(kind, "read") else kind(value)
 
 
@@ -217,7 +217,7 @@ def _host_or_network(text: str) -> Network | str:
     with suppress(ValueError):
         return ip_network(text)
     host = text.lower().removesuffix(".")
-    # An entry that no host can match, like *.example.org or a URL, would be a deny list that denies nothing.
+    # An entry that no host can match, like *.example.org or a URL, would deny nothing.
     if not _HOST_OR_SUFFIX.fullmatch(host):
         raise ValueError(
             f"{text!r} is neither a host (example.org), nor a .suffix (.example.org: it and its subdomains), nor"

@@ -1,8 +1,8 @@
 """The task: its fields, its states, and every legal change of it as a pure function.
 
-A change returns a new ``Task``; nothing here does I/O. A table stores the result with a condition
-on the old fence (``urlsum.tables.TaskTable.save``), so a change that somebody else overtook is refused
-there. All times are seconds since the epoch, sizes and offsets are bytes.
+A change returns a new ``Task``; nothing here does I/O. A table stores it by a conditional write on the old fence
+(``urlsum.tables.TaskTable.save``), which refuses stale changes. All times are seconds since the epoch, sizes and
+offsets are bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo, TaskFinis
 
 
 class Status(StrEnum):
-    """Where a task stands; ``done``, ``failed`` and ``cancelled`` are final."""
+    """The state of a task; ``done``, ``failed`` and ``cancelled`` are final."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -25,7 +25,7 @@ class Status(StrEnum):
 
 
 class Mail(StrEnum):
-    """Whether a result mail is owed; ``failed`` means given up, visible to operators."""
+    """The state of the result email; ``failed`` means given up, visible to operators."""
 
     NONE = "none"
     PENDING = "pending"
@@ -35,7 +35,7 @@ class Mail(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a file is hashed: enough for another process, on another machine, to go on.
+    """The progress of a hash: enough for another process, on another machine, to resume.
 
     ``offset`` is a multiple of 64, MD5's block size. ``md5_state`` is the portable layout of
     ``urlsum.md5``. ``validator`` is the origin's proof of version, as ``urlsum.origin`` dumps it.
@@ -48,17 +48,17 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why the last try ended without a digest."""
+    """The reason why the last try ended without a digest."""
 
     code: FailureCode
     message: str
 
 
 class Proof(StrEnum):
-    """What shows that all bytes are of one version: the strongest validator that they came under (RFC 9110, 8.8).
+    """The proof that all bytes belong to one version: the strongest validator of all responses (RFC 9110, 8.8).
 
-    Of a file that came in one piece, within a moment, that is the validator of its one response. For any other, the
-    origin confirmed it after the last byte.
+    For a file that came quickly, in one response, that is the validator of this response. For any other file, the
+    origin confirmed the validator after the last byte.
     """
 
     ETAG = "etag"
@@ -68,11 +68,11 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Representation:
-    """What the origin's response says about the file (RFC 9110, 8), bounded by its reader in ``urlsum.origin``.
+    """The metadata in the origin's response (RFC 9110, 8); ``urlsum.origin`` bounds their size.
 
-    ``name`` is a file's name of at most 255 bytes. ``final_url`` is where the redirects ended, without a fragment and
-    possibly with a signed query; it is the submitted URL, letter by letter, where nothing redirected. ``etag`` is
-    quoted as sent, ``last_modified`` in seconds since the epoch. ``notes`` are codes of ``urlsum.text.remarks``.
+    ``name`` is a file's name of at most 255 bytes. ``final_url`` is the URL at the end of the redirects, without a
+    fragment and possibly with a signed query; without redirects it is exactly the submitted URL. ``etag`` is quoted as
+    sent, ``last_modified`` in seconds since the epoch. ``notes`` are codes of ``urlsum.text.remarks``.
     """
 
     name: str
@@ -87,8 +87,8 @@ class Representation:
         """The facts of this response, completed by those of an ``earlier`` response of the same version.
 
         A 206 to If-Range has no Content-Type and no Content-Disposition (RFC 9110, 15.3.7), while the first response
-        had every field. So name, URL and type are the earlier ones, the validators and the proof are the newer ones,
-        and a note stays.
+        had every field. So name, URL and type come from the earlier response, validators and proof from the newer one,
+        and notes accumulate.
         """
         if earlier is None:
             return self
@@ -103,16 +103,16 @@ class Representation:
         )
 
     def dump(self) -> str:
-        """The facts as one text, so that a later one needs no column; what is not known is left out."""
-        # Not asdict(), which copies every value: this runs with each write of a task.
+        """The facts as one text, so that a new fact needs no new column; unknown facts are omitted."""
+        # Not asdict(), which copies every value: every write of a task runs this.
         known = {name: value for name in self.__slots__ if (value := getattr(self, name)) not in (None, ())}
         return json.dumps(known, separators=(",", ":"))
 
     @classmethod
     def load(cls, text: str) -> Representation | None:
-        """Read a dump, of a newer version too; None when it is none.
+        """Read a dump, of a newer version too; None if ``text`` is not a dump.
 
-        Only the display reads the facts: a text that was touched by hand must not cost the digest.
+        Only the display reads the facts, so a text edited by hand must not cost the digest.
         """
         try:
             values = json.loads(text)
@@ -123,7 +123,7 @@ class Representation:
                 content_type=_text(values.get("content_type")),
                 etag=_text(values.get("etag")),
                 last_modified=None if modified is None else float(modified),
-                # A newer version may know a better proof; this one can only vouch for the length.
+                # A newer version may store a stronger proof; this version can only vouch for the length.
                 proof=Proof(proof) if proof in Proof.__members__.values() else Proof.LENGTH,
                 notes=tuple(map(str, values.get("notes", ()))),
             )
@@ -139,14 +139,13 @@ def _text(value: object) -> str | None:
 class Task:
     """One URL to hash.
 
-    ``fence`` rises with every claim; a write that carries an older one is refused. ``lease_until`` is when the
-    holder's claim lapses. ``due_at`` is when somebody should next look at the task, None when nothing is owed
-    any more: the sparse index of the tables. ``not_before`` is when a worker may take it, which is the same time
-    unless the sweeper has put off its own next look. ``attempts`` counts claims since the last progress, ``restarts``
-    how often the work began again from the first byte, ``received`` the bytes that were read for it in all, those
-    that were read again included. ``resumed_from`` is the offset at which the last claim went on, None when it began at
-    the first byte. ``rate`` is the smoothed speed of this claim in bytes per second. ``representation`` is what the
-    responses said of the file; None until the first checkpoint, and in tasks of versions before 0005 of the schema.
+    ``fence`` rises with every claim; tables refuse a write with an older fence. The lease ends at ``lease_until``. The
+    next look at the task is due at ``due_at``, the key of the tables' sparse index; None if no work is left. A worker
+    may claim the task from ``not_before``, which equals ``due_at`` unless the sweeper has postponed its own next look.
+    ``attempts`` counts claims since the last progress, ``restarts`` the restarts from the first byte, ``received`` all
+    bytes that were read, repeated reads included. ``resumed_from`` is the offset at which the last claim resumed, None
+    if it began at the first byte. ``rate`` is the smoothed speed of this claim in bytes per second. ``representation``
+    is the metadata of the responses; None before the first checkpoint and in tasks older than schema version 0005.
     """
 
     id: str
@@ -189,13 +188,13 @@ class Task:
 
     @property
     def match(self) -> bool | None:
-        """Whether the digest is the expected one; None while unknown or when none was expected."""
+        """Whether the digest is the expected one; None if the digest is unknown or none was expected."""
         if self.md5 is None or self.expected_md5 is None:
             return None
         return self.md5 == self.expected_md5
 
     def claimed(self, now: float, lease_seconds: float) -> Task:
-        """Take the lease, for hashing or, on a finished task, for the mail that is still owed.
+        """Take the lease, for hashing or, on a finished task, for the outstanding email.
 
         Raises LeaseHeld, NotDue or NothingToDo.
         """
@@ -244,11 +243,11 @@ class Task:
         )
 
     def renewed(self, now: float, *, lease_seconds: float) -> Task:
-        """Hold the lease for longer, without progress."""
+        """Renew the lease without progress."""
         return replace(self, lease_until=now + lease_seconds, due_at=now + lease_seconds, updated_at=now)
 
     def restarted(self, now: float) -> Task:
-        """Forget the checkpoint: the file changed, or its state cannot be trusted."""
+        """Drop the checkpoint: the file changed, or its state cannot be trusted."""
         return replace(
             self,
             checkpoint=None,
@@ -261,15 +260,15 @@ class Task:
         )
 
     def released(self, now: float, *, delay: float = 0.0) -> Task:
-        """Give the lease back; the next worker may take over after ``delay`` seconds."""
+        """Release the lease; the next worker may claim the task after ``delay`` seconds."""
         return replace(self, lease_until=0.0, due_at=now + delay, not_before=now + delay, updated_at=now)
 
     def retried(self, failure: Failure, now: float, *, delay: float) -> Task:
-        """Give the lease back after a failure that another try may cure."""
+        """Release the lease after a failure that a retry may cure."""
         return replace(self.released(now, delay=delay), status=Status.QUEUED, error=failure)
 
     def done(self, md5: str, size: int, now: float, *, representation: Representation | None = None) -> Task:
-        """Record the digest of one whole version of the file. Final."""
+        """Record the digest of one complete version of the file. Final."""
         return replace(
             self._finished(now),
             status=Status.DONE,
@@ -280,13 +279,13 @@ class Task:
         )
 
     def failed(self, failure: Failure, now: float) -> Task:
-        """Record why there will be no digest. Final."""
+        """Record the reason why the task has no digest. Final."""
         return replace(self._finished(now), status=Status.FAILED, error=failure)
 
     def cancelled(self, now: float) -> Task:
-        """End the task without a result and without a mail, whoever is at work on it. Final.
+        """End the task without a result and without an email, even while a worker holds its lease. Final.
 
-        Raises TaskFinished when it has ended already.
+        Raises TaskFinished if it has already ended.
         """
         if self.complete:
             raise TaskFinished(self.id)
@@ -306,8 +305,8 @@ class Task:
         return representation.filled_from(self.representation)
 
     def _finished(self, now: float) -> Task:
-        # With a mail owed the lease is kept, so that the holder sends it under the same fence and, should it
-        # die first, the task comes up again when the lease lapses.
+        # An outstanding email keeps the lease: the holder sends it under the same fence, and if the holder dies first,
+        # the task comes due when the lease lapses.
         owed = self.mail is Mail.PENDING
         return replace(
             self,
@@ -322,19 +321,19 @@ class Task:
         )
 
     def resent(self, now: float, *, wait: float) -> Task:
-        """Note that a worker is called again, over a lease that lapsed, and look again after ``wait`` seconds.
+        """Record a new message for a task whose lease lapsed; the next look follows after ``wait`` seconds.
 
-        The fence rises: of two who would call one does, and a holder that slept past its lease is shut out.
-        ``updated_at`` stays, because nothing was worked on.
+        The fence rises: of two concurrent sweepers only one sends, and a holder that slept past its lease is fenced
+        off. ``updated_at`` stays, because no work was done.
         """
         status = self.status if self.complete else Status.QUEUED
         return replace(self, status=status, fence=self.fence + 1, lease_until=0.0, due_at=now + wait)
 
     def given_up(self, failure: Failure, now: float) -> Task:
-        """Fail the task over a lease that lapsed; a mail that is owed is for the next claim. Final."""
+        """Fail the task after its lease lapsed; the next claim sends an outstanding email. Final."""
         owed = self.mail is Mail.PENDING
         return replace(self.failed(failure, now), fence=self.fence + 1, lease_until=0.0, due_at=now if owed else None)
 
     def mailed(self, mail: Mail, now: float) -> Task:
-        """Settle the mail, as sent or as given up."""
+        """Settle the email, as sent or as given up."""
         return replace(self, mail=mail, lease_until=0.0, due_at=None, updated_at=now)

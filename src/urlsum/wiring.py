@@ -1,7 +1,7 @@
 """Settings → Services (table, queue, mailer, guard, source, clocks): the composition root.
 
-An adapter is imported only when its setting asks for it: a function on Lambda never loads SQLAlchemy, a laptop never
-loads boto3. Nothing here opens a connection; SSL_CERT_FILE is the one file that is read.
+A setting selects each adapter, and only then is it imported: a function on Lambda never loads SQLAlchemy, a laptop
+never loads boto3. This module opens no connection, and reads no file but SSL_CERT_FILE.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything outside its own process that a use case may reach."""
+    """All dependencies of the use cases on the world outside the process."""
 
     settings: Settings
     table: TaskTable
@@ -45,7 +45,7 @@ def services() -> Services:
 
 
 def wire(settings: Settings) -> Services:
-    """The services that ``settings`` ask for. Raises SettingsError."""
+    """The services that ``settings`` select. Raises SettingsError."""
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.source import HttpSource
 
