@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class TaskStore(Protocol):
     """The part of a table that hashing needs: read a task, and write it unless another writer was faster.
 
-    Every method raises TableUnavailable if the store does not respond; then no change is certain.
+    Every method raises TableUnavailable if the store does not respond; the outcome of a write is then unknown.
     """
 
     def get(self, task_id: str) -> Task:
