@@ -57,7 +57,7 @@ def kill_them(kind: str, kills: int, directory: Path, monkeypatch: pytest.Monkey
         assert "Traceback" not in workers.said()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("kind", "kills"), [("sqlite", 20), ("mysql", 10), ("aws", 8)])
 def test_a_few_kills(kind: str, kills: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kill_them(kind, kills, tmp_path, monkeypatch)

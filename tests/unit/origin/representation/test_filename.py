@@ -6,9 +6,8 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from urlsum.origin.filename import MAX_DISPOSITION_CHARACTERS, filename, of_disposition, sanitised
 
-from urlsum.origin.representation.filename import filename, of_disposition, sanitised
+from urlsum.origin.representation.filename import MAX_DISPOSITION_CHARACTERS, filename, of_disposition, sanitised
 
 ENCODED = base64.b64encode("größe.bam".encode()).decode()
 
