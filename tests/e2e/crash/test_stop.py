@@ -60,7 +60,7 @@ def put_them_to_sleep(kind: str, stops: int, directory: Path, monkeypatch: pytes
         assert "Traceback" not in workers.said()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["sqlite", "mysql"])
 def test_a_few_sleepers(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put_them_to_sleep(kind, 3, tmp_path, monkeypatch)

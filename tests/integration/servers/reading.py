@@ -96,7 +96,7 @@ class Client:
     def settings(self) -> Settings:
         # A pause of this machine must not look like one of the server.
         return patient(
-            connections_per_origin=self.connections, connect_timeout=5.0, read_timeout=5.0, min_rate_seconds=5.0
+            connections_per_origin=self.connections, connect_timeout=20.0, read_timeout=20.0, min_rate_seconds=20.0
         )
 
     def origin(self, at: int, act: Callable[[], None]) -> Paced:
@@ -145,7 +145,7 @@ def outcome(server: WebServer, client: Client, replacement: Replacement, at: int
     origin = client.origin(at, act)
     found = digest(origin, server.url(path.name))
     path.unlink()
-    assert origin.acted
+    assert origin.acted, found
     return found if found in set(FailureCode) else replacement.version(found)
 
 
