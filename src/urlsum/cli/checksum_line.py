@@ -1,4 +1,4 @@
-"""One line of a list: its digest and URL, or why it cannot be verified (GNU coreutils 9.1, src/digest.c, split_3)."""
+"""Parses one line of a checksum list into digest and URL, or a reason (GNU coreutils 9.1, src/digest.c, split_3)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import re
 from dataclasses import dataclass
 
 from urlsum.cli.lines import MAX_LINE_CHARACTERS
-from urlsum.cli.outcome import Wanted
+from urlsum.cli.outcome import HashRequest
 
 MD5_DIGITS = 32
 # Hexadecimal digits of the digests that common tools write in the form of md5sum: crc32, sha1sum … sha512sum.
 OTHER_DIGESTS = {8: "CRC-32", 40: "SHA-1", 56: "SHA-224", 64: "SHA-256", 96: "SHA-384", 128: "SHA-512"}
-# Half an MD5. Shorter runs are dates and words; a longer one may be a digest that was cut off when it was copied.
+# Half an MD5. Shorter runs are dates and words; a longer run may be a truncated digest.
 SHORTEST_DIGEST_DIGITS = 16
-# md5sum's words, which scripts look for.
+# The wording of md5sum, which scripts search for.
 MALFORMED = "improperly formatted MD5 checksum line"
 NUL_BYTES = (
     "the line contains NUL bytes (UTF-16 or UTF-32 without a byte-order mark, or binary data); save the list as UTF-8"
 )
 BASE64 = "this is an MD5 in base64; urlsum reads only 32 hexadecimal digits"
 
-# cat puts the mark of a second list at the beginning of a line.
+# cat leaves the byte-order mark of a second list at the beginning of a line.
 _MARK = "\ufeff"
-# No URL begins or ends with any of them: whitespace by Unicode (no-break spaces of web pages are among it), and
-# three characters without width.
+# No URL begins or ends with any of these: Unicode whitespace (including the no-break spaces of web pages) and three
+# zero-width characters.
 _BLANKS = (
     "\t\v\f\r \x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\u200b\u2060\ufeff"
@@ -33,27 +33,27 @@ _BLANK = f"[{_BLANKS}]"
 _PLAIN = re.compile(rf"(?P<digest>[0-9A-Fa-f]+){_BLANK}[ *]?(?P<name>.+)")
 # BSD's md5 writes "MD5 (name) = digest", OpenSSL "MD5(name)= digest" and Solaris "md5 (name) = digest".
 _TAG = re.compile(r"(?P<tag>[A-Za-z0-9][A-Za-z0-9/_-]{0,30})[ \t]?\(")
-# The digests that OpenSSL, coreutils and BSD's tools name; other words before a parenthesis are none.
+# The digest names of OpenSSL, coreutils and BSD's tools. Any other word before a parenthesis is not a digest name.
 _OTHER_TAG = re.compile(
     r"(?:HMAC|KMAC|CMAC)\b.*|(?:SHA|SHAKE|KECCAK|BLAKE|RMD|RIPEMD|SKEIN|TIGER|HAVAL|STREEBOG|XXH|CRC|ADLER)-?[0-9].*"
     r"|SHA|SM3|MD2|MD4|MD5-SHA1|MDC2|WHIRLPOOL|TIGER",
     re.IGNORECASE | re.ASCII,
 )
 _VALUE = re.compile(rf"{_BLANK}*={_BLANK}*(?P<digest>[0-9A-Za-z+/]+={{0,2}})")
-# In one run or, as certutil of Windows wrote it, in pairs.
+# In one run or, as certutil of Windows used to print it, in pairs.
 _HEX = re.compile(
     rf"[0-9A-Fa-f]{{{SHORTEST_DIGEST_DIGITS},}}"
     rf"|(?:[0-9A-Fa-f]{{2}}[ :-]){{{SHORTEST_DIGEST_DIGITS // 2 - 1}}}[0-9A-Fa-f]{{2}}"
 )
 _HEX_BYTES = re.compile(_HEX.pattern.encode())
 _MD5 = re.compile(rf"[0-9A-Fa-f]{{{MD5_DIGITS}}}")
-# Quoted or in angle brackets, too. A line that begins with anything else is of no form that has its digest last.
+# Quotes and angle brackets may enclose the URL. No other form puts the digest last.
 _URL_FIRST = re.compile(r"[\"'<]?[A-Za-z][A-Za-z0-9+.-]*://")
 _MD5_AT_END = re.compile(rf"{_BLANK}\*?{_MD5.pattern}\Z")
-# 16 bytes in base64, as the header Content-MD5 and cloud storage have them.
+# 16 bytes in base64, as the Content-MD5 field and cloud storage write them.
 _BASE64_MD5 = re.compile(r"[A-Za-z0-9+/]{22}==")
 _BASE64_FIRST = re.compile(rf"{_BASE64_MD5.pattern}{_BLANK}")
-# A tag or a comment of HTML; an object of JSON, or a list of its values.
+# An HTML tag or comment; a JSON object, or an array.
 _MARKUP = re.compile(r"<[A-Za-z!/?]|\{|\[[ \t\"\[{]|\[\Z")
 _ESCAPED = re.compile(r"(?:[^\\]|\\[\\nr])*")
 _ESCAPES = {r"\\": "\\", r"\n": "\n", r"\r": "\r"}
@@ -61,16 +61,16 @@ _ESCAPES = {r"\\": "\\", r"\n": "\n", r"\r": "\r"}
 
 @dataclass(frozen=True, slots=True)
 class Unverified:
-    """A line that cannot be verified, and the ``reason`` for people.
+    """A line that cannot be verified, and the ``reason`` in words.
 
-    ``checksum`` is true for a line with a digest or a URL: then a file remains unchecked.
+    ``checksum`` is true if the line has a digest or a URL: a file then remains unchecked.
     """
 
     reason: str
     checksum: bool = True
 
 
-def parse(line: str) -> Wanted | Unverified | None:
+def parse(line: str) -> HashRequest | Unverified | None:
     """The digest and the URL of ``line``, or None when it is empty or a comment."""
     line = line.lstrip(_MARK)
     if not line.removesuffix("\r") or line.startswith("#"):
@@ -82,39 +82,39 @@ def parse(line: str) -> Wanted | Unverified | None:
     text = line.strip(_BLANKS)
     escaped = text.startswith("\\")
     text = text.removeprefix("\\")
-    return _tagged(text, escaped=escaped) or _plain(text, escaped=escaped) or _other(text)
+    return _parse_tagged(text, escaped=escaped) or _parse_plain(text, escaped=escaped) or _reject(text)
 
 
-def _tagged(text: str, *, escaped: bool) -> Wanted | Unverified | None:
+def _parse_tagged(text: str, *, escaped: bool) -> HashRequest | Unverified | None:
     start = _TAG.match(text)
     if start is None:
         return None
-    # The last parenthesis ends the name, as in md5sum: a name may contain others.
+    # The last parenthesis ends the name, as in md5sum: the name may contain parentheses.
     name, _, rest = text[start.end() :].rpartition(")")
     value = _VALUE.fullmatch(rest)
     if start["tag"].upper() == "MD5":
         if value is None:
             return Unverified(MALFORMED)
-        return _wanted(name, value["digest"], escaped=escaped)
+        return _hash_request(name, value["digest"], escaped=escaped)
     if value is not None and len(value["digest"]) >= SHORTEST_DIGEST_DIGITS:
         known = _OTHER_TAG.fullmatch(start["tag"])
         return Unverified(f"this is {start['tag']}; urlsum verifies only MD5" if known else MALFORMED)
     return None
 
 
-def _plain(text: str, *, escaped: bool) -> Wanted | Unverified | None:
-    found = _PLAIN.fullmatch(text)
-    if found is None:
+def _parse_plain(text: str, *, escaped: bool) -> HashRequest | Unverified | None:
+    match = _PLAIN.fullmatch(text)
+    if match is None:
         return None
-    digits, name = len(found["digest"]), found["name"]
+    digits, name = len(match["digest"]), match["name"]
     if digits == MD5_DIGITS:
-        return _wanted(name, found["digest"], escaped=escaped)
+        return _hash_request(name, match["digest"], escaped=escaped)
     if digits in OTHER_DIGESTS and (digits >= SHORTEST_DIGEST_DIGITS or "://" in name):
         return Unverified(f"this is {OTHER_DIGESTS[digits]} ({digits} hexadecimal digits); urlsum verifies only MD5")
     return None
 
 
-def _wanted(name: str, digest: str, *, escaped: bool) -> Wanted | Unverified:
+def _hash_request(name: str, digest: str, *, escaped: bool) -> HashRequest | Unverified:
     if _BASE64_MD5.fullmatch(digest):
         return Unverified(BASE64)
     if not _MD5.fullmatch(digest):
@@ -129,16 +129,16 @@ def _wanted(name: str, digest: str, *, escaped: bool) -> Wanted | Unverified:
             return Unverified(
                 r"the line begins with a backslash, and its URL contains an escape other than \\, \n or \r"
             )
-        url = re.sub(r"\\.", lambda found: _ESCAPES[found[0]], url)
-    return Wanted(url, digest.lower())
+        url = re.sub(r"\\.", lambda match: _ESCAPES[match[0]], url)
+    return HashRequest(url, digest.lower())
 
 
-def _other(text: str) -> Unverified:
+def _reject(text: str) -> Unverified:
     if _URL_FIRST.match(text) and _MD5_AT_END.search(text):
         return Unverified("the MD5 must come before the URL")
     if _BASE64_FIRST.match(text):
         return Unverified(BASE64)
-    # A comment that is indented is none to md5sum, but nobody expects it to be verified.
+    # md5sum does not accept an indented comment, but no user expects it to be verified.
     checksum = not text.startswith("#") and ("://" in text or bool(_HEX.search(text)) or _hides_digest(text))
     if _MARKUP.match(text):
         return Unverified("this is HTML or JSON, not a checksum line", checksum)
@@ -146,7 +146,7 @@ def _other(text: str) -> Unverified:
 
 
 def _hides_digest(text: str) -> bool:
-    """Whether bytes of another encoding have a digest: programs append to a list without regard to its encoding."""
+    """Whether the bytes in another encoding contain a digest: programs append to a list and ignore its encoding."""
     if text.isascii():
         return False
     return any(

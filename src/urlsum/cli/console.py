@@ -1,4 +1,4 @@
-"""What is written where: results to standard output, everything else to standard error as ``urlsum: …`` lines."""
+"""Output: results go to standard output, all other messages to standard error as ``urlsum: …`` lines."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from urlsum.text.redact import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# About a server that has no other URL of the file to offer.
+# For a server fault that no other URL on that server would avoid.
 TELL_OPERATORS = "use another mirror, or report it to the operators of this one"
-# What a person can do about a failure, where its own message does not say it already.
+# Advice for failures whose message does not contain it already.
 ADVICE: dict[str, str] = {
     FailureCode.DNS: "check the spelling of the host name, and your network",
     FailureCode.CONNECT: "check the URL and whether the host is up",
@@ -29,8 +29,8 @@ ADVICE: dict[str, str] = {
     FailureCode.UNVERIFIABLE: "use another mirror: here a cut connection would look like the end of the file",
     FailureCode.INTERNAL: "please report it with the lines above",
 }
-# Where that of the code does not fit, or there is none: the first phrase that a message of this code contains decides.
-PARTICULAR: tuple[tuple[FailureCode, str, str], ...] = (
+# Overrides of ADVICE: the first entry with this code and a phrase that the message contains applies.
+SPECIFIC_ADVICE: tuple[tuple[FailureCode, str, str], ...] = (
     (
         FailureCode.TLS,
         phrases.UNKNOWN_ISSUER,
@@ -46,7 +46,7 @@ PARTICULAR: tuple[tuple[FailureCode, str, str], ...] = (
 
 
 class OutputLost(Exception):
-    """Standard output takes no more; ``unread`` when that is because its reader has enough."""
+    """Standard output cannot be written; ``unread`` if its reader has closed the pipe."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(f"standard output: {error.strerror}")
@@ -54,7 +54,7 @@ class OutputLost(Exception):
 
 
 def out(line: str) -> None:
-    """Write a result. Flushed, because the next one may be hours away. Raises OutputLost."""
+    """Write a result and flush it, because the next one may be hours away. Raises OutputLost."""
     try:
         sys.stdout.write(line + "\n")
         sys.stdout.flush()
@@ -69,30 +69,30 @@ def tell(text: str) -> None:
 
 
 def failure(url: str, code: str, message: str) -> None:
-    """Say which URL failed, the stable code of why, what happened, and what to do."""
+    """Report the URL, the stable failure code and the message, which includes any advice."""
     tell(f"{printable(url)}: {code}: {one_line(message)}")
 
 
 def notes(url: str, messages: Sequence[str]) -> None:
-    """Write the remarks about the digest of ``url``, a line each; they may come from a server."""
+    """Write one line for each remark about the digest of ``url``. The remarks may come from a server."""
     for message in messages:
         tell(f"{printable(url)}: note: {one_line(message)}")
 
 
 def printable(url: str) -> str:
-    """``url`` as it may go to a terminal: a list of strangers must not move the cursor."""
+    """``url``, safe for a terminal: control characters in a stranger's list must not move the cursor."""
     return url if url.isprintable() else one_line(url, MAX_URL_CHARACTERS)
 
 
 def advice(code: FailureCode, message: str) -> str:
-    """What to do about the failure that ``message`` describes; empty where that says it already."""
-    for each, phrase, particular in PARTICULAR:
+    """Advice on the failure that ``message`` describes; empty if the message contains it already."""
+    for each, phrase, specific in SPECIFIC_ADVICE:
         if each == code and phrase in message:
-            return particular
+            return specific
     return ADVICE.get(code, "")
 
 
 def with_advice(code: FailureCode, message: str) -> str:
-    """``message``, and what to do about it."""
-    what_to_do = advice(code, message)
-    return f"{message}; {what_to_do}" if what_to_do else message
+    """``message``, followed by the advice on it."""
+    text = advice(code, message)
+    return f"{message}; {text}" if text else message

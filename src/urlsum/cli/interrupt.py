@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: what is being read is brought to a checkpoint first, so that nothing is read twice."""
+"""Ctrl-C and SIGTERM: the slice writes a checkpoint before it ends, so that nothing is read twice."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from urlsum.errors import DeadlineReached
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# How long a read that is under way may take to come back by itself. An origin that sends anything needs
-# milliseconds; a silent one is not waited for, because a person is.
+# Time for a pending read to return. An origin that sends data needs milliseconds. A silent origin is not waited for,
+# because a person is waiting.
 GRACE_SECONDS = 1.0
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody wants this process to end; a BaseException, so that no handler of failures keeps it going."""
+    """A signal asked this process to end. A BaseException, so that no handler of failures swallows it."""
 
     def __init__(self, signum: int) -> None:
         super().__init__()
@@ -25,18 +25,18 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stop:
-    """Turns the first signal into a cancellation, and every later one into Interrupted. A context manager."""
+    """Turns the first signal into a cancellation and later signals into Interrupted. A context manager."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
         self._finishing = False
 
     def requested(self) -> bool:
-        """Whether a signal came: the cancellation of a ``Deadline``."""
+        """Whether a signal arrived: the cancellation of a ``Deadline``."""
         return self.signum is not None
 
     def check(self) -> None:
-        """Raise Interrupted if a signal came."""
+        """Raise Interrupted if a signal arrived."""
         if self.signum is not None:
             raise Interrupted(self.signum)
 
@@ -52,22 +52,22 @@ class Stop:
 
     def __enter__(self) -> Self:
         self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
-        signal.signal(signal.SIGINT, self._asked)
-        signal.signal(signal.SIGTERM, self._asked)
-        signal.signal(signal.SIGALRM, self._insist)
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGALRM, self._on_grace_expired)
         return self
 
     def __exit__(self, *exc: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _asked(self, signum: int, _frame: object) -> None:
+    def _on_signal(self, signum: int, _frame: object) -> None:
         if self.signum is not None or not self._finishing:
             raise Interrupted(signum)
         self.signum = signum
         signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
 
-    def _insist(self, _signum: int, _frame: object) -> None:
-        # Out of a read that waits: what was hashed before it is whole, and the slice still checkpoints it.
+    def _on_grace_expired(self, _signum: int, _frame: object) -> None:
+        # Ends the pending read. The bytes before it are hashed completely, so the slice can still write a checkpoint.
         if self._finishing:
             raise DeadlineReached

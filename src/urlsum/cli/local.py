@@ -1,4 +1,4 @@
-"""Hashing here and now: a worker's slices, one after the other, with a task that lives in this process."""
+"""Hashing in this process: runs a worker's slices in sequence on a task that is kept in memory."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from urlsum.cli.interrupt import Stop
-    from urlsum.cli.outcome import Wanted
+    from urlsum.cli.outcome import HashRequest
     from urlsum.cli.progress import Meter
     from urlsum.settings import Settings
     from urlsum.task import Checkpoint, Representation
     from urlsum.worker.source import Source, Stream
 
-# Nothing ends this process but its user, so its one slice needs no deadline; threads cannot wait for infinity.
+# Only the user ends this process, so a slice needs no deadline. Not infinity, which threads cannot wait for.
 FOREVER_SECONDS = 10 * 365 * 86_400.0
-# The code of a URL that cannot be read at all, beside those of urlsum.errors.FailureCode.
+# The code of a URL that cannot be parsed, besides those of urlsum.errors.FailureCode.
 INVALID_URL = "invalid_url"
 
 
 class LocalHasher:
-    """Hashes one URL after the other in this process; with ``state``, the one URL that it is given."""
+    """Hashes URLs one after another in this process. With ``state`` there must be only one URL."""
 
     def __init__(
         self,
@@ -56,13 +56,13 @@ class LocalHasher:
         self._source = Metered(HttpSource(settings, self._guard), meter)
         self._table: OneTask | None = None
 
-    def digests(self, wanted: Sequence[Wanted]) -> Iterator[Outcome]:
-        """One outcome for each, in order. Raises Interrupted, and StateError for a state that cannot be used."""
-        for each in wanted:
+    def digests(self, hash_requests: Sequence[HashRequest]) -> Iterator[Outcome]:
+        """One outcome for each request, in order. Raises Interrupted, and StateError if the state file is unusable."""
+        for each in hash_requests:
             yield self._digest(each.url)
 
-    def how_to_go_on(self) -> str:
-        """What of the interrupted work is kept."""
+    def resume_hint(self) -> str:
+        """How much of the interrupted work is saved, and how to resume it."""
         if self._state is None:
             return "progress lost; use --state FILE to make a single URL resumable"
         if self._table is None or not self._table.kept:
@@ -76,18 +76,18 @@ class LocalHasher:
         except InvalidUrl as exc:
             return Outcome(url, code=INVALID_URL, message=str(exc))
         except Blocked as exc:
-            return Outcome(url, code=exc.code, message=self._explained(url, exc.code, str(exc)))
+            return Outcome(url, code=exc.code, message=self._failure_text(url, exc.code, str(exc)))
         state = StateFile(self._state, url) if self._state is not None else None
         self._table = OneTask(_task(url, state.load() if state else None), state)
-        task = self._worked_off(self._table)
+        task = self._run_slices(self._table)
         if task.md5 is not None:
             self._table.forget()
             return Outcome(url, task.md5, notes=_notes(task))
         if task.error is None:
             raise ValueError(f"{url} failed without a reason")
-        return Outcome(url, code=task.error.code, message=self._explained(url, task.error.code, task.error.message))
+        return Outcome(url, code=task.error.code, message=self._failure_text(url, task.error.code, task.error.message))
 
-    def _worked_off(self, table: OneTask) -> Task:
+    def _run_slices(self, table: OneTask) -> Task:
         deps = _Deps(self._settings, table, self._source)
         while True:
             with self._stop.gracefully():
@@ -103,20 +103,20 @@ class LocalHasher:
                 console.failure(task.url, task.error.code, f"{reason}; trying again in {wait:.0f} s")
             self._sleep(wait)
 
-    def _explained(self, url: str, code: FailureCode, message: str) -> str:
+    def _failure_text(self, url: str, code: FailureCode, message: str) -> str:
         text = console.with_advice(code, self._without_url(url, message))
         if self._state is not None and self._table is not None and self._table.kept:
             text += f"; {human_bytes(self._table.kept)} saved in {self._state} for the next run"
         return text
 
     def _without_url(self, url: str, message: str) -> str:
-        """The message of an origin error begins with its URL; on these lines it stands already."""
+        """``message`` without its leading URL, which the output line already names."""
         return message.removeprefix(f"{shown_url(url)}: ")
 
 
 @dataclass(frozen=True, slots=True)
 class _Deps:
-    """What a slice needs, see ``urlsum.worker.slice.SliceDeps``."""
+    """The dependencies of a slice, see ``urlsum.worker.slice.SliceDeps``."""
 
     settings: Settings
     table: OneTask
@@ -126,9 +126,9 @@ class _Deps:
 
 
 class OneTask:
-    """The TaskStore of one task, in memory; its checkpoints go into the state file too, if there is one.
+    """The TaskStore of one task, in memory. Its checkpoints are also written to the state file, if there is one.
 
-    ``kept`` is the offset in bytes up to which that file keeps it.
+    ``kept`` is the offset in bytes of the checkpoint in that file.
     """
 
     def __init__(self, task: Task, state: StateFile | None) -> None:
@@ -136,12 +136,12 @@ class OneTask:
         self.kept = task.offset
         self._state = state
 
-    def get(self, task_id: str) -> Task:  # noqa: ARG002 - there is but one
+    def get(self, task_id: str) -> Task:  # noqa: ARG002 - there is only one
         """The task."""
         return self.task
 
     def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:  # noqa: ARG002 - the port's
-        """Take the new state of the task; nobody else can have changed it meanwhile."""
+        """Replace the task. No other process can have changed it meanwhile."""
         before, self.task = self.task, task
         if task.restarts > before.restarts:
             console.tell(f"{console.printable(task.url)}: the file changed; reading it from the start again")
@@ -152,16 +152,16 @@ class OneTask:
     def forget(self) -> None:
         """Remove the state file."""
         if self._state is not None:
-            self._try(self._state.remove, 0)
+            self._write(self._state.remove, 0)
 
     def _keep(self, checkpoint: Checkpoint, representation: Representation | None) -> None:
         state = self._state
         if state is not None:
-            self._try(lambda: state.save(checkpoint, representation), checkpoint.offset)
+            self._write(lambda: state.save(checkpoint, representation), checkpoint.offset)
 
-    def _try(self, write: Callable[[], None], offset: int) -> None:
+    def _write(self, action: Callable[[], None], offset: int) -> None:
         try:
-            write()
+            action()
         except OSError as exc:
             # A full disk must not end hours of hashing that needs no disk.
             console.tell(f"cannot write the state file: {exc}")
@@ -170,7 +170,7 @@ class OneTask:
 
 
 class Metered:
-    """A Source that shows on a meter what is read from its streams."""
+    """A Source that reports the progress of its streams to a meter."""
 
     def __init__(self, source: Source, meter: Meter) -> None:
         self._source = source
@@ -184,7 +184,7 @@ class Metered:
         resume: Checkpoint | None = None,
         heartbeat: Callable[[], None] = no_lease,
     ) -> Stream:
-        """Open the file. Raises what the source does."""
+        """Open the file. Raises the errors of the source."""
         stream = self._source.open(url, deadline=deadline, resume=resume, heartbeat=heartbeat)
         return _MeteredStream(stream, url, self._meter)
 
@@ -233,10 +233,10 @@ def _notes(task: Task) -> tuple[str, ...]:
     return tuple(remarks.with_redirect(note.code, note.message, task.url, found_at) for note in remarks.notes(task))
 
 
-def _task(url: str, kept: tuple[Checkpoint, Representation | None] | None) -> Task:
-    # On the clock of this process, as its claims and waits are: no table keeps the task.
+def _task(url: str, saved: tuple[Checkpoint, Representation | None] | None) -> Task:
+    # The monotonic clock, as for claims and waits: no table outlives this process.
     now = time.monotonic()
-    checkpoint, representation = kept or (None, None)
+    checkpoint, representation = saved or (None, None)
     return Task(
         id=url,
         url=url,

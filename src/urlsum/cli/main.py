@@ -1,4 +1,4 @@
-"""The command ``urlsum``: arguments → a hasher → lines, and an exit status."""
+"""The command ``urlsum``: parses the arguments, runs a hasher, prints lines, and returns an exit status."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from urlsum.cli import console, interrupt, options
-from urlsum.cli.outcome import Wanted
+from urlsum.cli import console, interrupt
+from urlsum.cli.options import parse as parse_options
+from urlsum.cli.outcome import HashRequest
 from urlsum.errors import InvalidUrl, SettingsError, StateError
 
 if TYPE_CHECKING:
@@ -19,27 +20,27 @@ if TYPE_CHECKING:
     from urlsum.settings import Settings
 
 OK, FAILED, MISUSED = 0, 1, 2
-# What shells report of a process that a signal ended; SIGPIPE is 13.
+# Shells report 128 plus the number of the signal that ended a process; SIGPIPE is 13.
 SIGNALLED = 128
 BROKEN_PIPE = SIGNALLED + 13
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    asked = options.parse(arguments)
+    options = parse_options(arguments)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # text files both, as Python starts
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # both are text files when Python starts
     logging.basicConfig(format="urlsum: %(message)s", level=logging.WARNING)
     try:
         with interrupt.Stop() as stop:
-            return _run(asked, stop)
+            return _run(options, stop)
     except interrupt.Interrupted as exc:
-        return SIGNALLED + exc.signum  # before there was anything to keep
+        return SIGNALLED + exc.signum  # no progress yet, so no hint
     except (SettingsError, StateError, InvalidUrl) as exc:
         console.tell(str(exc))
         return MISUSED
     except console.OutputLost as exc:
-        # Python would complain once more when it flushes at its end.
+        # Otherwise Python would report the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if exc.unread:
             return BROKEN_PIPE
@@ -47,28 +48,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
 
 
-def _run(asked: Options, stop: interrupt.Stop) -> int:
-    # Not before the arguments are known to make sense: --help and a typo need not wait for what hashing imports.
+def _run(options: Options, stop: interrupt.Stop) -> int:
+    # Imported after the arguments are valid: --help and a typo need not wait for the imports of hashing.
     from msgspec import structs  # noqa: PLC0415
 
     from urlsum import settings  # noqa: PLC0415
     from urlsum.cli import verify  # noqa: PLC0415
 
     loaded = settings.load()
-    if asked.connections is not None:
-        loaded = structs.replace(loaded, connections_per_origin=asked.connections)
-    wanted = [] if asked.check else _wanted(asked.names)
-    hasher = _hasher(asked, loaded, stop)
+    if options.connections is not None:
+        loaded = structs.replace(loaded, connections_per_origin=options.connections)
+    hash_requests = [] if options.check else _hash_requests(options.names)
+    hasher = _hasher(options, loaded, stop)
     try:
-        done = verify.verify(asked.names, hasher, asked) if asked.check else _print(wanted, hasher)
+        done = verify.verify(options.names, hasher, options) if options.check else _print(hash_requests, hasher)
     except interrupt.Interrupted as exc:
-        console.tell(f"interrupted; {hasher.how_to_go_on()}")
+        console.tell(f"interrupted; {hasher.resume_hint()}")
         return SIGNALLED + exc.signum
     return OK if done else FAILED
 
 
-def _wanted(urls: Sequence[str]) -> list[Wanted]:
-    """All URLs, once all are known to be URLs: a typo in the last one shows before the first is read.
+def _hash_requests(urls: Sequence[str]) -> list[HashRequest]:
+    """One request for each URL. All are parsed first: a typo in the last one shows before the first file is read.
 
     Raises InvalidUrl.
     """
@@ -79,24 +80,24 @@ def _wanted(urls: Sequence[str]) -> list[Wanted]:
             parse(url)
         except InvalidUrl as exc:
             raise InvalidUrl(f"{console.printable(url)}: {exc}") from exc
-    return [Wanted(url) for url in urls]
+    return [HashRequest(url) for url in urls]
 
 
-def _hasher(asked: Options, loaded: Settings, stop: interrupt.Stop) -> Hasher:
+def _hasher(options: Options, loaded: Settings, stop: interrupt.Stop) -> Hasher:
     from urlsum.cli.progress import meter  # noqa: PLC0415 - as above
 
-    if asked.server is not None:
-        from urlsum.cli.remote import RemoteHasher  # noqa: PLC0415 - brings requests
+    if options.server is not None:
+        from urlsum.cli.remote import RemoteHasher  # noqa: PLC0415 - imports requests
 
-        return RemoteHasher(asked.server, loaded, meter=meter())
+        return RemoteHasher(options.server, loaded, meter=meter())
     from urlsum.cli.local import LocalHasher  # noqa: PLC0415 - as above
 
-    return LocalHasher(loaded, stop=stop, meter=meter(), state=asked.state)
+    return LocalHasher(loaded, stop=stop, meter=meter(), state=options.state)
 
 
-def _print(wanted: Sequence[Wanted], hasher: Hasher) -> bool:
+def _print(hash_requests: Sequence[HashRequest], hasher: Hasher) -> bool:
     done = True
-    for outcome in hasher.digests(wanted):
+    for outcome in hasher.digests(hash_requests):
         if outcome.md5 is None:
             console.failure(outcome.url, outcome.code, outcome.message)
             done = False

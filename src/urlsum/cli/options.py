@@ -12,7 +12,7 @@ from urlsum import __version__
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# As the setting CONNECTIONS_PER_ORIGIN allows.
+# The maximum of the setting CONNECTIONS_PER_ORIGIN.
 MOST_CONNECTIONS = 64
 
 DESCRIPTION = """\
@@ -53,7 +53,7 @@ settings (environment, or a .env file here):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the user asked for. ``names`` are URLs or, with ``check``, files of digests."""
+    """The parsed arguments. ``names`` are URLs or, with ``check``, checksum files."""
 
     names: Sequence[str]
     check: bool
@@ -67,20 +67,20 @@ class Options:
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
-    """Read the command line. Ends the process with status 2 and a message when it makes no sense."""
+    """Parse the command line. Exits with status 2 and a message if it is invalid."""
     parser = _parser()
-    given = parser.parse_args(arguments)
-    if not given.check:
-        if not given.names:
+    options = parser.parse_args(arguments)
+    if not options.check:
+        if not options.names:
             parser.error("give at least one URL, or -c and a file of checksums (urlsum --help shows examples)")
         for name in ("quiet", "status", "strict", "warn"):
-            if getattr(given, name):
+            if getattr(options, name):
                 parser.error(f"--{name} only works with -c")
-    if given.state is not None and (given.check or len(given.names) != 1):
+    if options.state is not None and (options.check or len(options.names) != 1):
         parser.error("--state saves the progress of one file: give exactly one URL and no -c")
-    if given.server is not None and (given.state is not None or given.connections is not None):
+    if options.server is not None and (options.state is not None or options.connections is not None):
         parser.error("--state and --connections only affect hashing on this machine; a service has settings of its own")
-    return Options(**vars(given))
+    return Options(**vars(options))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""What is asked of a hasher, and what comes back: for hashing here and for a service alike."""
+"""The request to a hasher and its outcome, the same for local hashing and for a service."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A URL whose MD5 is asked for; ``md5`` is what it should be, in lower case, when that is known."""
+class HashRequest:
+    """A URL to hash. ``md5`` is the expected digest in lower case, if it is known."""
 
     url: str
     md5: str | None = None
@@ -19,7 +19,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The digest of one URL or, with ``md5`` None, why there is none: a stable code, and words for people.
+    """The digest of one URL or, if ``md5`` is None, a stable failure code and a message in words.
 
     ``notes`` are remarks about the digest, a sentence or two each.
     """
@@ -32,12 +32,12 @@ class Outcome:
 
 
 class Hasher(Protocol):
-    """Finds digests: ``LocalHasher`` or ``RemoteHasher``."""
+    """Computes digests: ``LocalHasher`` or ``RemoteHasher``."""
 
-    def digests(self, wanted: Sequence[Wanted]) -> Iterator[Outcome]:
-        """One outcome for each, in order, as soon as it is there. Raises Interrupted."""
+    def digests(self, hash_requests: Sequence[HashRequest]) -> Iterator[Outcome]:
+        """One outcome for each request, in order, as soon as it is known. Raises Interrupted."""
         ...
 
-    def how_to_go_on(self) -> str:
-        """What to tell a person who interrupted the work."""
+    def resume_hint(self) -> str:
+        """A hint for the person who interrupted the work: its state, and how to resume it."""
         ...

@@ -1,4 +1,4 @@
-"""A progress bar where somebody watches, nothing where nobody does."""
+"""A progress bar if standard error is a terminal, otherwise nothing."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-# Longer names would leave no room for the figures on a line of 80 characters.
+# Longer names would leave too little space for the figures on a line of 80 characters.
 NAME_CHARACTERS = 24
 
 
 class Meter(Protocol):
-    """Shows how far one file is. All sizes are bytes."""
+    """Shows the progress of one file. All sizes are bytes."""
 
     def begin(self, url: str, at: int, total: int | None) -> None:
-        """A file is read from ``at`` on."""
+        """Start a file whose reading begins at offset ``at``."""
         ...
 
     def move(self, at: int, total: int | None) -> None:
-        """It is read up to ``at``."""
+        """Show that the file has been read up to offset ``at``."""
         ...
 
     def end(self) -> None:
-        """It is read no further; the screen is left as it was before."""
+        """End the file and restore the screen."""
         ...
 
 
 class NoMeter:
-    """For standard errors that are no terminal."""
+    """For a standard error that is not a terminal."""
 
     def begin(self, url: str, at: int, total: int | None) -> None:
         """Show nothing."""
@@ -50,10 +50,10 @@ class Bar:
 
     def begin(self, url: str, at: int, total: int | None) -> None:
         """Draw the bar."""
-        from tqdm import tqdm  # noqa: PLC0415 - 30 ms that only a person who watches has to pay
+        from tqdm import tqdm  # noqa: PLC0415 - 30 ms that only an interactive run pays
 
         self.end()
-        tqdm.monitor_interval = 0  # every read is reported, so nothing needs a thread that looks after the bar
+        tqdm.monitor_interval = 0  # every read is reported, so the bar needs no monitor thread
         self._bar = tqdm(
             desc=_name(url),
             initial=at,
@@ -68,20 +68,20 @@ class Bar:
         )
 
     def move(self, at: int, total: int | None) -> None:
-        """Redraw it, ten times a second at most."""
+        """Redraw the bar, at most ten times a second."""
         if self._bar is not None:
             self._bar.total = total
             self._bar.update(at - self._bar.n)
 
     def end(self) -> None:
-        """Wipe it away."""
+        """Erase the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
 
 def meter() -> Meter:
-    """The meter that standard error can show."""
+    """The meter that suits standard error."""
     return Bar() if sys.stderr.isatty() else NoMeter()
 
 

@@ -1,4 +1,4 @@
-"""The checkpoint file of ``--state``: how far one URL is hashed, kept across runs of the command."""
+"""The checkpoint file of ``--state``: keeps the progress of one URL across runs of the command."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
-# A state is below 20 KB with the two longest URLs; a longer file is another one, named by mistake.
+# A state with the two longest URLs is below 20 KB. A larger file is not a state file.
 MOST_BYTES = 65_536
-# Signed URLs are passwords of a kind.
+# Only the owner may read it: a signed URL grants access like a password.
 MODE = 0o600
 
 
 class StateFile:
-    """Keeps the checkpoint of ``url`` at ``path``. JSON, so that a person can see what it is."""
+    """Keeps the checkpoint of ``url`` at ``path``, as JSON so that a person can read it."""
 
     def __init__(self, path: Path, url: str) -> None:
         self.path = path
         self._url = url
 
     def load(self) -> tuple[Checkpoint, Representation | None] | None:
-        """The checkpoint to resume from and what the responses said of the file, None when there is none yet.
+        """The checkpoint to resume from and the representation of the file; None if there is no checkpoint yet.
 
-        Raises StateError when the file is damaged, is about another URL, is something else, or could not be written.
+        Raises StateError if the state file is damaged, belongs to another URL, is not a state file or is not writable.
         """
         try:
             with self.path.open("rb") as file:
                 raw = file.read(MOST_BYTES + 1)
         except FileNotFoundError:
-            # Better now than after the first hour.
+            # Checked now, not at the first checkpoint.
             if not os.access(self.path.parent, os.W_OK):
                 raise StateError(f"{self.path}: its directory does not exist or is not writable") from None
             return None
         except OSError as exc:
             raise StateError(f"{self.path}: {exc.strerror}") from exc
-        # What mktemp makes is empty.
-        return self._parsed(raw) if raw else None
+        # A file made by mktemp is empty.
+        return self._parse(raw) if raw else None
 
     def save(self, checkpoint: Checkpoint, representation: Representation | None) -> None:
-        """Replace the file in one step: a crash leaves the old one or the new one. Raises OSError."""
+        """Replace the file atomically: a crash leaves the old file or the new one. Raises OSError."""
         text = json.dumps(
             {
                 "urlsum": FORMAT,
@@ -66,10 +66,10 @@ class StateFile:
         new.replace(self.path)
 
     def remove(self) -> None:
-        """Forget: there is nothing to go on with. Raises OSError."""
+        """Remove the file: there is no checkpoint to resume from. Raises OSError."""
         self.path.unlink(missing_ok=True)
 
-    def _parsed(self, raw: bytes) -> tuple[Checkpoint, Representation | None]:
+    def _parse(self, raw: bytes) -> tuple[Checkpoint, Representation | None]:
         try:
             value: dict[str, Any] = json.loads(raw)
             version, url = value["urlsum"], value["url"]
@@ -79,10 +79,10 @@ class StateFile:
         if version != FORMAT:
             raise StateError(f"{self.path}: written by another version of urlsum; remove it to start over")
         try:
-            at = MD5.restore(checkpoint.md5_state).count
+            count = MD5.restore(checkpoint.md5_state).count
         except StateError as exc:
             raise StateError(f"{self.path}: {exc}; remove it to start over") from exc
-        if at != checkpoint.offset:
+        if count != checkpoint.offset:
             raise StateError(f"{self.path}: damaged: its parts do not match; remove it to start over")
         if url != self._url:
             raise StateError(f"{self.path}: the state of another URL, {url}; name another file or remove it")

@@ -1,4 +1,4 @@
-"""``-c``: lists are verified and reported as ``md5sum -c`` does it, but no line is ignored in silence."""
+"""``-c``: verifies and reports lists as ``md5sum -c`` does, but ignores no line silently."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from urlsum.cli import checksum_line, console, lines
-from urlsum.cli.outcome import Wanted
+from urlsum.cli.outcome import HashRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from urlsum.cli.outcome import Hasher
 
 STDIN = "-"
-# A list of SHA-256 has one such line for each file; ten show what is wrong. --warn shows all.
+# A list of SHA-256 digests has such a line for each file; ten show the fault. --warn shows all.
 SHOWN_LINES = 10
 
 
 @dataclass(slots=True)
-class Places:
-    """How many lines of a list are of one kind, and the numbers of the first of them."""
+class LineNumbers:
+    """The number of lines of one kind in a list, and the line numbers of the first ``SHOWN_LINES``."""
 
     count: int = 0
     first: list[int] = field(default_factory=list)
 
     def add(self, number: int) -> None:
-        """Count line ``number``, the first of a list being 1."""
+        """Count line ``number``; the first line of a list is 1."""
         self.count += 1
         if self.count <= SHOWN_LINES:
             self.first.append(number)
@@ -44,16 +44,16 @@ class Places:
 
 
 @dataclass(slots=True)
-class Listed:
-    """The URLs of a list, and the lines that cannot be verified: ``malformed`` have neither a digest nor a URL."""
+class ChecksumList:
+    """The URLs of a list, and the lines that cannot be verified. ``malformed`` lines have neither digest nor URL."""
 
-    wanted: list[Wanted] = field(default_factory=list)
-    unverified: Places = field(default_factory=Places)
-    malformed: Places = field(default_factory=Places)
+    hash_requests: list[HashRequest] = field(default_factory=list)
+    unverified: LineNumbers = field(default_factory=LineNumbers)
+    malformed: LineNumbers = field(default_factory=LineNumbers)
 
 
-def read(name: str) -> Iterator[tuple[int, Wanted | Unverified]]:
-    """Each line of the file ``name`` with its number, but no empty lines and no comments. Raises OSError.
+def read(name: str) -> Iterator[tuple[int, HashRequest | Unverified]]:
+    """Each line of the file ``name`` with its number, except empty lines and comments. Raises OSError.
 
     The name ``-`` is standard input.
     """
@@ -67,7 +67,7 @@ def read(name: str) -> Iterator[tuple[int, Wanted | Unverified]]:
 
 
 def verify(names: Sequence[str], hasher: Hasher, options: Options) -> bool:
-    """Check every list; whether all that they name is as they say. Raises Interrupted."""
+    """Verify every list; whether every file in them matches. Raises Interrupted."""
     good = True
     for name in names or [STDIN]:
         good = _verify(name, hasher, options) and good
@@ -77,41 +77,41 @@ def verify(names: Sequence[str], hasher: Hasher, options: Options) -> bool:
 def _verify(name: str, hasher: Hasher, options: Options) -> bool:
     shown = "standard input" if name == STDIN else console.printable(name)
     try:
-        listed = _listed(name, shown, options)
+        checksums = _read_list(name, shown, options)
     except OSError as exc:
         console.tell(f"{shown}: {exc.strerror}")
         return False
-    if not listed.wanted:
+    if not checksums.hash_requests:
         console.tell(f"{shown}: no properly formatted checksum lines found")
-    unread, different = _compare(listed.wanted, hasher, options)
+    unread, different = _compare(checksums.hash_requests, hasher, options)
     # Also with --status: an exit status of 0 alone would say that every line was verified.
-    unverified, malformed = listed.unverified, listed.malformed
+    unverified, malformed = checksums.unverified, checksums.malformed
     _warn(malformed.count, "line is", "lines are", f"improperly formatted ({shown}: {malformed})")
     _warn(unverified.count, "line", "lines", f"could not be verified ({shown}: {unverified})")
     if not options.status:
         _warn(unread, "listed URL", "listed URLs", "could not be read")
         _warn(different, "computed checksum", "computed checksums", "did NOT match")
     bad = unread or different or unverified.count or (options.strict and malformed.count)
-    return bool(listed.wanted) and not bad
+    return bool(checksums.hash_requests) and not bad
 
 
-def _listed(name: str, shown: str, options: Options) -> Listed:
-    listed = Listed()
+def _read_list(name: str, shown: str, options: Options) -> ChecksumList:
+    checksums = ChecksumList()
     for number, entry in read(name):
-        if isinstance(entry, Wanted):
-            listed.wanted.append(entry)
+        if isinstance(entry, HashRequest):
+            checksums.hash_requests.append(entry)
             continue
-        places = listed.unverified if entry.checksum else listed.malformed
-        places.add(number)
-        # Before the first URL is read: somebody may want to mend the list instead of waiting for hours.
-        if options.warn or (entry.checksum and places.count <= SHOWN_LINES):
+        numbers = checksums.unverified if entry.checksum else checksums.malformed
+        numbers.add(number)
+        # Reported before the first URL is read, so that the user can fix the list instead of waiting for hours.
+        if options.warn or (entry.checksum and numbers.count <= SHOWN_LINES):
             console.tell(f"{shown}: {number}: {entry.reason}")
-    return listed
+    return checksums
 
 
-def _compare(wanted: Sequence[Wanted], hasher: Hasher, options: Options) -> tuple[int, int]:
+def _compare(hash_requests: Sequence[HashRequest], hasher: Hasher, options: Options) -> tuple[int, int]:
     unread = different = 0
-    for each, outcome in zip(wanted, hasher.digests(wanted), strict=True):
+    for each, outcome in zip(hash_requests, hasher.digests(hash_requests), strict=True):
         if outcome.md5 is None:
             console.failure(outcome.url, outcome.code, outcome.message)
             unread += 1

@@ -14,7 +14,7 @@ import pytest
 
 from urlsum.cli import checksum_line, lines
 from urlsum.cli.checksum_line import Unverified
-from urlsum.cli.outcome import Wanted
+from urlsum.cli.outcome import HashRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,10 +166,10 @@ def ours(line: str) -> str:
         return IGNORED
     if isinstance(entry, Unverified):
         return UNVERIFIED if entry.checksum else MALFORMED
-    return VERIFIED if entry == Wanted(URL, MD5) else UNREADABLE
+    return VERIFIED if entry == HashRequest(URL, MD5) else UNREADABLE
 
 
-def only(line: str) -> Wanted | Unverified | None:
+def only(line: str) -> HashRequest | Unverified | None:
     [text] = lines.read(io.BytesIO(encoded(line))) or [""]
     return checksum_line.parse(text)
 
@@ -325,15 +325,15 @@ def test_a_line_that_cannot_be_verified_says_why(line: str, reason: str) -> None
 
 
 def test_escapes_of_md5sum_are_undone_once() -> None:
-    assert only(rf"\{MD5}  https://a.example/b\\nc\nd\r\\") == Wanted("https://a.example/b\\nc\nd\r\\", MD5)
-    assert only(rf"{MD5}  https://a.example/b\\c") == Wanted(r"https://a.example/b\\c", MD5)
+    assert only(rf"\{MD5}  https://a.example/b\\nc\nd\r\\") == HashRequest("https://a.example/b\\nc\nd\r\\", MD5)
+    assert only(rf"{MD5}  https://a.example/b\\c") == HashRequest(r"https://a.example/b\\c", MD5)
 
 
 @pytest.mark.parametrize("size", [0, 1])
 def test_a_line_may_be_as_long_as_its_bound_says(size: int) -> None:
     line = f"{MD5}  ".ljust(lines.MAX_LINE_CHARACTERS + size, "a")
     entry = checksum_line.parse(line)
-    assert entry == (Unverified("the line has more than 32768 characters") if size else Wanted(line[34:], MD5))
+    assert entry == (Unverified("the line has more than 32768 characters") if size else HashRequest(line[34:], MD5))
 
 
 @pytest.mark.parametrize(

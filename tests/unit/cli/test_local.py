@@ -11,7 +11,7 @@ import pytest
 from tests.support.origin.synthetic import FILE, Clock, SyntheticSource
 from urlsum.cli.interrupt import Interrupted, Stop
 from urlsum.cli.local import LocalHasher, Metered, OneTask
-from urlsum.cli.outcome import Wanted
+from urlsum.cli.outcome import HashRequest
 from urlsum.cli.progress import NoMeter
 from urlsum.cli.state import StateFile
 from urlsum.deadline import Deadline
@@ -79,7 +79,7 @@ def test_a_passing_failure_is_slept_over_and_gone_on_from(capsys: pytest.Capture
     source = SyntheticSource(bytes(range(256)) * 40, Clock(), piece=1024)
     source.fault = Faulty(Incomplete(f"{URL}: cut at 4 KiB"), offset=4096)
     sleep = Slept()
-    (outcome,) = hasher(source, sleep).digests([Wanted(URL)])
+    (outcome,) = hasher(source, sleep).digests([HashRequest(URL)])
     assert outcome.md5 == source.md5
     assert source.opened == [0, 4096]
     assert len(sleep.seconds) == 1
@@ -89,7 +89,7 @@ def test_a_passing_failure_is_slept_over_and_gone_on_from(capsys: pytest.Capture
 def test_an_origin_that_asks_for_patience_gets_it() -> None:
     source = SyntheticSource(b"abc", Clock(), fault=Faulty(HttpFailed(503, "busy", retry_after=0.04)))
     sleep = Slept()
-    (outcome,) = hasher(source, sleep).digests([Wanted(URL)])
+    (outcome,) = hasher(source, sleep).digests([HashRequest(URL)])
     assert outcome.md5 == source.md5
     assert sum(sleep.seconds) > 0.03
 
@@ -97,7 +97,7 @@ def test_an_origin_that_asks_for_patience_gets_it() -> None:
 def test_tries_without_progress_end_after_max_attempts() -> None:
     source = SyntheticSource(b"abc", Clock(), fault=Faulty(*[ConnectFailed(f"{URL}: refused")] * 9))
     sleep = Slept()
-    (outcome,) = hasher(source, sleep, max_attempts=3).digests([Wanted(URL)])
+    (outcome,) = hasher(source, sleep, max_attempts=3).digests([HashRequest(URL)])
     assert (outcome.md5, outcome.code) == (None, "connect")
     assert outcome.message.startswith("refused; check the URL")
     assert len(source.opened) == 3
@@ -105,15 +105,15 @@ def test_tries_without_progress_end_after_max_attempts() -> None:
 
 def test_a_final_status_is_not_tried_again() -> None:
     source = SyntheticSource(b"abc", Clock(), fault=Faulty(HttpFailed(404, "status 404")))
-    (outcome,) = hasher(source).digests([Wanted(URL)])
+    (outcome,) = hasher(source).digests([HashRequest(URL)])
     assert outcome.code == "http"
     assert source.opened == [0]
 
 
 def test_one_bad_url_does_not_keep_the_others_from_being_hashed() -> None:
     source = SyntheticSource(b"abc", Clock())
-    wanted = [Wanted("ftp://example.org/a"), Wanted("http://127.0.0.1/a"), Wanted(URL)]
-    first, second, third = hasher(source).digests(wanted)
+    hash_requests = [HashRequest("ftp://example.org/a"), HashRequest("http://127.0.0.1/a"), HashRequest(URL)]
+    first, second, third = hasher(source).digests(hash_requests)
     assert (first.code, second.code) == ("invalid_url", "blocked")
     assert third.md5 == source.md5
 
@@ -127,7 +127,7 @@ def test_a_file_that_changes_all_the_time_is_given_up(capsys: pytest.CaptureFixt
             raise Incomplete("cut")
 
     source.fault = fault
-    (outcome,) = hasher(source, max_attempts=99).digests([Wanted(URL)])
+    (outcome,) = hasher(source, max_attempts=99).digests([HashRequest(URL)])
     assert outcome.code == "changed"
     assert capsys.readouterr().err.count("the file changed; reading it from the start again") == 3
 
@@ -136,12 +136,12 @@ def test_the_state_is_kept_after_a_failure_gone_on_from_and_removed_at_the_end(t
     path = tmp_path / "s"
     source = SyntheticSource(bytes(range(256)) * 40, Clock(), piece=1024)
     source.fault = Faulty(*[Incomplete("cut")] * 5, offset=2048)
-    (outcome,) = hasher(source, state=path, max_attempts=2).digests([Wanted(URL)])
+    (outcome,) = hasher(source, state=path, max_attempts=2).digests([HashRequest(URL)])
     assert outcome.code == "incomplete"
     assert f"2.0 KiB saved in {path}" in outcome.message
     source.fault = Faulty()
     source.opened.clear()
-    (outcome,) = hasher(source, state=path).digests([Wanted(URL)])
+    (outcome,) = hasher(source, state=path).digests([HashRequest(URL)])
     assert outcome.md5 == source.md5
     assert source.opened == [2048]
     assert not path.exists()
@@ -153,9 +153,9 @@ def test_a_state_of_an_older_version_of_the_file_is_dropped_with_a_word(
     path = tmp_path / "s"
     source = SyntheticSource(bytes(4096), Clock(), piece=1024)
     source.fault = Faulty(HttpFailed(404, "gone"), offset=2048)
-    list(hasher(source, state=path).digests([Wanted(URL)]))
+    list(hasher(source, state=path).digests([HashRequest(URL)]))
     source.content, source.version, source.fault = b"new", "v2", Faulty()
-    (outcome,) = hasher(source, state=path).digests([Wanted(URL)])
+    (outcome,) = hasher(source, state=path).digests([HashRequest(URL)])
     assert outcome.md5 == source.md5
     assert f"{URL}: the file changed" in capsys.readouterr().err
 
@@ -165,7 +165,7 @@ def test_a_disk_that_is_full_does_not_end_the_work(tmp_path: Path, capsys: pytes
     (tmp_path / "s.new").mkdir()  # nothing can be opened for writing there
     source = SyntheticSource(bytes(4096), Clock(), piece=1024)
     source.fault = Faulty(Incomplete("cut"), offset=2048)
-    (outcome,) = hasher(source, state=path).digests([Wanted(URL)])
+    (outcome,) = hasher(source, state=path).digests([HashRequest(URL)])
     assert outcome.md5 == source.md5
     assert "cannot write the state file" in capsys.readouterr().err
 
@@ -173,7 +173,7 @@ def test_a_disk_that_is_full_does_not_end_the_work(tmp_path: Path, capsys: pytes
 def test_a_stop_between_two_files_begins_no_other() -> None:
     source = SyntheticSource(b"abc", Clock())
     made = hasher(source)
-    outcomes = made.digests([Wanted(URL), Wanted(URL)])
+    outcomes = made.digests([HashRequest(URL), HashRequest(URL)])
     assert next(outcomes).md5
     made._stop.signum = 2
     with pytest.raises(Interrupted):
@@ -209,10 +209,10 @@ def test_notes_come_with_the_digest_and_survive_a_state_file(tmp_path: Path) -> 
     source = SyntheticSource(bytes(range(256)) * 40, Clock(), piece=1024)
     source.representation = replace(FILE, final_url=URL, content_type="text/html", notes=("web-page",))
     source.fault = Faulty(Incomplete("cut"), Incomplete("cut"), offset=4096)
-    (outcome,) = hasher(source, state=path, max_attempts=1).digests([Wanted(URL)])
+    (outcome,) = hasher(source, state=path, max_attempts=1).digests([HashRequest(URL)])
     assert (outcome.md5, outcome.notes) == (None, ())
     source.fault = lambda offset: None
     source.representation = replace(FILE, final_url=URL)  # the rest is a 206, which does not say it again
-    (outcome,) = hasher(source, state=path).digests([Wanted(URL)])
+    (outcome,) = hasher(source, state=path).digests([HashRequest(URL)])
     assert outcome.md5 == source.md5
     assert outcome.notes == ("The server sent a web page (text/html, 10.0 KiB). Is this the file you meant?",)

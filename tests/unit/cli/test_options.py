@@ -42,10 +42,15 @@ def test_what_makes_no_sense_ends_with_status_2_and_says_why(
 
 
 def test_what_makes_sense() -> None:
-    asked = options.parse(["--connections", "4", "--state", "s", URL])
-    assert (asked.names, asked.connections, asked.state) == ([URL], 4, Path("s"))
-    asked = options.parse(["-c", "--quiet", "--server", "https://host/prefix/", "list", "-"])
-    assert (asked.check, asked.quiet, asked.names, asked.server) == (True, True, ["list", "-"], "https://host/prefix")
+    parsed = options.parse(["--connections", "4", "--state", "s", URL])
+    assert (parsed.names, parsed.connections, parsed.state) == ([URL], 4, Path("s"))
+    parsed = options.parse(["-c", "--quiet", "--server", "https://host/prefix/", "list", "-"])
+    assert (parsed.check, parsed.quiet, parsed.names, parsed.server) == (
+        True,
+        True,
+        ["list", "-"],
+        "https://host/prefix",
+    )
     assert options.parse(["-c"]).names == []
     assert [options.parse(each).warn for each in (["-c"], ["-c", "-w"], ["-c", "--warn"])] == [False, True, True]
 
