@@ -3,13 +3,13 @@
 FROM python:3.13-slim AS build
 WORKDIR /app
 COPY selfhost/requirements.txt requirements.txt
-# Compiled below, and once: pip would bind the bytecode to the time stamps of files that are still to be copied.
+# Compiled once, below: pip would bind the bytecode to the time stamps of files that are copied later.
 RUN python -m venv venv \
  && venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile \
       --require-hashes -r requirements.txt \
  && venv/bin/pip uninstall --yes --quiet pip \
  && rm requirements.txt
-# Of the descriptions of all AWS services, only those that urlsum and its credential lookup use: 16 MiB less.
+# Keeps only the AWS service descriptions that urlsum and its credential lookup use, which saves 16 MiB.
 RUN find venv/lib/*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
     -not -name dynamodb -not -name sesv2 -not -name sqs -not -name sts -not -name 'sso*' -not -name signin \
     -exec rm -r {} +
@@ -19,12 +19,12 @@ COPY src/urlsum urlsum
 RUN venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash .
 
 FROM python:3.13-slim
-# A number that no distribution gives to a user of its own.
+# A uid that no distribution assigns to its own users.
 RUN useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin urlsum \
  && install -d -o urlsum -g urlsum /data
 COPY --from=build /app /app
 WORKDIR /app
-# DATABASE_URI and OUTBOX_DIR are for a container that is given neither; both lie in the volume.
+# DATABASE_URI and OUTBOX_DIR are defaults; both lie in the volume.
 ENV PATH=/app/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \

@@ -12,7 +12,7 @@ ARGS ?=
 INSTALL := scripts/install.py
 
 export SAM_CLI_TELEMETRY := 0
-# Compiled files are kept, whatever the shell says: the processes of a test run would each compile all tests again.
+# Keeps compiled files even if the shell disables them: otherwise each process of a test run would compile all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -41,7 +41,7 @@ $(VENV)/.installed-dev: requirements.txt $(VENV)/.installed
 	@$(BIN)/python $(INSTALL) requirements.txt
 	@touch $@
 
-# The SAM CLI pins other versions of boto3 and requests than ours, so it lives in an environment of its own.
+# The SAM CLI pins other versions of boto3 and requests than urlsum, so it has its own environment.
 $(SAM): requirements-sam.txt
 	@echo "Creating $(SAM_VENV) for the SAM CLI …"
 	@$(PYTHON) -m venv $(SAM_VENV)
@@ -53,7 +53,7 @@ install: $(VENV)/.installed ## Create .venv with the pinned packages of the serv
 
 install-dev: $(VENV)/.installed-dev $(SAM) ## Add the pinned developer tools
 
-# Loopback is opened here and only here, so that a newcomer can hash a file served on the same machine.
+# Only `make run` allows loopback, so that a newcomer can hash a file served on the same machine.
 run: install ## Serve on http://127.0.0.1:5000 with SQLite and an embedded worker (PORT=… changes the port)
 	@PORT=$(PORT) ALLOWED_NETWORKS="$${ALLOWED_NETWORKS-127.0.0.0/8,::1/128}" exec $(BIN)/python -m selfhost.server
 
@@ -63,6 +63,7 @@ migrate: install ## Migrate the database of DATABASE_URI to the newest schema
 compose: ## Serve on http://localhost:8000 in containers: server, RQ workers, MySQL and Redis
 	@docker compose up --build
 
+# The image is named after the service that urlsum replaces, so that its commands work unchanged.
 docker-build: ## Build the image tc:latest
 	@docker build -t tc:latest .
 
@@ -75,16 +76,16 @@ $(AXE): $(BROWSER)/package-lock.json
 		npm ci --prefix $(BROWSER) --ignore-scripts --no-audit --no-fund --silent && touch $@; \
 	else false; fi || echo "npm could not install axe-core: its checks of the pages are skipped."
 
-# Three processes for each of two cores, because tests wait two thirds of the time: for an origin that is slow on
-# purpose, a lease, a process. More would cost 2 s of imports each. A file stays in one process, which starts the moto,
-# the browser or the server that its tests share. Files come in the order of their names, slow ones (contract, e2e)
-# before the thousands of tests/unit, which fill what the last slow ones leave free.
+# Three processes for each of two cores, because tests wait two thirds of the time: for a deliberately slow origin, a
+# lease, a process. Each further process costs 2 s of imports. A file stays in one process, which starts the moto, the
+# browser or the server that its tests share. Files run in the order of their names: slow ones (contract, e2e) before
+# the thousands of tests/unit, which fill the time that the last slow ones leave idle.
 WORKERS ?= 6
 PARALLEL := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-# With ARGS, which mostly name a file or two, pytest is run as it is: starting the processes would take longer.
+# ARGS mostly name a file or two, so pytest then runs in one process: starting the others would take longer.
 TESTS = $(or $(ARGS),$(PARALLEL))
 
-# These tests compute more than they wait, so there are fewer processes.
+# These tests compute more than they wait, so they get fewer processes.
 QUICK := tests/unit tests/infrastructure tests/integration/web tests/integration/worker
 quick: install $(VENV)/.installed-dev ## Check style, import rules and types; run the fast tests
 	@$(BIN)/ruff format --check --quiet .
@@ -96,9 +97,9 @@ quick: install $(VENV)/.installed-dev ## Check style, import rules and types; ru
 test: install $(VENV)/.installed-dev $(AXE) ## Run the tests that need no containers, including those of the pages if Chromium is installed
 	@$(BIN)/python -m pytest $(TESTS)
 
-# Python's own parts that urlsum leans on are ssl, ipaddress, sqlite3, email, asyncio, argparse and the OpenSSL beneath
-# hashlib. Their words and their verdicts differ from version to version, and these are the tests that reach them. What
-# is left out is urlsum's own logic above them (faults, work), other programs (servers, e2e) and template.yaml.
+# urlsum depends on Python's ssl, ipaddress, sqlite3, email, asyncio, argparse and the OpenSSL beneath hashlib. Their
+# messages and decisions differ between versions, and these tests reach them. Left out: urlsum's own logic above them
+# (faults, work), other programs (servers, e2e) and template.yaml.
 DEPENDS_ON_PYTHON := tests/unit tests/contract $(addprefix tests/integration/,cli guard origin web worker)
 test-python: install $(VENV)/.installed-dev ## Run the tests whose result can depend on Python (PYTHON=… VENV=… chooses one)
 	@$(BIN)/python -m pytest $(PARALLEL) $(DEPENDS_ON_PYTHON)
@@ -106,7 +107,7 @@ test-python: install $(VENV)/.installed-dev ## Run the tests whose result can de
 test-browser: install $(VENV)/.installed-dev $(AXE) ## Run the tests of the pages in a headless Chromium; screenshots go to screenshots/
 	@$(BIN)/python -m pytest -m browser $(or $(ARGS),$(BROWSER))
 
-# Each file has containers, networks and ports of its own, and waits for them most of the time.
+# Each file has its own containers, networks and ports, and waits for them most of the time.
 CONTAINER_TESTS := tests/e2e/test_compose.py tests/e2e/test_image.py tests/e2e/test_sam_local.py tests/infrastructure/test_layer.py
 test-containers: sam-build docker-build ## Run the tests that use containers; needs a Docker engine
 	@$(BIN)/python -m pytest -m "sam or docker" $(or $(ARGS),-n 3 --dist loadfile $(CONTAINER_TESTS))
@@ -114,7 +115,8 @@ test-containers: sam-build docker-build ## Run the tests that use containers; ne
 test-long: install $(VENV)/.installed-dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(ARGS)
 
-# Not in the gate: a full run takes hours. pip unpacks the tool beside the developer's packages, not among them.
+# Not in the gate: a full run takes hours. The tools have their own folder, so they cannot change the developer's
+# packages.
 MUTANTS := build/mutants
 $(MUTANTS)/.installed: requirements-mutants.txt $(VENV)/.installed-dev
 	@echo "Installing the tools that make mutants …"
@@ -144,9 +146,9 @@ format: install-dev ## Format the sources in the project's style
 openapi: install-dev ## Write docs/openapi.json
 	@$(BIN)/python -m scripts.openapi
 
-# Needs uv (https://docs.astral.sh/uv/) on PATH. One file for all Pythons from 3.11 on, with the hashes of all files of a
-# version. A pin stays until its .in file changes it. The developer's file comes first and binds the other two, so that
-# tests run on the very versions that are deployed.
+# Needs uv (https://docs.astral.sh/uv/) on PATH. Each lock serves every Python from 3.11 on and has the hashes of all
+# files of a version. A pin stays until its .in file changes it. The developer's lock comes first and constrains the
+# other two, so that tests run on exactly the deployed versions.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --no-header --generate-hashes
 lock: ## Pin every dependency of the .in files, with hashes
 	@$(LOCK) requirements.in --output-file requirements.txt
@@ -156,8 +158,8 @@ lock: ## Pin every dependency of the .in files, with hashes
 	@$(LOCK) --no-deps requirements-mutants.in --output-file requirements-mutants.txt
 	@$(subst 3.11,3.13,$(LOCK)) --no-annotate docker/mail/requirements.in --output-file docker/mail/requirements.txt
 
-# Containers on this machine run its own architecture; a deployment takes ARCHITECTURE=arm64. `sam build` alone leaves
-# sources only, and every cold start would compile them.
+# Local containers need this machine's architecture; a deployment needs ARCHITECTURE=arm64. `sam build` alone leaves
+# only sources, which every cold start would compile.
 ARCHITECTURE ?= $$(uname -m | sed s/aarch64/arm64/)
 sam-build: install-dev ## Build the functions and the layer into .aws-sam/ (ARCHITECTURE=arm64 to deploy)
 	@SAM_VENV=$(SAM_VENV) $(BIN)/python -m scripts.sam_build --architecture $(ARCHITECTURE)
