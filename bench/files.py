@@ -1,4 +1,4 @@
-"""The files that are read: random bytes, made once, held in the page cache so that no disk is measured."""
+"""Sample files of random bytes, created once. The page cache holds them, so that no disk is measured."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def small_files(folder: Path, count: int, size: int) -> list[Sample]:
 
 
 def hollow_file(folder: Path, size: int) -> Sample:
-    """A file of ``size`` zero bytes that takes no room: MD5 costs the same for all bytes."""
+    """A sparse file of ``size`` zero bytes, which needs no disk space. MD5 costs the same for all bytes."""
     path = folder / f"{size // MIB}MiB.hollow"
     with path.open("wb") as file:
         file.truncate(size)

@@ -1,7 +1,7 @@
 """Compare the resumable MD5 with hashlib's: `python bench/md5.py` prints one table.
 
-Each round times both on the same buffer, one right after the other and in turns who goes first, so that a busy or
-throttled machine slows both alike; the ratio is taken within the round. Above 1 the engine is faster.
+Each round times both on the same buffer, one right after the other, and the order alternates, so that a busy or
+throttled machine slows both alike. The ratio is computed within each round. Above 1, the engine is faster.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KIB, MIB = 1024, 1024 * 1024
-# The sizes of a read: one network read, a TLS record, a chunk of the streaming loop, a part of a range download.
+# Update sizes: one network read, a TLS record, a chunk of the streaming loop, a part of a range download.
 SIZES = {"1 KiB": KIB, "16 KiB": 16 * KIB, "1 MiB": MIB, "8 MiB": 8 * MIB}
-# About 45 ms a sample at 700 MB/s: long beside the clock's grain and a scheduler's tick, short enough for many.
+# About 45 ms per sample at 700 MB/s: long against the clock's resolution and a scheduler's tick, yet short enough for
+# many samples.
 SAMPLE_BYTES = 32 * MIB
 ROUNDS = 15
 # A thirtieth of a sample is 1.5 ms of C but 0.4 s of plain Python.
@@ -32,7 +33,7 @@ SLOW_ROUNDS = 3
 
 
 def seconds(update: Callable[[memoryview], None], chunk: memoryview, times: int) -> float:
-    """Return how long ``times`` updates with ``chunk`` take."""
+    """Return the seconds that ``times`` updates with ``chunk`` take."""
     begin = time.perf_counter()
     for _ in range(times):
         update(chunk)
@@ -40,7 +41,7 @@ def seconds(update: Callable[[memoryview], None], chunk: memoryview, times: int)
 
 
 def compare(hasher: type[md5.MD5], size: int, sample: int, rounds: int) -> tuple[list[float], float]:
-    """Return the ratio of each round, hashlib's time by ours, and our median rate in MB/s."""
+    """Return the ratio of hashlib's time to ours for each round, and our median rate in MB/s."""
     chunk = memoryview(bytearray(size))
     times = max(1, sample // size)
     ratios, rates = [], []
@@ -58,7 +59,7 @@ def compare(hasher: type[md5.MD5], size: int, sample: int, rounds: int) -> tuple
 
 
 def main() -> None:
-    """Measure every engine that this machine has."""
+    """Measure every engine available on this machine."""
     print(f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}, {platform.machine()}; in use: {md5.engine}")
     print(f"{'engine':30} {'update':>7} {'MB/s':>7}  ratio to hashlib: median (min … max)")
     for library in libraries():

@@ -1,4 +1,4 @@
-"""Running commands against one another: in turns, in one go, each answer verified."""
+"""Runs competing commands interleaved in one session, and verifies the output of each run."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Memory is read from outside this often. The peak of a process that streams stands for seconds.
+# Interval of the memory samples. A streaming process stays at its peak for seconds.
 SAMPLE_SECONDS = 0.02
-# No single run of any case takes this long; one that does hangs.
+# Every run of every case is shorter, so a longer run hangs.
 LIMIT_SECONDS = 1800
 
 
 @dataclass(frozen=True)
 class Command:
-    """Something that prints ``expected``; ``shell`` is a line for sh, ``prefix`` what it is run under."""
+    """A command line ``shell`` for sh that must print ``expected``; ``prefix`` is put before it, like ``taskset``."""
 
     name: str
     shell: str
@@ -43,9 +43,9 @@ class Run:
 
 
 def run(command: Command, *, memory: bool = False) -> Run:
-    """Run once and verify. Raises SystemExit when the answer is wrong: a figure for it would mean nothing."""
+    """Run once and verify. Raises SystemExit if the output is wrong, because its figure would be meaningless."""
     environment = dict(os.environ) | dict(command.environment)
-    # Not under a shell where the process itself is looked at: exec makes the shell that process.
+    # With exec, the measured process is the program itself and not a shell around it.
     line = f"exec {command.shell}" if memory else command.shell
     begun = time.perf_counter()
     process = subprocess.Popen(
@@ -58,7 +58,7 @@ def run(command: Command, *, memory: bool = False) -> Run:
         assert process.stdout is not None
         with process.stdout as pipe:
             out = pipe.read()
-        # The usage of a process counts the children that it waited for, which a shell does for a pipeline.
+        # The usage of a process includes the children that it waited for. A shell waits for those of a pipeline.
         _, status, usage = os.wait4(process.pid, 0)
     finally:
         limit.cancel()
@@ -73,7 +73,7 @@ def run(command: Command, *, memory: bool = False) -> Run:
 class _Peak:
     """The peak resident memory of a process (VmHWM of proc(5)), read until it ends.
 
-    Not ru_maxrss: that of a child begins with what its parent had when it forked.
+    Not ru_maxrss, which a child inherits from its parent at the fork.
     """
 
     def __init__(self, pid: int) -> None:
@@ -100,17 +100,17 @@ class _Peak:
 
 
 def interleaved(commands: Sequence[Command], rounds: int, *, warm: bool = True) -> dict[str, list[Run]]:
-    """Run all ``rounds`` times, in turns who goes first; a round before that warms up and is not counted.
+    """Run all commands ``rounds`` times, in rotating order, after a warm-up round that is not counted.
 
-    Whatever slows the machine for a while then slows all alike, and a ratio is taken within its round.
+    A temporary slowdown of the machine then affects all alike. Ratios are computed within each round.
     """
     results: dict[str, list[Run]] = {command.name: [] for command in commands}
     if warm:
         for command in commands:
             run(command)
     for number in range(rounds):
-        turn = number % len(commands)
-        for command in [*commands[turn:], *commands[:turn]]:
+        first = number % len(commands)
+        for command in [*commands[first:], *commands[:first]]:
             result = run(command)
             results[command.name].append(result)
             say(f"  {number + 1}/{rounds} {command.name:28} {result.wall:8.2f} s wall {result.cpu:8.2f} s CPU")
@@ -119,13 +119,13 @@ def interleaved(commands: Sequence[Command], rounds: int, *, warm: bool = True) 
 
 @dataclass(frozen=True)
 class Spread:
-    """Minimum, median and maximum of some figures."""
+    """Minimum, median and maximum of ``values``."""
 
     values: Sequence[float]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median."""
         return statistics.median(self.values)
 
     def text(self, digits: int) -> str:
@@ -135,10 +135,10 @@ class Spread:
 
 
 def ratios(ours: Sequence[Run], theirs: Sequence[Run], figure: str) -> Spread:
-    """Our ``wall``, ``cpu`` or ``peak`` by theirs, round by round."""
+    """The ratio of our ``wall``, ``cpu`` or ``peak`` to theirs, for each round."""
     return Spread([getattr(mine, figure) / getattr(other, figure) for mine, other in zip(ours, theirs, strict=True)])
 
 
 def say(text: str) -> None:
-    """Tell the person who waits; the report goes to standard output."""
+    """Report progress on standard error; the report itself goes to standard output."""
     sys.stderr.write(text + "\n")

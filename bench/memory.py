@@ -1,4 +1,4 @@
-"""Peak memory: by connections, and over the size of the file."""
+"""Peak memory by number of connections and by file size."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from bench.files import MIB, random_file
 from bench.measure import Command, Spread, run, say
 from bench.origin_nginx import Nginx
 from bench.transfers import PACED_CONNECTIONS, paced_origin
-from bench.world import Case, Row, World, urlsum
+from bench.workspace import Case, Row, Workspace, urlsum
 
-# Over before another connection could be tried.
+# So small that the download ends before urlsum could add another connection.
 SHORT_BYTES = 256 * MIB
 MB = 1_000_000
-# The peak of eight connections creeps up by a few buffers of 1 MiB, as far as their budget goes; what grew with the
-# file would be six times as much.
+# The peak of eight connections rises by a few buffers of 1 MiB, up to their budget. Memory proportional to the file
+# would grow sixfold.
 FLAT = 1.1
 
 
-def memory(world: World) -> list[Row]:
-    """Eight connections need an origin that is worth them; one is read from a fast one, over TLS."""
-    samples = [random_file(world.files, SHORT_BYTES), world.big, world.long]
+def memory(workspace: Workspace) -> list[Row]:
+    """Measure eight connections at a paced origin, where they are worthwhile, and one at a fast origin."""
+    samples = [random_file(workspace.files, SHORT_BYTES), workspace.big, workspace.long]
     peaks: dict[str, list[list[float]]] = {}
-    with paced_origin(world) as base, Nginx(world.folder / "nginx", world.files) as nginx:
+    with paced_origin(workspace) as base, Nginx(workspace.folder / "nginx", workspace.files) as nginx:
         many, one = ["--connections", str(PACED_CONNECTIONS)], ["--connections", "1"]
         for sample in samples:
             commands = {
@@ -34,7 +34,7 @@ def memory(world: World) -> list[Row]:
                 "1 connection, HTTP": urlsum(nginx.url(sample.name), sample.md5, *one),
             }
             for name, command in commands.items():
-                peaks.setdefault(name, []).append(_peaks(command, world.rounds))
+                peaks.setdefault(name, []).append(_peaks(command, workspace.rounds))
     return [row for name, each in peaks.items() for row in _rows(name, each)]
 
 

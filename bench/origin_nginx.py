@@ -1,4 +1,4 @@
-"""The distribution's nginx as the origin: plain HTTP and TLS 1.3 with a certificate authority made for the run."""
+"""The distribution's nginx as the origin: plain HTTP, and TLS 1.3 with a certificate authority created for the run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_SECONDS = 10
-# sendfile and large chunks are what a file server is set up with. No rate limits: nginx's own gives each request about
-# a second's burst, which flatters clients that ask for ranges; bench/paced.py paces instead.
+# File servers are configured with sendfile and large chunks. No rate limits: nginx grants each request a burst of about
+# a second, which favours clients that send range requests; bench/paced.py paces instead.
 CONFIGURATION = """
 daemon off;
 worker_processes {workers};
@@ -51,7 +51,7 @@ http {{
 class Nginx:
     """A running nginx that serves ``root``; a context manager.
 
-    ``prefix`` is what it is started under: ``taskset``, or ``ip netns exec``.
+    ``prefix`` is put before its command line: ``taskset``, or ``ip netns exec``.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class Nginx:
         self.ca_file = folder / "ca.pem"
 
     def url(self, name: str, *, secure: bool = False) -> str:
-        """Where a file below the root is."""
+        """The URL of a file below the root."""
         scheme, port = ("https", self.https) if secure else ("http", self.http)
         return f"{scheme}://{self.host}:{port}/{name}"
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        # The workers of a root-started nginx are nobody's; they must get at the files.
+        # If root starts nginx, its workers run as nobody and must be able to read the files.
         for folder in (self._folder, self._root):
             folder.chmod(0o755)
         authority = trustme.CA()

@@ -1,4 +1,4 @@
-"""The figures as Markdown, and their place in bench/README.md."""
+"""Formats the figures as Markdown and inserts them into bench/README.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
 
-    from bench.world import Case, Row
+    from bench.workspace import Case, Row
 
 MARKS = {None: "", True: "met", False: "**missed**"}
 VERSION_COMMANDS = {
@@ -30,7 +30,7 @@ VERSION_COMMANDS = {
 
 
 def section(case: Case, rows: Sequence[Row], day: date, load: float) -> str:
-    """One case: a table of medians with minimum and maximum; ``load`` is how busy the machine was before."""
+    """The section of one case: a table of median, minimum and maximum; ``load`` is the load average before it."""
     lines = [
         f"### {case.title} (`{case.key}`)",
         "",
@@ -50,7 +50,7 @@ def section(case: Case, rows: Sequence[Row], day: date, load: float) -> str:
 
 
 def machine() -> str:
-    """The machine and the versions, as one paragraph."""
+    """A paragraph with the machine and the versions."""
     congestion = Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     versions = [f"{name} {_version(command)}" for name, command in VERSION_COMMANDS.items()]
@@ -62,7 +62,7 @@ def machine() -> str:
 
 
 def written(readme: str, machine_line: str, key: str, text: str) -> str:
-    """``readme`` with the section of one case, and the machine, replaced."""
+    """``readme`` with the new section of one case and the new paragraph on the machine."""
     return _between(_between(readme, "machine", machine_line), key, text)
 
 
@@ -75,7 +75,7 @@ def _between(readme: str, name: str, text: str) -> str:
 
 
 def processor() -> str:
-    """What the kernel calls it. In every table, because cases may be measured on different machines."""
+    """The kernel's name of the processor. Every table has it, because cases may be measured on different machines."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -85,6 +85,6 @@ def processor() -> str:
 def _version(command: Sequence[str]) -> str:
     if shutil.which(command[0]) is None:
         return "absent"
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = re.search(r"\d+\.\d+(\.\d+)?\S*", done.stdout + done.stderr)
-    return found[0] if found else "unknown"
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    match = re.search(r"\d+\.\d+(\.\d+)?\S*", result.stdout + result.stderr)
+    return match[0] if match else "unknown"

@@ -16,49 +16,49 @@ from pathlib import Path
 from bench import memory, small, stages, transfers
 from bench.measure import say
 from bench.report import machine, section, written
-from bench.world import PACKAGES, Case, World, missing
+from bench.workspace import PACKAGES, Case, Workspace, missing
 
 CASES = [*transfers.CASES, *memory.CASES, *small.CASES, *stages.CASES]
 README = Path(__file__).with_name("README.md")
 
 
 def main() -> int:
-    """Measure the named cases, all without a name; the status is 1 if any figure misses its bound."""
+    """Measure the named cases, or all; the exit status is 1 if any figure misses its bound."""
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(case.key for case in CASES))
     parser.add_argument("--rounds", type=int, help="instead of each case's own number")
     parser.add_argument("--folder", type=Path, help="where 17 GB of files may go (default: the temporary folder)")
     parser.add_argument("--dry", action="store_true", help="do not write bench/README.md")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     known = {case.key: case for case in CASES}
-    if unknown := [name for name in asked.cases if name not in known]:
+    if unknown := [name for name in options.cases if name not in known]:
         parser.error(f"no such case: {', '.join(unknown)}")
-    chosen = [known[name] for name in asked.cases] or CASES
+    chosen = [known[name] for name in options.cases] or CASES
     if not _ready(chosen):
         return 2
-    # nginx drops root, and must still get at its files.
+    # nginx drops root privileges but must still read its files.
     os.umask(0o022)
     met = True
-    with tempfile.TemporaryDirectory(prefix="urlsum-bench-", dir=asked.folder) as folder:
+    with tempfile.TemporaryDirectory(prefix="urlsum-bench-", dir=options.folder) as folder:
         Path(folder).chmod(0o755)
-        world = World(Path(folder))
+        workspace = Workspace(Path(folder))
         for each in chosen:
-            case = replace(each, rounds=asked.rounds) if asked.rounds else each
+            case = replace(each, rounds=options.rounds) if options.rounds else each
             say(f"{case.key}: {case.title}")
-            world.rounds = case.rounds
+            workspace.rounds = case.rounds
             load = os.getloadavg()[0]
-            rows = case.measure(world)
+            rows = case.measure(workspace)
             met = met and not any(row.met is False for row in rows)
             text = section(case, rows, datetime.now(UTC).date(), load)
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
-            if not asked.dry:
+            if not options.dry:
                 README.write_text(written(README.read_text(), machine(), case.key, text))
     return 0 if met else 1
 
 
 def _ready(chosen: list[Case]) -> bool:
-    """Whether everything is there; nothing is installed silently."""
+    """Whether all programs and rights are present; nothing is installed silently."""
     ready = True
     for case in chosen:
         if lacking := missing(case.programs):

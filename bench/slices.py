@@ -1,7 +1,7 @@
-"""Hash one URL by the worker's slices: `python -m bench.slices FOLDER URL MD5 [SIZE]`.
+"""Hash one URL in slices, as the worker does: `python -m bench.slices FOLDER URL MD5 [SIZE]`.
 
-With SIZE there is a checkpoint every 5 s and, at half of it, a deadline after which a second slice resumes; without,
-no checkpoint at all. Prints wall seconds, CPU seconds and how many checkpoints were written.
+With SIZE, there is a checkpoint every 5 s and, after half of SIZE, a deadline after which a second slice resumes.
+Without SIZE, there is no checkpoint. Prints wall seconds, CPU seconds and the number of checkpoints.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NEVER_SECONDS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Deps:
-    """What a slice needs."""
+    """The dependencies of a slice."""
 
     settings: Settings
     table: SqlTaskTable
@@ -49,14 +49,14 @@ class Deps:
     clock: Callable[[], float] = time.time
 
 
-class Counting(SqlTaskTable):
-    """Counts checkpoints."""
+class CountingTable(SqlTaskTable):
+    """Counts the checkpoints that are saved."""
 
     count = 0
     last: Checkpoint | None = None
 
     def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
-        """Write, and see whether there is a new checkpoint."""
+        """Save the task, and count its checkpoint if that is new."""
         super().save(task, over=over, lease_before=lease_before)
         if task.checkpoint is not None and task.checkpoint != self.last:
             self.last = task.checkpoint
@@ -64,26 +64,26 @@ class Counting(SqlTaskTable):
 
 
 class Clock(NoMeter):
-    """Monotonic seconds until ``half`` bytes were read: then every deadline has passed."""
+    """Monotonic seconds until ``half`` bytes are read; afterwards infinity, so that every deadline has passed."""
 
     def __init__(self, half: float) -> None:
         self.half = half
         self._at = 0
 
     def __call__(self) -> float:
-        """Seconds."""
+        """The time in seconds."""
         return math.inf if self._at >= self.half else time.monotonic()
 
     def move(self, at: int, total: int | None) -> None:  # noqa: ARG002 - the meter's
-        """Take note of what was read."""
+        """Record the offset."""
         self._at = at
 
 
 def main(folder: str, url: str, expected: str, size: str = "") -> None:
-    """Run the slices and print what they took."""
+    """Run the slices and print their times."""
     uri = f"sqlite:///{Path(folder) / 'slices.db'}"
     upgrade(uri)
-    table = Counting(uri)
+    table = CountingTable(uri)
     interval = CHECKPOINT_SECONDS if size else NEVER_SECONDS
     settings = structs.replace(load(), checkpoint_seconds=interval, lease_seconds=interval + 100)
     if not size:

@@ -1,4 +1,4 @@
-"""Ten thousand files of 1 KiB: what is measured is everything but the bytes."""
+"""Ten thousand files of 1 KiB, to measure the cost per file instead of per byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.files import Sample, small_files
 from bench.measure import Command as Peer
 from bench.measure import Run, interleaved, say
 from bench.origin_nginx import Nginx
-from bench.world import NETWORKS, PYTHON, ROOT, Case, Row, World, absolute, against
+from bench.workspace import NETWORKS, PYTHON, ROOT, Case, Row, Workspace, absolute, against
 from selfhost.migrate import upgrade
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.task import Task
@@ -32,29 +32,29 @@ LIMIT_SECONDS = 1800
 PEER = "xargs -P4 sh -c 'curl | md5sum'"
 
 
-def small(world: World) -> list[Row]:
-    """The real worker process, with its table and queue in SQLite, against a shell's four slots."""
+def small(workspace: Workspace) -> list[Row]:
+    """Compare a real worker process, with table and queue in SQLite, with four parallel shell pipelines."""
     say(f"making {COUNT} files …")
-    samples = small_files(world.files, COUNT, SIZE)
-    with Nginx(world.folder / "nginx", world.files) as nginx:
+    samples = small_files(workspace.files, COUNT, SIZE)
+    with Nginx(workspace.folder / "nginx", workspace.files) as nginx:
         urls = {nginx.url(sample.name): sample for sample in samples}
-        listed, out = world.folder / "urls", world.folder / "digests"
+        listed, out = workspace.folder / "urls", workspace.folder / "digests"
         listed.write_text("\n".join(urls) + "\n")
         line = f"""xargs -P4 -n1 sh -c 'curl -s "$0" | md5sum' < {listed} > {out} && echo done"""
         results: dict[str, list[Run]] = {PEER: [], "worker": []}
-        for number in range(world.rounds):
-            # Who goes first takes turns, as in the other cases.
-            for who in (PEER, "worker") if number % 2 == 0 else ("worker", PEER):
-                if who == PEER:
+        for number in range(workspace.rounds):
+            # The order alternates, as in the other cases.
+            for name in (PEER, "worker") if number % 2 == 0 else ("worker", PEER):
+                if name == PEER:
                     results[PEER] += interleaved([Peer(PEER, line, "done")], 1, warm=False)[PEER]
                     _verify(Counter(each.split()[0] for each in out.read_text().splitlines()), samples)
                 else:
-                    results["worker"].append(_worker(world.folder, urls, number))
+                    results["worker"].append(_worker(workspace.folder, urls, number))
     return [*absolute(results), against(results, PEER, "wall", 0.2, ours="worker")]
 
 
 def _worker(folder: Path, urls: dict[str, Sample], number: int) -> Run:
-    """Submit all, then start one worker and wait until no task is left."""
+    """Submit all URLs, then start one worker and wait until no task is pending."""
     database = folder / f"small-{number}.db"
     _submit(f"sqlite:///{database}", list(urls))
     environment = dict(os.environ) | {
@@ -72,14 +72,14 @@ def _worker(folder: Path, urls: dict[str, Sample], number: int) -> Run:
                     raise SystemExit(f"the worker did not do it: {(folder / 'worker.log').read_text()[-2000:]}")
                 time.sleep(LOOK_SECONDS)
             wall = time.perf_counter() - begun
-            found = tasks.execute("SELECT url, md5 FROM tasks").fetchall()
+            results = tasks.execute("SELECT url, md5 FROM tasks").fetchall()
     finally:
         process.send_signal(signal.SIGTERM)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    if any(urls[url].md5 != md5 for url, md5 in found):
+    if any(urls[url].md5 != md5 for url, md5 in results):
         raise SystemExit("the worker's digests are wrong")
-    _verify(Counter(md5 for _, md5 in found), list(urls.values()))
+    _verify(Counter(md5 for _, md5 in results), list(urls.values()))
     say(f"  worker {wall:8.2f} s wall")
     return Run(wall, usage.ru_utime + usage.ru_stime, 0)
 
@@ -96,8 +96,8 @@ def _submit(uri: str, urls: Sequence[str]) -> None:
         )
 
 
-def _verify(found: Counter[str], samples: Sequence[Sample]) -> None:
-    if found != Counter(sample.md5 for sample in samples):
+def _verify(digests: Counter[str], samples: Sequence[Sample]) -> None:
+    if digests != Counter(sample.md5 for sample in samples):
         raise SystemExit("the digests are not those of the files")
 
 

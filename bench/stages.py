@@ -1,4 +1,4 @@
-"""The hash stage by itself, and what checkpoints cost."""
+"""The hash stage alone, and the cost of checkpoints."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from bench import md5 as md5_bench
 from bench.files import MIB
 from bench.measure import Run, Spread, ratios, say
 from bench.origin_nginx import Nginx
-from bench.world import NETWORKS, PYTHON, ROOT, Case, Row, World
+from bench.workspace import NETWORKS, PYTHON, ROOT, Case, Row, Workspace
 from urlsum import md5
 
 
-def hash_stage(world: World) -> list[Row]:
-    """Updates of 1 MiB, as the streaming loop makes them."""
-    found, rate = md5_bench.compare(md5.MD5, MIB, 4 * md5_bench.SAMPLE_BYTES, world.rounds)
-    spread = Spread(found)
+def hash_stage(workspace: Workspace) -> list[Row]:
+    """Measure updates of 1 MiB, the size that the streaming loop uses."""
+    round_ratios, rate = md5_bench.compare(md5.MD5, MIB, 4 * md5_bench.SAMPLE_BYTES, workspace.rounds)
+    spread = Spread(round_ratios)
     return [
         Row(f"{md5.engine}, 1 MiB updates", f"{rate:.0f} MB/s"),
         Row("speed, MD5 / hashlib.md5", spread.text(4), "≥ 0.98", spread.median >= 0.98),  # noqa: PLR2004 - the bound beside it
     ]
 
 
-def checkpoints(world: World) -> list[Row]:
-    """The worker's slices over SQLite: one without any checkpoint, and two with one every 5 s and a resume between."""
-    sample = world.long
+def checkpoints(workspace: Workspace) -> list[Row]:
+    """Compare one slice without checkpoints with two slices, a checkpoint every 5 s and a resume, on SQLite."""
+    sample = workspace.long
     results: dict[str, list[Run]] = {"none": [], "every 5 s": []}
-    with Nginx(world.folder / "nginx", world.files) as nginx:
+    with Nginx(workspace.folder / "nginx", workspace.files) as nginx:
         url = nginx.url(sample.name)
-        for number in range(-1, world.rounds):
+        for number in range(-1, workspace.rounds):
             for name in ("none", "every 5 s") if number % 2 == 0 else ("every 5 s", "none"):
-                command = [PYTHON, "-m", "bench.slices", str(world.folder), url, sample.md5]
+                command = [PYTHON, "-m", "bench.slices", str(workspace.folder), url, sample.md5]
                 command += [str(sample.size)] if name == "every 5 s" else []
                 environment = {"ALLOWED_NETWORKS": NETWORKS, "PATH": ""}
-                done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-                if done.returncode:
-                    raise SystemExit(done.stderr)
-                wall, cpu, count = map(float, done.stdout.split())
+                process = subprocess.run(
+                    command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+                )
+                if process.returncode:
+                    raise SystemExit(process.stderr)
+                wall, cpu, count = map(float, process.stdout.split())
                 say(f"  {name:12} {wall:8.2f} s wall, {count:.0f} checkpoints")
                 if number >= 0:
                     results[name].append(Run(wall, cpu, int(count)))

@@ -1,4 +1,4 @@
-"""One large file, over lines of every kind."""
+"""One large file over different kinds of network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.files import MIB, random_file
 from bench.measure import Command, interleaved, say
 from bench.origin_nginx import Nginx
 from bench.wan import ORIGIN, Wan
-from bench.world import PYTHON, ROOT, Case, Row, World, absolute, against, curl, rclone, urlsum
+from bench.workspace import PYTHON, ROOT, Case, Row, Workspace, absolute, against, curl, rclone, urlsum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,26 +23,26 @@ if TYPE_CHECKING:
 
 PACE_BYTES_PER_SECOND = 20_000_000
 PACED_CONNECTIONS = 8
-# With loss one connection has 2 to 4 MB/s: 2 GiB would take a quarter of an hour a run.
+# With loss, one connection reaches 2 to 4 MB/s: 2 GiB would take a quarter of an hour per run.
 LOSSY_BYTES = 256 * MIB
 LOSS_PPM = 200
-# What nobody who hashes with libcrypto or coreutils can be faster than: the file is here, and nothing is fetched.
+# The lower bound for hashing with libcrypto or coreutils: a local file, no network.
 FLOOR = "md5sum of a local copy"
 
 
-def unthrottled(world: World, *, secure: bool, wall: float, cpu: float) -> list[Row]:
-    """Nginx on loopback: nothing but the two processes is in the way."""
-    big = world.big
-    with Nginx(world.folder / "nginx", world.files) as nginx:
+def unthrottled(workspace: Workspace, *, secure: bool, wall: float, cpu: float) -> list[Row]:
+    """Measure with nginx on loopback: only the two processes limit the speed."""
+    big = workspace.big
+    with Nginx(workspace.folder / "nginx", workspace.files) as nginx:
         url, ca_file = nginx.url(big.name, secure=secure), nginx.ca_file if secure else None
         results = interleaved(
             [
                 curl(url, big.md5, ca_file=ca_file),
                 urlsum(url, big.md5, ca_file=ca_file),
                 rclone(nginx.url("", secure=secure), big.name, big.md5, ca_file=ca_file),
-                Command(FLOOR, f"md5sum {world.files / big.name}", big.md5),
+                Command(FLOOR, f"md5sum {workspace.files / big.name}", big.md5),
             ],
-            world.rounds,
+            workspace.rounds,
         )
     return [
         *absolute(results),
@@ -53,32 +53,32 @@ def unthrottled(world: World, *, secure: bool, wall: float, cpu: float) -> list[
     ]
 
 
-def http(world: World) -> list[Row]:
-    """Plain."""
-    return unthrottled(world, secure=False, wall=0.77, cpu=0.66)
+def http(workspace: Workspace) -> list[Row]:
+    """Measure plain HTTP."""
+    return unthrottled(workspace, secure=False, wall=0.77, cpu=0.66)
 
 
-def https(world: World) -> list[Row]:
-    """TLS 1.3."""
-    return unthrottled(world, secure=True, wall=0.66, cpu=0.80)
+def https(workspace: Workspace) -> list[Row]:
+    """Measure TLS 1.3."""
+    return unthrottled(workspace, secure=True, wall=0.66, cpu=0.80)
 
 
-def one_cpu(world: World) -> list[Row]:
-    """Both clients have but one CPU; nginx has the other one."""
-    big = world.big
-    with Nginx(world.folder / "nginx", world.files, prefix=["taskset", "-c", "0"], workers="1") as nginx:
+def one_cpu(workspace: Workspace) -> list[Row]:
+    """Measure with each client pinned to one CPU, and nginx to the other."""
+    big = workspace.big
+    with Nginx(workspace.folder / "nginx", workspace.files, prefix=["taskset", "-c", "0"], workers="1") as nginx:
         url = nginx.url(big.name, secure=True)
         clients = [curl(url, big.md5, ca_file=nginx.ca_file), urlsum(url, big.md5, ca_file=nginx.ca_file)]
-        results = interleaved([replace(each, prefix=["taskset", "-c", "1"]) for each in clients], world.rounds)
+        results = interleaved([replace(each, prefix=["taskset", "-c", "1"]) for each in clients], workspace.rounds)
     return [*absolute(results), against(results, "curl | md5sum", "wall", 0.85)]
 
 
 @contextmanager
-def paced_origin(world: World, rate: int = PACE_BYTES_PER_SECOND) -> Iterator[str]:
-    """The base URL of ``bench.paced`` on a free port."""
+def paced_origin(workspace: Workspace, rate: int = PACE_BYTES_PER_SECOND) -> Iterator[str]:
+    """Run ``bench.paced`` on a free port; yield its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen([PYTHON, "-m", "bench.paced", str(world.files), str(port), str(rate)], cwd=ROOT)
+    process = subprocess.Popen([PYTHON, "-m", "bench.paced", str(workspace.files), str(port), str(rate)], cwd=ROOT)
     try:
         _await("127.0.0.1", port)
         yield f"http://127.0.0.1:{port}/"
@@ -87,18 +87,18 @@ def paced_origin(world: World, rate: int = PACE_BYTES_PER_SECOND) -> Iterator[st
         process.wait()
 
 
-def paced(world: World) -> list[Row]:
-    """Every connection has 20 MB/s."""
-    big = world.big
-    with paced_origin(world) as base:
+def paced(workspace: Workspace) -> list[Row]:
+    """Measure with every connection paced to 20 MB/s."""
+    big = workspace.big
+    with paced_origin(workspace) as base:
         url = base + big.name
-        target = world.folder / "aria2"
+        target = workspace.folder / "aria2"
         fetch = f"aria2c -q -x{PACED_CONNECTIONS} -s{PACED_CONNECTIONS} --file-allocation=none -d {target} -o got {url}"
         aria2 = Command("aria2c -x8, then md5sum", f"{fetch} && md5sum {target}/got; rm -rf {target}", big.md5)
         results = interleaved(
             [curl(url, big.md5), urlsum(url, big.md5, "--connections", str(PACED_CONNECTIONS)), aria2],
-            world.rounds,
-            warm=False,  # 2 min each, in which the origin decides everything
+            workspace.rounds,
+            warm=False,  # 2 min each, limited by the origin alone
         )
     return [
         *absolute(results),
@@ -107,17 +107,17 @@ def paced(world: World) -> list[Row]:
     ]
 
 
-def far(world: World, sample: Sample, *, loss_ppm: int, bound: float) -> list[Row]:
-    """80 ms and 1 Gbit/s away."""
+def far(workspace: Workspace, sample: Sample, *, loss_ppm: int, bound: float) -> list[Row]:
+    """Measure over a round trip of 80 ms and 1 Gbit/s."""
     with (
-        Wan(world.folder, loss_ppm=loss_ppm) as path,
-        Nginx(world.folder / "nginx", world.files, host=ORIGIN, prefix=path.at_origin) as nginx,
+        Wan(workspace.folder, loss_ppm=loss_ppm) as path,
+        Nginx(workspace.folder / "nginx", workspace.files, host=ORIGIN, prefix=path.at_origin) as nginx,
     ):
         url = nginx.url(sample.name)
         trip = _round_trip(url, path.at_client)
         clients = [curl(url, sample.md5), urlsum(url, sample.md5)]
-        results = interleaved([replace(each, prefix=path.at_client) for each in clients], world.rounds, warm=False)
-    say(path.told)
+        results = interleaved([replace(each, prefix=path.at_client) for each in clients], workspace.rounds, warm=False)
+    say(path.report)
     return [
         Row("round trip, as curl connects", f"{trip * 1000:.1f} ms"),
         *absolute(results),
@@ -125,14 +125,14 @@ def far(world: World, sample: Sample, *, loss_ppm: int, bound: float) -> list[Ro
     ]
 
 
-def wan(world: World) -> list[Row]:
-    """No loss but that of a full queue."""
-    return far(world, world.big, loss_ppm=0, bound=0.55)
+def wan(workspace: Workspace) -> list[Row]:
+    """Measure without random loss; only a full queue drops packets."""
+    return far(workspace, workspace.big, loss_ppm=0, bound=0.55)
 
 
-def lossy(world: World) -> list[Row]:
-    """One packet in 5,000 lost."""
-    return far(world, random_file(world.files, LOSSY_BYTES), loss_ppm=LOSS_PPM, bound=0.25)
+def lossy(workspace: Workspace) -> list[Row]:
+    """Measure with one packet in 5,000 lost."""
+    return far(workspace, random_file(workspace.files, LOSSY_BYTES), loss_ppm=LOSS_PPM, bound=0.25)
 
 
 def _round_trip(url: str, prefix: Sequence[str]) -> float:

@@ -1,10 +1,10 @@
-/* A long path between two network namespaces: packets wait, queue up and get lost here; TCP at both ends is the kernel's.
+/* Emulates a long path between two network namespaces: delay, queue and loss. The kernel runs TCP at both ends.
  *
  * wan NETNS_A NETNS_B DEVICE BITS_PER_SECOND DELAY_US QUEUE_BYTES LOSS_PPM
  *
- * Opens a TUN device in each namespace. Each direction is a bottleneck of that rate behind a drop-tail queue, and then
- * a one-way delay. Loss is independent for each packet and from A to B only, where the data goes. Says "ready" once the
- * devices are there; ended by a signal, it tells what it did.
+ * Opens a TUN device in each namespace. Each direction has a drop-tail queue, a bottleneck of that rate, and a one-way
+ * delay. Loss is independent for each packet, and only from A to B, the direction of the data. Prints "ready" when the
+ * devices exist, and its counters when a signal ends it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Holds what is in flight and queued at 1 Gbit/s and 80 ms (20 MB) with room. */
+/* More than the 20 MB in flight and queued at 1 Gbit/s and 80 ms. */
 #define RING_BYTES (64u << 20)
 #define PACKET_BYTES 65536
 #define BATCH 64
@@ -61,7 +61,7 @@ static int64_t now_ns(void) {
     return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
-/* Marsaglia's xorshift64: good enough to lose packets by. */
+/* Marsaglia's xorshift64: random enough for packet loss. */
 static uint64_t random_bits(void) {
     random_state ^= random_state << 13;
     random_state ^= random_state >> 7;
@@ -117,7 +117,7 @@ static void take(struct direction *d, int fd, uint64_t loss_ppm) {
     }
 }
 
-/* Hand over what is due; return when the next packet is, or -1. */
+/* Deliver the packets that are due; return the time at which the next packet is due, or -1. */
 static int64_t give(struct direction *d, int fd) {
     static char buffer[PACKET_BYTES];
     struct packet packet;
@@ -125,7 +125,7 @@ static int64_t give(struct direction *d, int fd) {
         copy_out(d, d->head, &packet, sizeof packet);
         if (packet.due > now_ns()) return packet.due;
         copy_out(d, d->head + sizeof packet, buffer, packet.length);
-        /* A device that is not up yet, or full, drops the packet, as a cable would. */
+        /* A device that is full or not up yet drops the packet, as a cable would. */
         if (write(fd, buffer, packet.length) == (ssize_t)packet.length) d->passed++;
         d->head += sizeof packet + packet.length;
     }

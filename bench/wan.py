@@ -1,6 +1,6 @@
-"""A path of 1 Gbit/s and 80 ms between two network namespaces of our own: ``wan.c`` moves the packets.
+"""A network path of 1 Gbit/s and 80 ms between two new network namespaces; ``wan.c`` moves the packets.
 
-Netem would be simpler, but not every kernel has it.
+Netem would be simpler, but not every kernel supports it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Self
 
 BITS_PER_SECOND = 1_000_000_000
 ONE_WAY_MICROSECONDS = 40_000
-# One bandwidth-delay product: what a router of that line would have.
+# One bandwidth-delay product, the usual buffer of a router on such a path.
 QUEUE_BYTES = 10_000_000
 DEVICE = "wan0"
 ORIGIN, CLIENT = "10.77.0.1", "10.77.0.2"
@@ -25,14 +25,14 @@ DEVICE_QUEUE_PACKETS = 100_000
 
 
 class Wan:
-    """The path, as a context manager; ``at_origin`` and ``at_client`` run a command at either end."""
+    """The path, as a context manager. ``at_origin`` and ``at_client`` are prefixes that run a command at either end."""
 
     def __init__(self, folder: Path, *, loss_ppm: int = 0) -> None:
         self._folder = folder
         self._loss_ppm = loss_ppm
         self._names = [f"urlsum-{os.getpid()}-{end}" for end in ("origin", "client")]
         self.at_origin, self.at_client = (["ip", "netns", "exec", name] for name in self._names)
-        self.told = ""
+        self.report = ""
 
     def __enter__(self) -> Self:
         program = self._folder / "wan"
@@ -48,10 +48,10 @@ class Wan:
                 _ip("-n", name, "link", "set", "lo", "up")
                 _ip("-n", name, "addr", "add", f"{address}/{PREFIX}", "dev", DEVICE)
                 _ip("-n", name, "link", "set", DEVICE, "txqueuelen", str(DEVICE_QUEUE_PACKETS), "up")
-                # What one run learnt about the path must not help the next one.
+                # Otherwise TCP metrics that one run saved would help the next one.
                 _sysctl(name, "net.ipv4.tcp_no_metrics_save", 1)
-                # What most origins run, whatever this machine's default is. By route, because the setting takes only
-                # what the machine allows everybody.
+                # The congestion control of most origins, independent of this machine's default. Set by route: the
+                # sysctl accepts only algorithms that the machine allows to all users.
                 _ip("-n", name, "route", "change", NETWORK, "dev", DEVICE, "src", address, "congctl", CONGESTION)
         except BaseException:
             self._stack.close()
@@ -74,7 +74,7 @@ class Wan:
 
     def _stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
-        self.told, _ = self._process.communicate()
+        self.report, _ = self._process.communicate()
 
 
 def _ip(*arguments: str) -> None:

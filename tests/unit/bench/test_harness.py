@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import measure, report, run, world
+from bench import measure, report, run, workspace
 from bench.measure import Command, Run, Spread
 
 ABC = "900150983cd24fb0d6963f7d28e17f72"
@@ -40,7 +40,7 @@ def test_contestants_take_turns_after_a_warm_up(tmp_path: Path) -> None:
 def test_a_ratio_is_taken_within_its_round() -> None:
     ours, theirs = [Run(1, 1, 0), Run(8, 4, 0)], [Run(2, 1, 0), Run(16, 1, 0)]
     assert measure.ratios(ours, theirs, "wall").values == [0.5, 0.5]
-    row = world.against({"urlsum": ours, "peer": theirs}, "peer", "cpu", 2.0)
+    row = workspace.against({"urlsum": ours, "peer": theirs}, "peer", "cpu", 2.0)
     assert (row.what, row.figure, row.met) == ("CPU, urlsum / peer", "2.500 (1.000 … 4.000)", False)
 
 
@@ -49,8 +49,8 @@ def test_a_spread_reads_median_then_both_ends() -> None:
 
 
 @pytest.mark.parametrize("case", run.CASES, ids=lambda case: case.key)
-def test_each_case_has_its_place_in_the_readme(case: world.Case) -> None:
-    rows = [world.Row("wall, a | b", "0.5", "≤ 0.6", met=True), world.Row("other", "2", "≤ 1", met=False)]
+def test_each_case_has_its_place_in_the_readme(case: workspace.Case) -> None:
+    rows = [workspace.Row("wall, a | b", "0.5", "≤ 0.6", met=True), workspace.Row("other", "2", "≤ 1", met=False)]
     text = report.section(case, rows, date(2026, 11, 24), 0.25)
     renewed = report.written(README, "the machine\n", case.key, text)
     assert text in renewed
@@ -59,4 +59,4 @@ def test_each_case_has_its_place_in_the_readme(case: world.Case) -> None:
     assert "| other | 2 | ≤ 1 | **missed** |" in text
     assert case.limit in text
     assert report.written(renewed, "the machine\n", case.key, text) == renewed
-    assert set(case.programs) <= set(world.PACKAGES)
+    assert set(case.programs) <= set(workspace.PACKAGES)

@@ -1,4 +1,4 @@
-"""What the cases share: a folder, the large file, how often, and what is compared with what."""
+"""Shared by all cases: the folder, the large files, the peers' commands, and the comparison with a peer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ROOT = Path(__file__).parents[1]
 PYTHON = sys.executable
 URLSUM = str(Path(sys.executable).with_name("urlsum"))
 BIG_BYTES = 2048 * MIB
-# Three checkpoints of 5 s beside the one of a hand-over, and six times what fills the window of buffers.
+# Enough for three checkpoints of 5 s besides that of the hand-over, and six times the size that fills the window.
 LONG_BYTES = 12 * 1024 * MIB
-# What the benchmarks themselves have to open; every other setting is the default.
+# The networks that the benchmarks need; every other setting has its default.
 NETWORKS = "127.0.0.0/8,10.77.0.0/24"
-# Where Debian has the peers.
+# The Debian packages of the programs.
 PACKAGES = {
     "nginx": "nginx-light",
     "curl": "curl",
@@ -39,7 +39,7 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a case's table; ``met`` is None where nothing must be reached."""
+    """One line of a case's table; ``met`` is None if there is no bound."""
 
     what: str
     figure: str
@@ -49,7 +49,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """Something to measure; ``limit`` says what keeps the figures from being better still."""
+    """A benchmark; ``limit`` names the factor that bounds its figures."""
 
     key: str
     title: str
@@ -57,13 +57,13 @@ class Case:
     limit: str
     programs: Sequence[str]
     rounds: int
-    measure: Callable[[World], list[Row]]
+    measure: Callable[[Workspace], list[Row]]
     root: bool = False
 
 
 @dataclass
-class World:
-    """Where one call of the benchmarks works; ``rounds`` is that of the case at hand."""
+class Workspace:
+    """The files and settings of one run of the benchmarks; ``rounds`` is that of the current case."""
 
     folder: Path
     rounds: int = 0
@@ -71,7 +71,7 @@ class World:
 
     @property
     def files(self) -> Path:
-        """What the origins serve."""
+        """The folder that the origins serve."""
         path = self.folder / "files"
         path.mkdir(exist_ok=True)
         return path
@@ -84,13 +84,13 @@ class World:
 
     @cached_property
     def long(self) -> Sample:
-        """The file of 12 GiB, all zeros."""
+        """The 12 GiB file, all zeros."""
         say("making a file of 12 GiB …")
         return hollow_file(self.files, LONG_BYTES)
 
 
 def urlsum(url: str, expected: str, *arguments: str, ca_file: Path | None = None, **more: str) -> Command:
-    """Our command; ``more`` are settings."""
+    """The urlsum command; ``more`` are further settings."""
     environment = {"ALLOWED_NETWORKS": NETWORKS, **more}
     if ca_file is not None:
         environment["SSL_CERT_FILE"] = str(ca_file)
@@ -98,7 +98,7 @@ def urlsum(url: str, expected: str, *arguments: str, ca_file: Path | None = None
 
 
 def curl(url: str, expected: str, *, ca_file: Path | None = None) -> Command:
-    """What people do today."""
+    """The usual pipeline."""
     trusted = f"--cacert {ca_file} " if ca_file is not None else ""
     return Command("curl | md5sum", f"curl -s {trusted}{url} | md5sum", expected)
 
@@ -107,12 +107,12 @@ def rclone(base: str, name: str, expected: str, *, ca_file: Path | None = None) 
     """The peer that fetches and hashes in one process."""
     trusted = f"--ca-cert {ca_file} " if ca_file is not None else ""
     line = f"rclone hashsum MD5 --download {trusted}--http-url {base} :http:{name}"
-    # No configuration of the user's.
+    # Ignores the user's own configuration.
     return Command("rclone hashsum --download", line, expected, {"RCLONE_CONFIG": "/dev/null"})
 
 
 def absolute(results: Mapping[str, Sequence[Run]]) -> list[Row]:
-    """Seconds of everybody."""
+    """The wall and CPU seconds of every command."""
     return [
         Row(
             name,
@@ -125,7 +125,7 @@ def absolute(results: Mapping[str, Sequence[Run]]) -> list[Row]:
 def against(
     results: Mapping[str, Sequence[Run]], peer: str, figure: str, bound: float | None, ours: str = "urlsum"
 ) -> Row:
-    """Our wall or CPU time as a share of the peer's, and whether its median is within ``bound``."""
+    """The ratio of our wall or CPU time to the peer's, and whether its median is within ``bound``."""
     spread = ratios(results[ours], results[peer], figure)
     name = {"wall": "wall", "cpu": "CPU"}[figure]
     shown = "" if bound is None else f"≤ {bound:g}"
@@ -133,6 +133,6 @@ def against(
 
 
 def missing(programs: Sequence[str]) -> list[str]:
-    """Those that are not on PATH."""
-    # Debian keeps nginx and ip where only root's PATH leads.
+    """The programs that are not on PATH."""
+    # Debian installs nginx and ip in folders that only root's PATH contains.
     return [name for name in programs if shutil.which(name) is None]
