@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Shorter than the time after which a person believes that a command hangs.
+# Shorter than the silence after which a user believes that a command hangs.
 REPORT_SECONDS = 5.0
 
 
 @dataclass
 class Progress:
-    """What pip has reported so far; ``total`` is the number of packages in the lock file."""
+    """The progress that pip has reported; ``total`` is the number of packages in the lock file."""
 
     total: int
     present: int
@@ -37,7 +37,7 @@ class Progress:
         for line in lines:
             if self.errors or line.startswith("ERROR"):
                 self.errors.append(line)
-            elif line.startswith("Ignoring "):  # its marker excludes this platform or this Python
+            elif line.startswith("Ignoring "):  # the package's marker excludes this platform or this Python
                 self.total -= 1
             elif line.startswith(("Collecting ", "Requirement already satisfied: ")):
                 self.fetched += 1
@@ -45,27 +45,27 @@ class Progress:
                 self.unpacking = True
 
     def text(self, installed: int) -> str:
-        """One line for people; ``installed`` packages lie in the environment."""
+        """A line that reports the progress; ``installed`` is the number of packages in the environment."""
         if self.unpacking:
             return f"installed {min(installed - self.present, self.total)} packages"
         return f"fetched {self.fetched} of {self.total} packages"
 
 
 def locked(lock: Path) -> int:
-    """How many packages ``lock`` pins."""
+    """The number of packages that ``lock`` pins."""
     return sum("==" in line and line[0].isalnum() for line in lock.read_text(encoding="utf-8").splitlines() if line)
 
 
 def installed() -> int:
-    """How many packages lie in this interpreter's environment."""
+    """The number of packages in this interpreter's environment."""
     return sum(1 for _ in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
 
 
 def install(lock: Path) -> int:
-    """Install what ``lock`` pins, every file checked against its hash, and return pip's exit status.
+    """Install the packages of ``lock``, check every file against its hash, and return pip's exit status.
 
-    A lock names every package, so pip looks for no other: in its mode for hashes it refuses a package that asks for
-    another one with an extra, although the lock pins both (https://github.com/pypa/pip/issues/9644).
+    A lock names every package, hence --no-deps. With hashes, pip refuses a package that requires another one with an
+    extra, although the lock pins both (https://github.com/pypa/pip/issues/9644).
     """
     progress = Progress(total=locked(lock), present=installed())
     command = [

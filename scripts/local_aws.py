@@ -1,4 +1,4 @@
-"""The AWS that the functions find under `sam local`: moto with what template.yaml says, and SQS's way to the worker."""
+"""The AWS of `sam local`: moto with the resources of template.yaml, and a bridge from SQS to the worker."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from urlsum.queues import Delivery, TaskQueue
 
-# moto takes any; fixed ones keep a developer's real ones out of the containers.
+# moto accepts any credentials; fixed ones keep a developer's real credentials out of the containers.
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 WORKER = "HashWorkerFunction"
-# How long the bridge waits for a message before it looks whether it shall stop; and after an error.
+# Wait of the bridge for a message, before it checks whether to stop, and after an error.
 POLL_SECONDS = 1.0
 
 log = logging.getLogger("sam_local")
@@ -37,7 +37,7 @@ log = logging.getLogger("sam_local")
 
 @dataclass(frozen=True, slots=True)
 class LocalAws:
-    """A running moto: ``port`` on every interface, the table's name, and the queue's path behind host and port."""
+    """A running moto: its ``port`` on every interface, the table's name, and the path of the queue's URL."""
 
     port: int
     table: str
@@ -46,8 +46,8 @@ class LocalAws:
 
 @contextmanager
 def moto(port: int) -> Iterator[LocalAws]:
-    """Run moto with the template's table, queue and mail identity. Raises OSError when the port is taken."""
-    # Every interface, since containers come in over a bridge whose address differs from host to host.
+    """Run moto with the template's table, queue and mail identity. Raises OSError if the port is taken."""
+    # Every interface: containers connect over a bridge whose address differs from host to host.
     server = ThreadedMotoServer("0.0.0.0", port, verbose=False)  # noqa: S104
     server.start()
     try:
@@ -74,19 +74,19 @@ def client(service: str, endpoint: str, config: Config | None = None) -> Any:  #
 
 
 def invoker(port: int) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """Return a call of the worker behind `sam local start-lambda` on ``port``: records → its answer.
+    """Return a call of the worker behind `sam local start-lambda` on ``port``: records → its response.
 
-    The call raises WorkerError when the function fails as a whole.
+    The call raises WorkerError if the whole invocation fails.
     """
     timeout = template.load()["Resources"][WORKER]["Properties"]["Timeout"]
-    # Longer than the function may take; and never twice, since a second invocation would find the lease held.
+    # Longer than the function's time-out. No retry: a second invocation would find the lease held.
     config = Config(read_timeout=timeout + 60, retries={"total_max_attempts": 1})
     functions = client("lambda", f"http://127.0.0.1:{port}", config)
 
     def invoke(records: list[dict[str, Any]]) -> dict[str, Any]:
         try:
-            answer = functions.invoke(FunctionName=WORKER, Payload=json.dumps({"Records": records}))
-            result = json.load(answer["Payload"])
+            response = functions.invoke(FunctionName=WORKER, Payload=json.dumps({"Records": records}))
+            result = json.load(response["Payload"])
         except (BotoCoreError, ClientError, ValueError) as exc:
             raise WorkerError(f"{WORKER}: {exc}") from exc
         if not isinstance(result, dict) or "batchItemFailures" not in result:
@@ -97,13 +97,13 @@ def invoker(port: int) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
 
 
 class WorkerError(Exception):
-    """The worker function did not answer as a function with ReportBatchItemFailures does."""
+    """The worker function's response is not that of a function with ReportBatchItemFailures."""
 
 
 def bridge(queue: TaskQueue, invoke: Callable[[list[dict[str, Any]]], dict[str, Any]], stop: threading.Event) -> None:
-    """Do what Lambda's event source mapping does, one message at a time, until ``stop`` is set.
+    """Act as Lambda's event source mapping, one message at a time, until ``stop`` is set.
 
-    A message that the worker gave back, or failed on, stays and comes again when its visibility time-out ends.
+    A message that the worker returned, or failed on, stays queued and is redelivered after its visibility time-out.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
     while not stop.is_set():
@@ -117,7 +117,7 @@ def bridge(queue: TaskQueue, invoke: Callable[[list[dict[str, Any]]], dict[str, 
 
 
 def record(delivery: Delivery) -> dict[str, Any]:
-    """The delivery as Lambda hands it to a function: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html."""
+    """The delivery as Lambda passes it to a function: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html."""
     return {
         "messageId": delivery.message_id,
         "receiptHandle": delivery.receipt,

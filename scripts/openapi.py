@@ -15,12 +15,12 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "openapi.json"
 
 
 def document() -> str:
-    """The text that the file must have."""
+    """The expected content of the file."""
     return json.dumps(application(submit, check).openapi(), indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> int:
-    """Write or compare; the exit status tells."""
+    """Write or compare the file; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m scripts.openapi", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only compare; write nothing")
     if not parser.parse_args().check:

@@ -1,12 +1,12 @@
 """Build the functions and their layer with the SAM CLI, and compile the layer for a fast cold start.
 
-``sam build`` leaves sources only, and Lambda's file system is read-only: without this every cold start would compile
-what it imports anew. The compiled files do not depend on the processor, only on Python's minor version, so the host's
-own interpreter of that version makes them; they are not checked against their sources at run time
-(https://docs.python.org/3/library/compileall.html), since sources and they are deployed together.
+``sam build`` leaves only sources, and Lambda's file system is read-only, so every cold start would compile its imports
+again. Compiled files depend only on Python's minor version, not on the processor, so the host's interpreter of that
+version can create them. Python does not check them against their sources at run time
+(https://docs.python.org/3/library/compileall.html), because both are deployed together.
 """
 
-# Everything that is run here is named here.
+# Every command that runs here is spelled out in this module.
 # ruff: noqa: S603
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ ROOT = Path(__file__).parents[1]
 # The interpreter of the functions' Runtime in template.yaml.
 PYTHON = "python3.13"
 ARCHITECTURES = ("arm64", "x86_64")
-# Where Lambda puts a layer: the paths that tracebacks show.
+# Lambda's folder for layers, so that tracebacks show the right paths.
 LAYER_ROOT = "/opt"
 
 
 class BuildError(Exception):
-    """The build cannot be done; the text says why, and what to do."""
+    """The build failed; the text gives the reason and the remedy."""
 
 
 def sam() -> str:
-    """Find the SAM CLI: that of ``make install-dev``, else one on PATH. Raises BuildError."""
+    """Find the SAM CLI of ``make install-dev``, otherwise one on PATH. Raises BuildError."""
     own = ROOT / os.environ.get("SAM_VENV", ".venv-sam") / "bin" / "sam"
-    found = str(own) if own.exists() else shutil.which("sam")
-    if found is None:
+    path = str(own) if own.exists() else shutil.which("sam")
+    if path is None:
         raise BuildError("the SAM CLI is missing; run `make install-dev`")
-    return found
+    return path
 
 
 def host_architecture() -> str:
@@ -72,7 +72,7 @@ def build(architecture: str, folder: Path) -> None:
 
 
 def main() -> int:
-    """Build what ``sam deploy`` deploys; return the exit status."""
+    """Build the artifacts of ``sam deploy``; return the exit status."""
     parser = argparse.ArgumentParser(prog="sam_build", description=__doc__.partition("\n")[0])
     parser.add_argument("--architecture", choices=ARCHITECTURES, default="arm64", help="default: %(default)s")
     try:

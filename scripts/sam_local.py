@@ -4,7 +4,7 @@ Builds for this machine's processor, then runs the API (`sam local start-api`) a
 start-lambda`) on the built artifacts, with moto for DynamoDB, SQS and SES. Needs a Docker engine.
 """
 
-# Everything that is run here is named here; docker is whichever the developer has on PATH.
+# Every command that runs here is spelled out in this module; docker is the one on the developer's PATH.
 # ruff: noqa: S603, S607
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
 BUILD = ROOT / ".aws-sam" / "local"
-# The name under which a container reaches this machine, on every Docker.
+# The name by which a container reaches this machine, the same in every Docker.
 HOST = "host.docker.internal"
 ADD_HOST = f"{HOST}:host-gateway"
 IMAGE = "public.ecr.aws/lambda/python:3.13"
-# The first start makes an image of base and layer, which can take minutes where the base must be pulled.
+# The first start builds an image of base and layer, which can take minutes if the base must be pulled.
 START_SECONDS = 600.0
-# What `sam local` gets to stop its containers.
+# Time for `sam local` to stop its containers.
 STOP_SECONDS = 30.0
 PAUSE_SECONDS = 0.2
 
@@ -50,15 +50,15 @@ log = logging.getLogger("sam_local")
 
 
 class StartError(Exception):
-    """Something that is needed is missing or did not start; the text says what to do."""
+    """A requirement is missing or did not start; the text gives the remedy."""
 
 
 def host_address(architecture: str) -> str:
-    """Return the IPv4 address of this machine as containers see it. Raises StartError."""
+    """Return the IPv4 address of this machine as seen by containers. Raises StartError."""
     if shutil.which("docker") is None:
         raise StartError("docker is not on PATH; `sam local` runs functions in containers")
     look_up = f"import socket; print(socket.gethostbyname({HOST!r}))"
-    found = subprocess.run(
+    result = subprocess.run(
         [
             *("docker", "run", "--rm", "--add-host", ADD_HOST, "--entrypoint", "/var/lang/bin/python3.13"),
             *(f"{IMAGE}-{architecture}", "-c", look_up),
@@ -67,15 +67,15 @@ def host_address(architecture: str) -> str:
         text=True,
         check=False,
     )
-    if found.returncode:
-        raise StartError(f"cannot run a container: {found.stderr.strip()}")
-    return found.stdout.strip()
+    if result.returncode:
+        raise StartError(f"cannot run a container: {result.stderr.strip()}")
+    return result.stdout.strip()
 
 
 def write_template(aws: local_aws.LocalAws, host: str, api: str) -> Path:
-    """Write the built template with the environment of this machine in it; return its path.
+    """Add the environment of this machine to the built template; return the path of the copy.
 
-    `sam local --env-vars` sets declared variables only, and AWS_ENDPOINT_URL is none of the template's.
+    `sam local --env-vars` sets only declared variables, and the template does not declare AWS_ENDPOINT_URL.
     """
     built = yaml_parse((BUILD / "template.yaml").read_text(encoding="utf-8"))
     endpoint = f"http://{HOST}:{aws.port}"
@@ -83,7 +83,7 @@ def write_template(aws: local_aws.LocalAws, host: str, api: str) -> Path:
         **local_aws.ENVIRONMENT,
         "AWS_ENDPOINT_URL": endpoint,
         "TASKS_TABLE": aws.table,
-        # Only the one address of this machine, for files that are served here.
+        # Only the address of this machine, for files served on it.
         "ALLOWED_NETWORKS": f"{host}/32",
     }
     own = {"TASKS_QUEUE_URL": endpoint + aws.queue_path, "PUBLIC_URL": api}
@@ -98,9 +98,9 @@ def write_template(aws: local_aws.LocalAws, host: str, api: str) -> Path:
 
 @contextmanager
 def sam_local(command: list[str], port: int, path: Path, architecture: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `sam local` with ``command`` on ``port`` until the block ends. Raises StartError if it does not come up."""
+    """Run `sam local` with ``command`` on ``port`` until the block ends. Raises StartError if it does not start."""
     parameters = {**template.PARAMETERS, "Architecture": architecture}
-    # `sam local` lets the shell's variables win over the template's, so nothing of ours may be in it.
+    # The shell's variables override the template's in `sam local`, so only these are passed on.
     environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME") or "DOCKER" in name}
     process = subprocess.Popen(
         [
@@ -110,14 +110,14 @@ def sam_local(command: list[str], port: int, path: Path, architecture: str) -> I
         ],
         cwd=ROOT,
         env={**environment, **local_aws.ENVIRONMENT, "SAM_CLI_TELEMETRY": "0"},
-        # Ctrl-C reaches us alone, and we stop them in order.
+        # Ctrl-C must reach only this script, which stops the processes in order.
         start_new_session=True,
     )
     try:
         _wait_for(process, port, f"sam local {command[0]}")
         yield process
     finally:
-        # As Ctrl-C does: on SIGTERM it leaves some of its containers behind.
+        # Not SIGTERM, on which `sam local` leaves some of its containers behind.
         process.send_signal(signal.SIGINT)
         try:
             process.wait(STOP_SECONDS)
@@ -139,7 +139,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, name: str) -> None:
 
 
 def remove_containers() -> None:
-    """Remove the containers that `sam local` ran on this build and left behind, as it does when one of them failed."""
+    """Remove containers of this build that `sam local` left behind, as it does if one of them failed."""
     ours = subprocess.run(
         [
             *("docker", "ps", "--all", "--filter", "label=sam.cli.container.type=lambda"),
@@ -159,7 +159,7 @@ def remove_containers() -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on now."""
+    """Return a TCP port that is currently unused."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -187,7 +187,7 @@ def serve(port: int, moto_port: int) -> NoReturn:
             args=(SqsQueue(endpoint + aws.queue_path), local_aws.invoker(lambda_port), stop),
         )
         bridge.start()
-        # Before the containers go: a slice that runs is cut off, as by a crash, and its message comes again.
+        # Before the containers are removed: that interrupts a running slice like a crash; its message is redelivered.
         stack.callback(stop.set)
         log.info("The API is listening on %s, and moto, which stands in for AWS, on %s", api, endpoint)
         log.info("Containers reach this machine at %s; urlsum may connect to that address on every port. Try:", host)
@@ -219,7 +219,7 @@ def main() -> int:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    # Once only: a second Ctrl-C must not cut the clearing up.
+    # Only once: a second Ctrl-C must not interrupt the cleanup.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

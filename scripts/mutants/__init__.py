@@ -1,1 +1,1 @@
-"""Mutation testing: small faults are put into the code, one at a time; the tests are to notice each."""
+"""Mutation testing: inserts small faults into the code, one at a time; the tests should notice each."""

@@ -1,6 +1,6 @@
 """Put faults into the sources, one at a time, and report which of them no test notices.
 
-Exit status 1 when fewer than LEAST_CAUGHT of those that could be noticed were.
+Exit status 1 if the tests notice a smaller share of the noticeable mutants than LEAST_CAUGHT.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from scripts.mutants.faults import Mutant
 
-# What gets faults, and the tests that are to notice them: those that need no container and no process of their own.
+# The sources that get faults, and the tests that should notice them: those without containers and processes.
 SOURCES = [
     "src/urlsum/origin",
     "src/urlsum/worker",
@@ -51,12 +51,12 @@ EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
 def files(paths: Iterable[str]) -> list[Path]:
     """The modules at and below ``paths``."""
-    found = [[Path(path)] if path.endswith(".py") else sorted(Path(path).rglob("*.py")) for path in paths]
-    return [path.resolve() for paths in found for path in paths]
+    modules = [[Path(path)] if path.endswith(".py") else sorted(Path(path).rglob("*.py")) for path in paths]
+    return [path.resolve() for paths in modules for path in paths]
 
 
 def equivalents() -> dict[str, str]:
-    """The reason why nobody can notice a mutant, by the beginning of its id."""
+    """The reasons why no test can notice certain mutants, by the beginning of the mutant's id."""
     groups = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]
     return {name: group["why"] for group in groups for name in group["mutants"]}
 
@@ -70,28 +70,28 @@ def main() -> int:
     parser.add_argument("--survivors", action="store_true", help="try those that survived the last time")
     parser.add_argument("--budget", type=float, default=30.0, help="seconds of tests for each, the fastest first")
     parser.add_argument("--minutes", type=float, help="end after so many minutes of trials")
-    given = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as with Ctrl-C, no fork stays behind
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, so that no fork stays behind
     reasons = equivalents()
     sources = files(SOURCES)
-    if named := [path for path in sources if {path.stem, path.parent.name}.intersection(given.only)]:
+    if named := [path for path in sources if {path.stem, path.parent.name}.intersection(options.only)]:
         sources = named
-    chosen = [mutant for path in sources for mutant in mutants(path) if _wanted(mutant, given.only)]
-    # In an order of chance: wherever a run ends, it was a fair sample.
-    random.Random(given.seed).shuffle(chosen)  # noqa: S311
-    if given.sample:
-        chosen = chosen[: given.sample]
-    if given.survivors:
-        told = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
-        last = {(one["file"], one["id"]): one["outcome"] for one in told}
+    chosen = [mutant for path in sources for mutant in mutants(path) if _selected(mutant, options.only)]
+    # In random order, so that an interrupted run is a fair sample, too.
+    random.Random(options.seed).shuffle(chosen)  # noqa: S311
+    if options.sample:
+        chosen = chosen[: options.sample]
+    if options.survivors:
+        results = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
+        last = {(one["file"], one["id"]): one["outcome"] for one in results}
         chosen = [one for one in chosen if last.get((_file(one), one.id)) in ("survived", "untested")]
     outcomes: dict[str, Counter[str]] = {}
 
     def work(trial: Trial) -> None:
         began = time.monotonic()
-        with RESULTS.open("a", encoding="utf-8") as results:
+        with RESULTS.open("a", encoding="utf-8") as log:
             for number, mutant in enumerate(chosen, 1):
-                if given.minutes and time.monotonic() - began > given.minutes * 60:
+                if options.minutes and time.monotonic() - began > options.minutes * 60:
                     print(f"  ended after {number - 1} of {len(chosen)}")
                     break
                 why = next((why for name, why in reasons.items() if mutant.id.startswith(name)), None)
@@ -100,14 +100,14 @@ def main() -> int:
                     verdict.outcome = "equivalent"
                 outcomes.setdefault(_file(mutant), Counter())[verdict.outcome] += 1
                 line = {"file": _file(mutant), "line": min(mutant.lines), "id": mutant.id, **vars(verdict)}
-                print(json.dumps(line), file=results, flush=True)
+                print(json.dumps(line), file=log, flush=True)
                 if verdict.outcome in ("survived", "untested"):
                     left = f" ({verdict.left_out} slow tests left out)" if verdict.left_out else ""
                     print(f"{line['file']}:{line['line']} {verdict.outcome}{left}: {mutant.id}", flush=True)
                 if number % 100 == 0:
                     print(f"  {number} of {len(chosen)} in {time.monotonic() - began:.0f} s", flush=True)
 
-    run(TESTS, Trial(files(["src/urlsum"]), STORE, given.budget, work))
+    run(TESTS, Trial(files(["src/urlsum"]), STORE, options.budget, work))
     return _report(outcomes)
 
 
@@ -115,7 +115,7 @@ def _file(mutant: Mutant) -> str:
     return str(mutant.path.relative_to(Path.cwd()))
 
 
-def _wanted(mutant: Mutant, only: list[str]) -> bool:
+def _selected(mutant: Mutant, only: list[str]) -> bool:
     return not only or any(name in (mutant.path.stem, mutant.path.parent.name, mutant.scope) for name in only)
 
 

@@ -1,4 +1,4 @@
-"""The faults that can be put into a source file: mutmut's operators and four of our own."""
+"""Generates faults for a source file: mutmut's operators and four additional ones."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# Characters around a change that tell where it is.
+# Characters of context around a change, which identify its place.
 CONTEXT = 40
-# Calls whose arguments only people read.
+# Calls whose arguments only appear in logs.
 LOGS = frozenset({"log", "logging", "warnings"})
-# mutmut leaves these alone, too: nearly every such fault is a TypeError.
+# mutmut skips these, too: nearly every such fault is a TypeError.
 PLAIN_CALLS = frozenset({"len", "isinstance", "cast", "TypeVar"})
 
 
@@ -29,8 +29,8 @@ PLAIN_CALLS = frozenset({"len", "isinstance", "cast", "TypeVar"})
 class Mutant:
     """One fault: the bytes of ``path`` from ``start`` to ``end`` become ``text``.
 
-    ``lines`` are those that it touches. It lies in the outermost function ``scope``, which begins at line ``first``, or
-    in the module's constant ``scope``, and then ``first`` is 0. ``old`` and ``new`` are the lines before and after.
+    ``lines`` are the affected lines. ``scope`` is the outermost function around the fault, which begins at line
+    ``first``, or a constant of the module, and then ``first`` is 0. ``old`` and ``new`` are the lines before and after.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class Mutant:
 
     @property
     def id(self) -> str:
-        """A name that outlives changes elsewhere in the file."""
+        """A name that stays valid after changes elsewhere in the file."""
         return f"{self.scope}: {self.old} => {self.new}" + (f" #{self.number + 1}" if self.number else "")
 
     @property
@@ -84,7 +84,7 @@ class _Finder:
             if place.names and not place.first and isinstance(child, cst.SimpleStatementLine):
                 continue  # the attributes of a class
             if isinstance(node, cst.FunctionDef) and child in (*node.decorators, node.params):
-                continue  # both are run before any test is
+                continue  # both run before any test
             yield from self.visit(child, place)
 
     def _placed(self, node: cst.SimpleStatementLine | cst.BaseCompoundStatement, place: _Place) -> _Place:
@@ -111,7 +111,7 @@ class _Finder:
             first, last = self.source.rfind(b"\n", 0, start) + 1, self.source.find(b"\n", end)
             old = " ".join(self.source[first:last].decode().split())
             new = " ".join((self.source[first:start].decode() + text + self.source[end:last].decode()).split())
-            made = Mutant(
+            mutant = Mutant(
                 self.path,
                 ".".join(place.names),
                 place.first,
@@ -122,21 +122,21 @@ class _Finder:
                 *_shortened(old, new),
             )
             try:
-                compile(made.source, "mutant", "exec", dont_inherit=True)
+                compile(mutant.source, "mutant", "exec", dont_inherit=True)
             except SyntaxError:
                 continue
-            number, self.seen[made.id] = self.seen[made.id], self.seen[made.id] + 1
-            yield Mutant(**{**vars(made), "number": number})
+            number, self.seen[mutant.id] = self.seen[mutant.id], self.seen[mutant.id] + 1
+            yield Mutant(**{**vars(mutant), "number": number})
 
 
 @cache
 def read(path: Path) -> bytes:
-    """The file as it was when it was first asked for: an edit during a run changes no mutant."""
+    """The file as of the first call, so that an edit during a run changes no mutant."""
     return path.read_bytes()
 
 
 def mutants(path: Path) -> list[Mutant]:
-    """All faults for the file at ``path``, in its order."""
+    """All faults for the file at ``path``, in source order."""
     source = read(path)
     wrapper = MetadataWrapper(cst.parse_module(source), unsafe_skip_copy=True)
     finder = _Finder(path, source, wrapper.resolve(PositionProvider), wrapper.resolve(ByteSpanPositionProvider))
@@ -159,12 +159,12 @@ def _skipped(node: cst.CSTNode) -> bool:
         case cst.Call(func=cst.Attribute(value=cst.Name(value=name))):
             return name in LOGS
         case cst.SimpleString(value=value):
-            return not value.startswith(("r", "b")) and bool(re.search(r"\S \S", value))  # words that people read
+            return not value.startswith(("r", "b")) and bool(re.search(r"\S \S", value))  # a message in words
     return False
 
 
 def _constant(node: cst.CSTNode) -> str | None:
-    """The name of a constant that is more than a number: a number is a choice, which its comment defends."""
+    """The name of a constant that is not just a number: a number is a choice, which its comment justifies."""
     match node:
         case cst.SimpleStatementLine(
             body=[cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value)]
@@ -191,10 +191,10 @@ def _changes(node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
     for kind, operator in mutation_operators:
         if isinstance(node, kind):
             for changed in operator(node):
-                if not _tells_nothing(node, changed):
+                if not _is_useless(node, changed):
                     yield node, changed
     match node:
-        case cst.BooleanOperation():  # a condition that is forgotten
+        case cst.BooleanOperation():  # a forgotten condition
             yield node, node.left
             yield node, node.right
         case cst.If(test=cst.Name() | cst.Attribute() | cst.Call() | cst.NamedExpr() as test):
@@ -202,28 +202,28 @@ def _changes(node: cst.CSTNode) -> Iterator[tuple[cst.CSTNode, cst.CSTNode]]:
             yield test, cst.UnaryOperation(cst.Not(), enclosed)
         case cst.Raise():
             yield node, cst.Pass()
-        case cst.Expr(value=cst.Call() as call) if not _skipped(call):  # a step that is forgotten
+        case cst.Expr(value=cst.Call() as call) if not _skipped(call):  # a forgotten step
             yield node, cst.Pass()
 
 
-def _tells_nothing(before: cst.CSTNode, after: cst.CSTNode) -> bool:
-    """Whether everybody notices a fault, or nobody, or another one says the same."""
+def _is_useless(before: cst.CSTNode, after: cst.CSTNode) -> bool:
+    """Whether a fault is always noticed, never noticeable, or equivalent to another fault."""
     match before, after:
         case cst.Call(args=args), cst.Call(args=left) if len(left) < len(args):
             # A positional argument other than the last: nearly always a TypeError.
             gone = next((arg for arg, kept in zip(args, left, strict=False) if arg is not kept), args[-1])
             return gone is not args[-1] and gone.keyword is None
         case cst.SimpleString(value=old), cst.SimpleString(value=new):
-            # Capitals alone: many names do not tell them apart. A regular expression has no other mutant in its middle.
+            # Only the case differs, which many names ignore. A regular expression has no other mutant within it.
             return not old.startswith(("r", "rb")) and old.lower() == new.lower()
         case (cst.Assign() | cst.AnnAssign()) as one, _:
-            # None for a truth value: the other truth value is tried as well.
+            # None instead of a truth value: another mutant tries the opposite truth value.
             return isinstance(one.value, cst.Name) and one.value.value in ("True", "False")
     return False
 
 
 def _shortened(old: str, new: str) -> tuple[str, str]:
-    """Both without what they share at their ends, but for some context."""
+    """Both without their common beginning and end, except for some context."""
     same = _shared(old, new)
     first = max(same - CONTEXT, 0)
     last = max(_shared(old[same:][::-1], new[same:][::-1]) - CONTEXT, 0)
@@ -236,7 +236,7 @@ def _shared(one: str, other: str) -> int:
 
 
 def _code(before: cst.CSTNode, after: cst.CSTNode) -> str:
-    """``after`` as text in the place of ``before``, whose own parentheses stay where they are."""
+    """The text of ``after`` in the place of ``before``, whose own parentheses stay in place."""
     own = getattr(before, "lpar", ())
     if own and getattr(after, "lpar", ()) == own:
         after = after.with_changes(lpar=(), rpar=())

@@ -1,4 +1,4 @@
-"""Runs tests against mutants: each in a fork of one pytest process, where nothing has to be imported again."""
+"""Runs tests against mutants, each in a fork of one pytest process, which saves the imports."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
 
     from scripts.mutants.faults import Mutant
 
-# A test that takes this many times as long as it did before meets an endless loop, or waits for what never comes.
+# A test that takes this many times longer than before is in an endless loop or a deadlock.
 SLOWER = 4
-# The same for tests that take no time at all, on a busy machine.
+# Added to that, because on a busy machine very short tests vary more.
 GRACE_SECONDS = 10.0
-# What a fork may take on top of what pytest has; a loop that appends shall not take the machine.
+# Limit of a fork's memory beyond that of pytest: an endless loop that appends must not exhaust the machine.
 MEMORY_BYTES = 4 * 2**30
 
 
 @dataclass
 class Known:
-    """What is known of a test: how many seconds it took, and which lines of which source files it ran."""
+    """The baseline of a test: its seconds, and the lines of each source file that it ran."""
 
     seconds: float
     lines: dict[str, int]  # a set of line numbers, as bits
@@ -63,7 +63,7 @@ class Verdict:
 
 @dataclass(eq=False)  # pytest keeps plugins in sets
 class Trial:
-    """A pytest plugin: ``work`` gets it once the tests are collected and their baseline is known."""
+    """A pytest plugin that calls ``work`` after the tests are collected and their baseline is measured."""
 
     sources: list[Path]
     store: Path
@@ -77,21 +77,21 @@ class Trial:
         self._catchers: dict[str, Counter[str]] = {}
 
     def pytest_configure(self) -> None:
-        """Have the same examples each time, and none that a mutant has left behind."""
-        settings = importlib.import_module("hypothesis").settings  # not before pytest has seen its plugin
+        """Make Hypothesis generate the same examples each time, without any that a mutant left in its database."""
+        settings = importlib.import_module("hypothesis").settings  # imported after pytest has loaded its plugin
         settings.register_profile("mutants", derandomize=True, database=None)
         settings.load_profile("mutants")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note that a test failed."""
+        """Record that a test failed."""
         self._failed |= report.failed
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Take the place of pytest's own loop."""
+        """Replace pytest's own loop."""
         self._items = {item.nodeid: item for item in session.items}
         self._measure()
         self._functions = _functions(self.sources)
-        self._caches = [made for made in gc.get_objects() if isinstance(made, functools._lru_cache_wrapper)]
+        self._caches = [each for each in gc.get_objects() if isinstance(each, functools._lru_cache_wrapper)]
         gc.collect()
         gc.freeze()
         self.work(self)
@@ -100,7 +100,7 @@ class Trial:
     # --- the baseline
 
     def _measure(self) -> None:
-        """Learn what each test runs. What was learned of the same files before is kept in ``store``."""
+        """Measure which lines each test runs. ``store`` caches the results for unchanged files."""
         base = _digest(*self.sources, *Path("tests/support").glob("*.py"), *Path("tests").rglob("conftest.py"))
         stored = json.loads(self.store.read_text(encoding="utf-8")) if self.store.exists() else {}
         keys = {item.nodeid: f"{base} {_digest(item.path)} {item.nodeid}" for item in self._items.values()}
@@ -111,7 +111,7 @@ class Trial:
         self.store.write_text(json.dumps(kept), encoding="utf-8")
         for nodeid, key in keys.items():
             seconds, lines = kept[key]
-            if seconds is not None:  # else it fails without a mutant
+            if seconds is not None:  # None if the test fails without a mutant
                 self.known[nodeid] = Known(seconds, {path: int(bits, 16) for path, bits in lines.items()})
 
     def _measured(self, items: list[pytest.Item]) -> Iterator[tuple[str, tuple[float | None, dict[str, str]]]]:
@@ -170,7 +170,7 @@ class Trial:
         return sorted(chosen, key=lambda nodeid: (nodeid not in best, self.known[nodeid].seconds))
 
     def _forked(self, mutant: Mutant, ids: list[str]) -> tuple[str, str]:
-        """The outcome and the test that it is due to. No process of the fork outlives this."""
+        """The outcome, and the test that decided it. No process of the fork outlives this call."""
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -186,10 +186,10 @@ class Trial:
                 limit = GRACE_SECONDS + 2 * self._limit(current)
                 if not select.select([reading], [], [], limit)[0]:
                     return "caught", f"{current} (hangs)"
-                told = os.read(reading, 65_536).decode().split("\n")[:-1]
-                if not told:
+                lines = os.read(reading, 65_536).decode().split("\n")[:-1]
+                if not lines:
                     return "caught", f"{current} (dies)"
-                for line in told:
+                for line in lines:
                     word, _, rest = line.partition(" ")
                     if word != "test":
                         return word, rest
@@ -201,7 +201,7 @@ class Trial:
             os.close(reading)
 
     def _child(self, mutant: Mutant, ids: list[str], writing: int) -> None:
-        def tell(line: str) -> None:
+        def report(line: str) -> None:
             os.write(writing, f"{line}\n".encode())
 
         os.setpgid(0, 0)
@@ -213,31 +213,31 @@ class Trial:
             cache.cache_clear()
         try:
             self._apply(mutant)
-        except Exception as exc:  # noqa: BLE001 - whatever the mutated line raises
-            tell(f"invalid {exc!r}"[:200].replace("\n", " "))
+        except Exception as exc:  # noqa: BLE001 - a mutated line may raise any exception
+            report(f"invalid {exc!r}"[:200].replace("\n", " "))
             return
         items = [self._items[nodeid] for nodeid in ids]
         for item, following in zip(items, [*items[1:], None], strict=True):
-            tell(f"test {item.nodeid}")
+            report(f"test {item.nodeid}")
             item.add_marker(pytest.mark.timeout(self._limit(item.nodeid)), append=False)
             self._failed = False
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed:
-                # What the fixtures made outside this process, such as databases, goes with them.
+                # Ends all fixtures, so that they remove what they created outside this process, such as databases.
                 item.session._setupstate.teardown_exact(None)
-                tell(f"caught {item.nodeid}")
+                report(f"caught {item.nodeid}")
                 return
-        tell("survived ")
+        report("survived ")
 
     def _limit(self, nodeid: str) -> float:
         return GRACE_SECONDS + SLOWER * self.known[nodeid].seconds
 
     def _apply(self, mutant: Mutant) -> None:
-        """Put the fault into the loaded modules: each function that has the code, or each that has the constant."""
+        """Insert the fault into the loaded modules: every function with that code, or every use of that constant."""
         path = str(mutant.path)
         if mutant.first:
-            made = compile(mutant.source, path, "exec", dont_inherit=True)
-            codes = [code for code in _codes(made) if (code.co_qualname, code.co_firstlineno) == _key(mutant)]
+            module_code = compile(mutant.source, path, "exec", dont_inherit=True)
+            codes = [code for code in _codes(module_code) if (code.co_qualname, code.co_firstlineno) == _key(mutant)]
             functions = self._functions.get((path, *_key(mutant)), [])
             if len(codes) != 1 or not functions:
                 raise LookupError(mutant.scope)
@@ -261,8 +261,8 @@ def _key(mutant: Mutant) -> tuple[str, int]:
 
 
 def _constants(mutant: Mutant) -> dict[str, ast.stmt]:
-    """The statements that make the mutant's constant and those that are made of it, by name and in their order."""
-    made: dict[str, ast.stmt] = {}
+    """The statements that define the mutant's constant and those that depend on it, by name, in source order."""
+    statements: dict[str, ast.stmt] = {}
     for statement in ast.parse(mutant.source).body:
         match statement:
             case (
@@ -270,9 +270,9 @@ def _constants(mutant: Mutant) -> dict[str, ast.stmt]:
                 | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
             ):
                 used = {node.id for node in ast.walk(value) if isinstance(node, ast.Name)}
-                if name == mutant.scope or used & made.keys():
-                    made[name] = statement
-    return made
+                if name == mutant.scope or used & statements.keys():
+                    statements[name] = statement
+    return statements
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -283,25 +283,25 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def _functions(sources: list[Path]) -> dict[tuple[str, str, int], list[types.FunctionType]]:
-    """The functions of the source files, by file, qualified name and first line: several may share their code."""
+    """The functions of the source files, by file, qualified name and first line. Several may share one code object."""
     paths = {str(path) for path in sources}
-    found: dict[tuple[str, str, int], list[types.FunctionType]] = {}
-    for made in gc.get_objects():
-        if isinstance(made, types.FunctionType) and made.__code__.co_filename in paths:
-            code = made.__code__
-            found.setdefault((code.co_filename, code.co_qualname, code.co_firstlineno), []).append(made)
-    return found
+    functions: dict[tuple[str, str, int], list[types.FunctionType]] = {}
+    for each in gc.get_objects():
+        if isinstance(each, types.FunctionType) and each.__code__.co_filename in paths:
+            code = each.__code__
+            functions.setdefault((code.co_filename, code.co_qualname, code.co_firstlineno), []).append(each)
+    return functions
 
 
 def _digest(*paths: Path) -> str:
-    made = hashlib.sha256()
+    digest = hashlib.sha256()
     for path in sorted(paths):
-        made.update(path.read_bytes())
-    return made.hexdigest()[:16]
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def run(tests: list[str], trial: Trial) -> None:
-    """Collect ``tests`` and let ``trial`` work with them."""
+    """Collect ``tests`` and run ``trial`` on them."""
     options: list[Any] = ["-q", "--capture=no", "--no-header", "-p", "no:cacheprovider", "-r", ""]
     code = pytest.main([*options, "-m", "not long and not sam and not docker and not browser", *tests], plugins=[trial])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
