@@ -101,7 +101,7 @@ class Trial:
 
     def _measure(self) -> None:
         """Measure which lines each test runs. ``store`` caches the results for unchanged files."""
-        base = _digest(*self.sources, *Path("tests/support").glob("*.py"), *Path("tests").rglob("conftest.py"))
+        base = _digest(*self.sources, *Path("tests/support").rglob("*.py"), *Path("tests").rglob("conftest.py"))
         stored = json.loads(self.store.read_text(encoding="utf-8")) if self.store.exists() else {}
         keys = {item.nodeid: f"{base} {_digest(item.path)} {item.nodeid}" for item in self._items.values()}
         missing = [item for nodeid, item in self._items.items() if keys[nodeid] not in stored]
