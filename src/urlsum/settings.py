@@ -93,7 +93,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     # Queues
     tasks_queue_url: str | None = None
     redis_url: str | None = None
-    # The name of the RQ queue. RQ separates queue names by commas, and its command line by spaces.
     # The RQ queue, named after the service that urlsum replaces, so that its commands work unchanged. No commas and no
     # blanks: RQ separates lists of queues by commas, and its command line by blanks.
     tasks_queue_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,100}\Z")] = "tc-tasks"

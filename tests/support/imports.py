@@ -1,4 +1,4 @@
-"""The packages that parts of the code import, read from the sources, and what those packages require in turn."""
+"""Reads from the sources which packages a part of the code imports, and from metadata what those require."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OURS = frozenset({"urlsum", "functions", "selfhost"})
 
 @cache
 def graph() -> grimp.ImportGraph:
-    """Every import of the sources, lazy ones included, and none that only a type checker follows."""
+    """Every import of the sources, including lazy ones, without those that only a type checker follows."""
     return grimp.build_graph(
         *sorted(OURS), include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
     )
@@ -77,7 +77,7 @@ def distributions(packages: Iterable[str]) -> set[str]:
 
 def required_by(names: Iterable[str], *, python: str) -> set[str]:
     """``names`` and the distributions that their metadata require on ``python`` (``"3.13"``), at any depth."""
-    # A patch version later than any that a marker excludes.
+    # A later patch version than any that a marker excludes.
     environment = {"python_version": python, "python_full_version": f"{python}.99"}
     found: set[str] = set()
     waiting = [(canonicalize_name(name), "") for name in names]

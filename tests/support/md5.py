@@ -1,4 +1,4 @@
-"""Every MD5 engine that this machine has, each behind the public class."""
+"""Every MD5 engine available on this machine, each behind the public class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An endpoint for boto3 that answers by script: what moto, which never has a bad day, cannot show."""
+"""A scripted endpoint for boto3, for faults that moto cannot simulate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer: after ``pause`` seconds, a status and a JSON body, or none at all when ``status`` is None."""
+    """One response: after ``pause`` seconds, a status and a JSON body, or no response if ``status`` is None."""
 
     status: int | None = 200
     body: dict[str, Any] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Answer:
 
 
 def error(status: int, code: str) -> Answer:
-    """Return the answer by which AWS's JSON services say that something went wrong."""
+    """Return the error response of AWS's JSON services."""
     return Answer(status, {"__type": f"com.amazonaws#{code}", "message": f"the message of {code}"})
 
 
@@ -33,7 +33,7 @@ HANG_UP = Answer(None)
 
 
 class AwsEndpoint(ThreadingHTTPServer):
-    """Gives the scripted answers in turn, the last one for good, and records what it was asked."""
+    """Sends the scripted responses in order, repeats the last one, and records the requests."""
 
     daemon_threads = True
 
@@ -44,15 +44,15 @@ class AwsEndpoint(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the endpoint."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def script(self, *answers: Answer) -> None:
-        """Answer so from now on."""
+        """Replace the scripted responses."""
         self._answers = deque(answers)
 
     def next_answer(self) -> Answer:
-        """Take the next answer, or the last one again."""
+        """Return the next response, or the last one again."""
         return self._answers.popleft() if len(self._answers) > 1 else self._answers[0]
 
 
@@ -71,9 +71,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        # REST-JSON services name the error here, the others in the body.
+        # REST-JSON services name the error in this field, the others in the body.
         self.send_header("x-amzn-ErrorType", str(answer.body.get("__type", "")).rpartition("#")[2])
-        with suppress(ConnectionError):  # whoever asked did not wait for it
+        with suppress(ConnectionError):  # the client did not wait for the response
             self.end_headers()
             self.wfile.write(body)
 
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def aws_endpoint() -> Iterator[AwsEndpoint]:
-    """Yield an endpoint that runs."""
+    """Yield a running endpoint."""
     server = AwsEndpoint()
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

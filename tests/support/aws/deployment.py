@@ -1,4 +1,4 @@
-"""template.yaml as deployed: translated, and every intrinsic function worked out, for the parameters of a test."""
+"""template.yaml as deployed with given parameters: translated, with every intrinsic function resolved."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.aws.intrinsics import Resolver
 
 @dataclass(frozen=True)
 class Deployment:
-    """The resources of a stack, by logical id or by type, those left out whose condition does not hold."""
+    """The resources of a stack by logical id or type, without those whose condition is false."""
 
     resolver: Resolver
     resources: dict[str, dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Lambda between a queue and the worker: batches, partial failures, and the end of what it takes for a runaway loop."""
+"""A fake of Lambda between queue and worker: batches, partial failures and recursive loop detection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # "approximately 16 times": https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 MOST_HOPS = 16
-# The example of https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, whole.
+# The complete example of https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html.
 DOCUMENTED = {
     "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d",
     "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a...",
@@ -39,7 +39,7 @@ DOCUMENTED = {
 
 
 def record(body: str, message_id: str) -> dict[str, Any]:
-    """One record as Lambda delivers it."""
+    """One record of an event of Lambda."""
     return {**DOCUMENTED, "messageId": message_id, "body": body}
 
 
@@ -55,10 +55,10 @@ class Context(LambdaContext):
 
 @dataclass
 class FakeLambda:
-    """Invokes the worker for what is on ``services.queue``; ``recursive_loop`` is the property of the function.
+    """Invokes the worker for the messages of ``services.queue``; ``recursive_loop`` is the property of the function.
 
-    AWS counts hops in the trace header, which its SDKs carry from the event that a function handles to the messages
-    that it sends; here the task's id takes the header's place.
+    AWS counts hops in the trace header, which its SDKs copy from the event of a function to the messages that it sends.
+    Here the task's id replaces that header.
     """
 
     services: Services

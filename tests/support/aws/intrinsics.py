@@ -1,4 +1,4 @@
-"""CloudFormation's intrinsic functions, worked out offline: as many of them as template.yaml uses.
+"""Resolves CloudFormation's intrinsic functions offline, as far as template.yaml uses them.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference.html
 """
@@ -26,7 +26,7 @@ NO_VALUE = object()
 
 @dataclass(frozen=True)
 class Resolver:
-    """Replaces intrinsic functions by what they yield for some parameters.
+    """Replaces intrinsic functions by their values for given parameters.
 
     ``parameters`` go over the template's defaults. ``attributes`` gives what ``!Ref`` (with an empty attribute) and
     ``!GetAtt`` of a resource yield; a resource without one yields its logical id. Raises KeyError for a name that the
@@ -39,7 +39,7 @@ class Resolver:
     attributes: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def __call__(self, value: Any) -> Any:
-        """``value`` with every function in it worked out; ``AWS::NoValue`` removes its key or element."""
+        """``value`` with every function resolved; ``AWS::NoValue`` removes its key or element."""
         if isinstance(value, list):
             return [item for item in map(self, value) if item is not NO_VALUE]
         if not isinstance(value, dict):
@@ -54,7 +54,7 @@ class Resolver:
         return {key: item for key, item in resolved.items() if item is not NO_VALUE}
 
     def condition(self, name: str) -> bool:
-        """Whether the condition of this name holds."""
+        """Whether the condition ``name`` is true."""
         holds: bool = self(self.template["Conditions"][name])
         return holds
 

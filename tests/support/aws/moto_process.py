@@ -1,7 +1,7 @@
-"""moto in a process of its own, one request at a time.
+"""moto in its own process, which serves one request at a time.
 
-moto checks a condition and then writes, without a lock between the two; DynamoDB does both at once. One thread for all
-requests makes it so. ``python -m tests.support.aws.moto_process`` prints its port and serves until standard input ends.
+moto checks a condition and then writes, without a lock; DynamoDB does both atomically. A single thread for all requests
+has the same effect. ``python -m tests.support.aws.moto_process`` prints its port and serves until standard input ends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
 
 @contextmanager
 def moto_process() -> Iterator[str]:
-    """Yield the endpoint of a moto that runs."""
+    """Yield the endpoint of a running moto."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.aws.moto_process"],
         cwd=ROOT,

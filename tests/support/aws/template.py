@@ -1,4 +1,4 @@
-"""template.yaml as data, and its table, queue and mail identity made for real in whatever answers for AWS (moto)."""
+"""Parses template.yaml, and creates its table, queue and mail identity in moto."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
 from tests.support.aws.intrinsics import Resolver, Template
 
 PATH = Path(__file__).parents[3] / "template.yaml"
-# MailFrom has no default; a deployment must choose it, and so must a test.
+# MailFrom has no default, so a test must set it, like a deployment.
 PARAMETERS = {"MailFrom": "urlsum@example.org"}
 
 
 @cache
 def load() -> Template:
-    """Read the template, every CloudFormation tag in its long form (``!Ref X`` as ``{"Ref": "X"}``)."""
+    """Read the template with every CloudFormation tag in its long form (``!Ref X`` as ``{"Ref": "X"}``)."""
     template: Template = yaml_parse(PATH.read_text(encoding="utf-8"))
     return template
 
 
 def create_table(dynamodb_client: Any) -> str:
-    """Create the task table as the template has it, TTL and backups included; return its name."""
+    """Create the task table of the template, including TTL and backups; return its name."""
     name = "TasksTable"
     properties = Resolver(load(), PARAMETERS).resource(name)
-    # The two that CloudFormation sets by calls of their own.
+    # CloudFormation sets these two by separate calls.
     ttl = properties.pop("TimeToLiveSpecification")
     backups = properties.pop("PointInTimeRecoverySpecification")
     sse = properties.pop("SSESpecification")
@@ -41,14 +41,14 @@ def create_table(dynamodb_client: Any) -> str:
 
 
 def create_queue(sqs_client: Any) -> str:
-    """Create the task queue and its dead-letter queue as the template has them; return the task queue's URL."""
+    """Create the task queue and its dead-letter queue of the template; return the task queue's URL."""
     dead_letters = _create_queue(sqs_client, "DeadLetterQueue", Resolver(load(), PARAMETERS))
     arn = sqs_client.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     return _create_queue(sqs_client, "TasksQueue", Resolver(load(), PARAMETERS, {("DeadLetterQueue", "Arn"): arn}))
 
 
 def create_mail_identity(sesv2_client: Any) -> str:
-    """Create the sender's identity as the template has it; return it."""
+    """Create the sender's identity of the template; return it."""
     identity: str = Resolver(load(), PARAMETERS).resource("MailSender")["EmailIdentity"]
     sesv2_client.create_email_identity(EmailIdentity=identity)
     return identity
@@ -64,5 +64,5 @@ def _create_queue(sqs_client: Any, resource: str, resolve: Resolver) -> str:
 
 
 def _attribute(value: Any) -> str:
-    # SQS takes every attribute as a string, policies as JSON.
+    # SQS accepts every attribute as a string, policies as JSON.
     return value if isinstance(value, str) else json.dumps(value)

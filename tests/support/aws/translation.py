@@ -1,4 +1,4 @@
-"""template.yaml as CloudFormation gets it: translated from SAM, offline and without credentials."""
+"""Translates template.yaml from SAM to CloudFormation, offline and without credentials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.support.aws.intrinsics import Template
 
-# What `sam package` puts in the place of local folders; the translator takes nothing else.
+# The form by which `sam package` replaces local folders; the translator accepts no other.
 PACKAGED = "s3://bucket/key"
 PATHS = ("CodeUri", "ContentUri")
 
@@ -34,5 +34,5 @@ def translate(template: Template, parameters: Mapping[str, Any]) -> Template:
                 resource["Properties"][name] = PACKAGED
     translator = Translator(None, Parser(), boto_session=boto3.Session(region_name=PSEUDO_PARAMETERS["AWS::Region"]))
     translated: Template = translator.translate(source, parameter_values=dict(parameters))
-    translator.metrics.publish()  # to nowhere; it complains at exit if this was not called
+    translator.metrics.publish()  # sends nothing, but prevents a warning at exit
     return translated

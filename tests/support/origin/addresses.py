@@ -1,4 +1,4 @@
-"""Addresses on both sides of every border of what may be contacted."""
+"""Addresses at both sides of every boundary between public and blocked networks."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ PUBLIC = [
     "2a00:1450::1",
     "3ffe::1",
 ]
-# Opened by nothing, not even by settings that name them.
+# Always blocked, even if a setting names them.
 NEVER = [
     "169.254.169.254",
     "169.254.100.1",

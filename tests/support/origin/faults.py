@@ -1,8 +1,8 @@
-"""What origins do wrong: each fault spoils one answer of a well-behaved file server.
+"""Faults of origins: each fault corrupts a response of a well-behaved file server.
 
-``ends`` is how a task ends when every answer is spoiled like this, ``passing`` when only one is and the rest are well:
-``done`` or a failure code. ``resumed`` and ``resumed_passing`` are the same for answers to range requests, where they
-differ; ``parallel`` is ``resumed`` for a file that is read over several connections.
+``ends`` is the outcome of a task (``done`` or a failure code) if every response has the fault, ``passing`` if only one
+has it. ``resumed`` and ``resumed_passing`` are the same for responses to range requests, where they differ;
+``parallel`` is ``resumed`` for a file that is read over several connections.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ class Fault:
     parallel: str | None = None
 
     def expected(self, *, always: bool, resumed: bool) -> str:
-        """How a task ends that meets the fault always or once, from the start or after a checkpoint."""
+        """The outcome of a task if the fault occurs always or once, from the start or after a checkpoint."""
         fresh = self.ends if always else self.passing
         later = self.resumed if always else self.resumed_passing
         if resumed and not always and later is None:
-            return DONE  # what is said of a range is no word on the file
+            return DONE  # a response to a range request is no verdict on the file
         return fresh if not resumed or later is None else later
 
 
 def healthy(request: Request, file: File) -> tuple[bytes, bytes]:
-    """Head and body of the right answer, all at once."""
+    """The correct response, head and body in one piece."""
     answer, *body = replace(file, rate=0, keep=False)(request)
     assert isinstance(answer, bytes)
     return answer, b"".join(bytes(piece) for piece in body if isinstance(piece, bytes | memoryview))
 
 
 def body(change: Callable[[bytes], Steps]) -> Spoil:
-    """The right head, and a body that ``change`` makes of the right one."""
+    """The correct head, with the body that ``change`` returns for the correct one."""
 
     def spoil(request: Request, file: File) -> Steps:
         answer, right = healthy(request, file)
@@ -73,7 +73,7 @@ def body(change: Callable[[bytes], Steps]) -> Spoil:
 
 
 def fields(*changed: str, without: str = "", status: str | None = None) -> Spoil:
-    """The right answer with fields added and, by the beginning of their lines, left out."""
+    """The correct response with fields added and, by the beginning of their lines, removed."""
 
     def spoil(request: Request, file: File) -> Steps:
         answer, right = healthy(request, file)
@@ -86,7 +86,7 @@ def fields(*changed: str, without: str = "", status: str | None = None) -> Spoil
 
 
 def chunks(change: Callable[[bytes], list[Step]]) -> Spoil:
-    """The right answer with chunks instead of a length."""
+    """The correct response with chunks instead of a length."""
 
     def spoil(request: Request, file: File) -> Steps:
         answer, right = fields(CHUNKED, without="content-length")(request, file)
@@ -105,7 +105,7 @@ def status(line: str, *lines: str) -> Spoil:
 
 
 def to_ranges(spoil: Spoil) -> Spoil:
-    """Spoil answers to range requests only."""
+    """Corrupt only responses to range requests."""
     return lambda request, file: spoil(request, file) if "range" in request.fields else file(request)
 
 
@@ -137,7 +137,7 @@ def multipart(request: Request, file: File) -> Steps:
 
 
 def zipped(request: Request, file: File) -> Steps:
-    """Half of what a server sends that compresses although nobody asked for it; its ETag says nothing of that."""
+    """Half of the response of a server that compresses without being asked to, with an unchanged ETag."""
     answer, right = healthy(request, replace(file, content=gzip.compress(file.content, mtime=0)))
     return [answer, half(right)]
 
@@ -225,7 +225,7 @@ TIME = [
     Fault("a pause that is in time", body(lambda right: [half(right), Pause(0.1), rest(right)]), DONE),
     Fault("a chunk size without end", chunks(lambda right: [b"5;" + b"x" * 1000, HANG]), TIMEOUT),
 ]  # fmt: skip
-# Which answers a later try may cure, as the retry policy has it; the origin's word is final in all others.
+# The statuses that the retry policy retries; all others are final.
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 FINAL = (201, 202, 203, 205, 300, 305, 306, 400, 401, 403, 404, 405, 410, 451, 501, 505)
 STATUS = [
@@ -243,9 +243,9 @@ FAULTS = [*FRAMING, *RANGES, *TIME, *STATUS, *CODINGS]
 
 
 def spread(ways: int) -> list[list[ParameterSet]]:
-    """For each of so many ways to meet a fault, all faults as parameters.
+    """Parameters with all faults, one list for each of the given number of variants.
 
-    Every run of the tests has each fault in one way and each way with its share of the faults; the rest is ``long``.
+    Every test run has each fault in one variant, and each variant with its share of the faults; the rest is ``long``.
     """
     return [
         [

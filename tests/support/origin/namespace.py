@@ -1,4 +1,4 @@
-"""A network namespace in which every address answers: canaries for addresses, a DNS server for names.
+"""A network namespace in which every address responds: canaries for addresses, a DNS server for names.
 
 Runs inside ``unshare --net --mount``, as root. Nothing in it can reach the real network.
 """
@@ -35,7 +35,7 @@ INSIDE = ("127.0.0.1", "::1")
 
 
 def enter(directory: Path, *, hosts: str) -> None:
-    """Make every address local, and the test's own files those that getaddrinfo reads. ``hosts`` is /etc/hosts."""
+    """Make every address local, and have getaddrinfo read the test's own files. ``hosts`` is /etc/hosts."""
     files = {
         "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n",
         "/etc/nsswitch.conf": "hosts: files dns\n",
@@ -59,8 +59,8 @@ def run(command: str) -> None:
 class NameServer:
     """Answers on 127.0.0.1:53.
 
-    ``names`` has the addresses of a name for its first look-up, its second, and so on; the last ones stay.
-    ``aliases`` are CNAMEs. Every other name is inside, so that one which slips through is seen.
+    ``names`` has the addresses of a name for its first look-up, its second, and so on; the last entry repeats.
+    ``aliases`` are CNAMEs. Every other name has a blocked address, so that a leak is noticed.
     """
 
     names: Mapping[str, Sequence[Sequence[str]]]
@@ -107,9 +107,9 @@ class NameServer:
 
 
 class Canary:
-    """Listens on every address, on the given ports; ``accepted`` has where each connection was made to.
+    """Listens on every address, on the given ports; ``accepted`` has the target of each connection.
 
-    ``script`` answers what is asked; on the ports of ``tls`` after a handshake.
+    ``script`` answers the requests; on the ports of ``tls`` after a handshake.
     """
 
     def __init__(self, script: Script, ports: Iterable[int], tls: Mapping[int, ssl.SSLContext]) -> None:
@@ -146,7 +146,7 @@ class Canary:
         self._selector.close()
 
     def drain(self) -> list[Endpoint]:
-        """Everybody who was accepted since the last time, those who still wait in a backlog included."""
+        """The connections since the last call, including those that still wait in a backlog."""
         with self._lock:
             for listener in self._listeners:
                 self._take(listener)
@@ -183,7 +183,7 @@ class Canary:
             if taken is not None:
                 self._answer(connection, taken[0])
         except OSError:
-            pass  # the client went away, which is its right
+            pass  # the client may disconnect
         finally:
             connection.close()
             plain.close()

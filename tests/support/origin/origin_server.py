@@ -1,8 +1,8 @@
-r"""An origin that does exactly what a script says, byte by byte, over loopback sockets.
+r"""An origin that follows a script exactly, byte by byte, over loopback sockets.
 
-A script is a function from the request that came (and the number of the connection) to steps: ``bytes`` are sent as
-they are, the rest is below. After its last step the connection is closed, or serves the next request after ``KEEP``.
-A script that is a generator decides each step when the one before it was done.
+A script is a function from the request (and the number of the connection) to steps: ``bytes`` are sent unchanged, the
+other steps are defined below. After the last step the connection is closed, or serves the next request after ``KEEP``.
+A script that is a generator decides each step after the previous one is complete.
 
 >>> with OriginServer(lambda request: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]) as origin:
 ...     origin.url("/file")  # doctest: +SKIP
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked: ``fields`` by lower-case name, ``connection`` counts from 0."""
+    """A request: ``fields`` by lower-case name, ``connection`` counts from 0."""
 
     method: str
     path: str
@@ -37,14 +37,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Pause:
-    """Nothing for ``seconds``, or until the server stops."""
+    """Silence for ``seconds``, or until the server stops."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Trickle:
-    """``data`` in pieces of ``size`` bytes, ``every`` seconds; ``sent`` is told the length of each."""
+    """``data`` in pieces of ``size`` bytes, one ``every`` seconds; ``sent`` is called with the length of each."""
 
     data: bytes | memoryview
     every: float
@@ -54,7 +54,7 @@ class Trickle:
 
 @dataclass(frozen=True)
 class Signal:
-    """An act that is no byte; see the three constants."""
+    """A step that sends no bytes; see the three constants."""
 
     name: str
 
@@ -69,7 +69,7 @@ Script = Callable[[Request], Iterable[Step]]
 
 
 def answers(*scripted: Steps) -> Script:
-    """The n-th list of steps for the n-th connection; the last one for all that follow."""
+    """The n-th list of steps for the n-th connection; the last list for all later ones."""
 
     def script(request: Request) -> Steps:
         return scripted[min(request.connection, len(scripted) - 1)]
@@ -86,17 +86,17 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-# Short against what a ramp measures in, long against what a thread may be late.
+# Short against the ramp's measuring interval, long against the delay of a thread.
 PACE_SECONDS = 0.02
 LAST_CHUNK = b"0\r\n\r\n"
 
 
 @dataclass
 class File:
-    """A well-behaved file server for ``content``; the fields may be changed between requests.
+    """A well-behaved file server for ``content``; its fields may be changed between requests.
 
-    ``rate`` is what each connection brings, in bytes per second; 0 for as much as there is. With ``keep`` connections
-    serve one request after the other.
+    ``rate`` is the rate of each connection in bytes per second; 0 is unlimited. With ``keep``, connections are
+    persistent.
     """
 
     content: bytes
@@ -134,10 +134,10 @@ class File:
 
 @dataclass
 class OriginServer:
-    """Serves ``script`` on a loopback port until the ``with`` block ends; ``requests`` has what came so far.
+    """Serves ``script`` on a loopback port until the ``with`` block ends; ``requests`` has the requests so far.
 
     With ``tls`` every connection begins with a handshake; ``handshake=False`` accepts and then stays silent.
-    ``greeting`` is sent before anything was asked.
+    ``greeting`` is sent before any request.
     """
 
     script: Script
@@ -162,7 +162,7 @@ class OriginServer:
 
     def __exit__(self, *exc: object) -> None:
         self._stopping.set()
-        # Closing a socket does not wake the thread that accepts on it; a last caller does.
+        # Closing a socket does not wake the thread that accepts on it; a last connection does.
         socket.create_connection((self.host, self.port)).close()
         self._acceptor.join()
         self._listener.close()
@@ -204,7 +204,7 @@ class OriginServer:
                     self._open.add(connection)
             self._converse(connection, number)
         except OSError:
-            pass  # the client went away, which is its right
+            pass  # the client may disconnect
         finally:
             with self._lock:
                 self._open -= {plain, connection}
@@ -226,7 +226,7 @@ class OriginServer:
                 return
 
     def _take(self, step: Step, connection: socket.socket) -> bool:
-        """Do one step; whether the connection is still of use."""
+        """Execute one step; whether the connection stays usable."""
         match step:
             case Pause(seconds):
                 return not self._stopping.wait(seconds)
@@ -252,7 +252,7 @@ class OriginServer:
 
 
 def read_request(connection: socket.socket, number: int, pending: bytes = b"") -> tuple[Request, bytes] | None:
-    """The next request on ``connection`` and what came after it; None when the client closed."""
+    """The next request on ``connection`` and the bytes after it; None if the client closed."""
     while b"\r\n\r\n" not in pending:
         received = connection.recv(65_536)
         if not received:
@@ -266,7 +266,7 @@ def read_request(connection: socket.socket, number: int, pending: bytes = b"") -
 
 
 def close_politely(connection: socket.socket) -> None:
-    """Say FIN and take what still comes: closing with unread bytes would send RST and lose what was sent."""
+    """Send FIN and drain the input: closing with unread bytes would send RST and discard sent data."""
     with suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
         connection.settimeout(1)

@@ -1,4 +1,4 @@
-"""An origin for whole processes: files of any size from one block, at a pace, with ranges; it counts what it sends."""
+"""A rate-limited origin for whole processes: files of any size from one block, with ranges and a byte counter."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PIECE = 65_536
 
 @dataclass
 class PacedOrigin:
-    """Serves ``block`` over and over, ``size`` bytes in all, at ``rate`` bytes per second; None is as fast as it goes.
+    """Serves ``size`` bytes, repetitions of ``block``, at ``rate`` bytes per second; None is unlimited.
 
-    ``starts`` has the first byte of every response that goes to the end, ``sent`` how many bytes went out in all. While
-    ``held`` is set nothing more is sent.
+    ``starts`` has the offset of every response that extends to the end of the file, ``sent`` counts all bytes. While
+    ``held`` is set, nothing is sent.
     """
 
     block: bytes
@@ -37,7 +37,7 @@ class PacedOrigin:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                with suppress(OSError):  # the client may go away, or be killed
+                with suppress(OSError):  # the client may disconnect or be killed
                     origin._answer(self)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
@@ -77,7 +77,7 @@ class PacedOrigin:
         handler.send_header("ETag", '"one version"')
         handler.send_header("Content-Length", str(end - at))
         handler.end_headers()
-        if not (asked and asked[2]):  # the short ranges of a closing proof begin nothing
+        if not (asked and asked[2]):  # the short ranges of a closing proof do not count
             self.starts.append(at)
         block = memoryview(self.block)
         while at < end and not self._stopping.is_set():

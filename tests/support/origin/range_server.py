@@ -1,7 +1,7 @@
-"""A file server that needs nothing but Python, so that it can also run in a container of its own.
+"""A file server that needs only Python, so that it can also run in its own container.
 
-``GET /SIZE/RATE/NAME`` is a file of SIZE bytes at RATE bytes per second (0: as fast as it goes), ``GET /starts`` the
-first byte of every answer so far, as JSON. ``python range_server.py PORT`` serves until it is killed.
+``GET /SIZE/RATE/NAME`` is a file of SIZE bytes at RATE bytes per second (0: unlimited), ``GET /starts`` the first byte
+of every response so far, as JSON. ``python range_server.py PORT`` serves until it is killed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# No repetition within a read of the client: bytes in a wrong place change the digest.
+# No repetition within a read of the client, so that misplaced bytes change the digest.
 BLOCK = b"".join(hashlib.sha256(number.to_bytes(8, "big")).digest() for number in range(32768))
 PIECES_PER_SECOND = 20
 
@@ -37,14 +37,14 @@ def md5(size: int) -> str:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    starts: list[int] = []  # noqa: RUF012 - one list for all requests is what is wanted
+    starts: list[int] = []  # noqa: RUF012 - one list for all requests is intended
 
     def do_GET(self) -> None:
         if self.path == "/starts":
             self._head(HTTPStatus.OK, len(body := json.dumps(self.starts).encode()))
             self.wfile.write(body)
         elif found := re.fullmatch(r"/(\d+)/(\d+)/\w+", self.path):
-            with suppress(OSError):  # the client may go away, or be killed
+            with suppress(OSError):  # the client may disconnect or be killed
                 self._file(int(found[1]), int(found[2]))
         else:
             self._head(HTTPStatus.NOT_FOUND, 0)
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
     def _file(self, size: int, rate: int) -> None:
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         first, end = (int(asked[1]), min(int(asked[2] or size) + bool(asked[2]), size)) if asked else (0, size)
-        if not (asked and asked[2]):  # the short ranges of a closing proof begin nothing
+        if not (asked and asked[2]):  # the short ranges of a closing proof do not count
             self.starts.append(first)
         fields = {"ETag": '"one version"'}
         if asked:

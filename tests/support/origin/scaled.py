@@ -1,7 +1,7 @@
-"""Files of any size in no time: every byte that is really read and hashed stands for a mebibyte.
+"""Huge files in little time: every byte that is read and hashed counts as a mebibyte.
 
-What is pretended is the length of things, nothing else: the bytes are hashed by the real MD5, its states are saved and
-restored as always, and a run that skips, repeats or loses any byte ends with another digest.
+Only the lengths are simulated. The real MD5 hashes the bytes, its states are saved and restored as usual, and a run
+that skips, repeats or loses a byte ends with a different digest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCALE = 2**20
 
 
 class ScaledMD5:
-    """``urlsum.md5.MD5`` to which each byte counts as SCALE bytes."""
+    """``urlsum.md5.MD5`` that counts each byte as SCALE bytes."""
 
     def __init__(self) -> None:
         self._md5 = MD5()
@@ -54,7 +54,7 @@ class ScaledMD5:
 
 @dataclass
 class ScaledSource:
-    """An origin of one file of ``size`` pretended bytes, which comes at ``rate`` pretended bytes per second."""
+    """An origin with one file of ``size`` simulated bytes at ``rate`` simulated bytes per second."""
 
     size: int
     clock: Clock

@@ -1,4 +1,4 @@
-"""Origins on a clock of numbers: every wait is exact, and costs no time."""
+"""Origins on a simulated clock: every wait is exact and takes no time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from urlsum.origin.guard.addresses import Address
 
 Step = bytes | float
-"""Bytes that the origin sends, or the seconds that it takes before the next step."""
+"""Bytes that the origin sends, or seconds of silence before the next step."""
 
 
 def trickled(data: bytes, *, every: float) -> list[Step]:
@@ -22,9 +22,9 @@ def trickled(data: bytes, *, every: float) -> list[Step]:
 
 @dataclass
 class SimulatedOrigin:
-    """Plays the n-th script on the n-th connection, the last one on all that follow, and is silent after it.
+    """Plays the n-th script on the n-th connection, the last one on all later ones, and is silent afterwards.
 
-    ``now`` moves while somebody waits.
+    ``now`` advances during waits.
     """
 
     scripts: Sequence[Sequence[Step]]
@@ -45,7 +45,7 @@ class SimulatedOrigin:
 
 
 class _Socket:
-    """What ``Wire`` uses of a socket."""
+    """The socket methods that ``NetworkStream`` uses."""
 
     def __init__(self, origin: SimulatedOrigin, steps: list[Step]) -> None:
         self._origin = origin
@@ -61,7 +61,7 @@ class _Socket:
         pass
 
     def fileno(self) -> int:
-        return -1  # as if closed: a pool does not keep it
+        return -1  # as if closed, so that the pool does not keep it
 
     def sendall(self, data: bytes) -> None:
         self._origin.asked.append(data)

@@ -1,4 +1,4 @@
-"""Files that come from nowhere: any size, any version, any fault, no sockets."""
+"""Simulated files without sockets, of any size and version, with any fault."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILE = Representation(name="f", final_url="https://o.example/f", etag='"v1"', pr
 
 @dataclass
 class Clock:
-    """A clock that moves only when it is told to."""
+    """A clock that moves only on request."""
 
     now: float = 1_000_000.0
 
@@ -32,7 +32,7 @@ class Clock:
 class SyntheticSource:
     """Serves ``content`` in pieces; each piece takes ``seconds`` on ``clock``.
 
-    ``fault(offset)`` is asked before each piece and may raise what an origin would.
+    ``fault(offset)`` is called before each piece and may raise an origin's error.
     """
 
     content: bytes

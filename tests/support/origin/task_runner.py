@@ -1,4 +1,4 @@
-"""The whole job against a scripted origin: slice after slice until the task ends; back-off is not waited for."""
+"""Runs a task against a scripted origin, slice by slice until it ends, without waiting for back-off."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from urlsum.origin.guard.guard import Dial
 
 ID = "0e4fac17-0000-4000-8000-000000000004"
-# Far more than any scripted origin needs: a job that takes as many does not end.
+# Far more than any scripted origin needs: a task with so many slices does not end.
 MOST_SLICES = 60
 
 
 class Recorder(MemoryTaskTable):
-    """Remembers every state that was written, and refuses a second result."""
+    """Records every state that is written, and rejects a second result."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Recorder(MemoryTaskTable):
 
 
 def patient(**changes: object) -> Settings:
-    """Settings that open loopback and wait for nothing longer than a test may."""
+    """Settings that allow loopback, with time-outs short enough for a test."""
     values: dict[str, object] = {
         "allowed_networks": "127.0.0.0/8,::1/128",
         "connect_timeout": 1.0,
@@ -60,7 +60,7 @@ def patient(**changes: object) -> Settings:
 
 @dataclass
 class Worker:
-    """Works on one task. ``delays`` are the waits between slices, in seconds, none of which is waited for."""
+    """Runs the slices of one task. ``delays`` are the skipped waits between slices, in seconds."""
 
     settings: Settings = field(default_factory=patient)
     resolve: Resolver = lambda host: ["127.0.0.1"]
@@ -87,11 +87,11 @@ class Worker:
 
     @property
     def task(self) -> Task:
-        """The task as it was last written."""
+        """The last state of the task that was written."""
         return self.table.get(ID)
 
     def run(self, url: str, *, origin: HttpSource | None = None) -> Task:
-        """Work on ``url`` until its task is final; return it as it was last written."""
+        """Run the task of ``url`` until it is final; return its last state."""
         now = self.now()
         self.table.add(Task(id=ID, url=url, created_at=now, updated_at=now, due_at=now, expires_at=int(now) + 86400))
         deps = Deps(self.settings, self.table, origin or self.origin, self.now, time.monotonic)
@@ -104,7 +104,7 @@ class Worker:
                 return task
             assert task.due_at is not None
             self.delays.append(max(0.0, task.due_at - self.now()))
-            # The claim needs a moment strictly after the lease and not before the time that is due.
+            # The claim needs a time strictly after the lease and not before ``due_at``.
             self._skipped += self.delays[-1] + 0.001
             self.between(task)
         raise AssertionError(f"not finished after {MOST_SLICES} slices: {task}")

@@ -1,4 +1,4 @@
-"""Web servers as Debian packages them, each a process on loopback that serves one folder."""
+"""Web servers of Debian packages, each a process on loopback that serves one folder."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# .ci/run sets it to "required": there the tests fail where a server is missing.
+# .ci/run sets it to "required", so that the tests fail if a server is missing.
 SWITCH = "URLSUM_TEST_SERVERS"
 HOST = "127.0.0.1"
-# Each listens within 0.1 s on an idle machine; a busy one gets a hundred times that.
+# Each listens within 0.1 s on an idle machine; a busy machine may need a hundred times as long.
 START_SECONDS = 10.0
-# Apache waits for clients that left an answer half read, as those of a failed test do.
+# Apache waits for clients that left a response half read, as in a failed test.
 STOP_SECONDS = 1.0
 # An unprivileged account of every Debian, for tests that run as root: Apache refuses to serve files as root.
 ACCOUNT = "nobody"
@@ -37,7 +37,7 @@ class Program:
     """``command`` with ``arguments`` runs a server in the foreground, configured by ``configuration``.
 
     The last two contain ``$folder`` for the folder of the configuration and the logs, ``$root`` for the folder that is
-    served, and ``$port``. How files are read and validators are made stays as the package has it.
+    served, and ``$port``. The package's defaults for reading files and creating validators stay.
     """
 
     package: str
@@ -134,14 +134,14 @@ class WebServer:
 
 @contextmanager
 def web_server(package: str) -> Iterator[WebServer]:
-    """Run the server of ``package``; skip where it is not installed, or fail where SWITCH says so."""
+    """Run the server of ``package``; if it is not installed, skip, or fail if SWITCH requires it."""
     program = PROGRAMS[package]
-    # Debian has servers in a folder that is on the PATH of root only.
+    # Debian installs servers in a folder that only root's PATH contains.
     path = shutil.which(program.command, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
     if path is None:
         absent = pytest.fail if os.environ.get(SWITCH) == "required" else pytest.skip
         absent(f"{package} is not installed: apt-get install {package}")
-    # Not in pytest's folder, which only the account of the tests can enter.
+    # Not in pytest's folder, which only the tests' account can enter.
     with tempfile.TemporaryDirectory(prefix=f"urlsum-{package}-") as name:
         folder, root = Path(name), Path(name) / "served"
         root.mkdir()
@@ -170,7 +170,7 @@ def _running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[byte
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            start_new_session=True,  # a process group, which ends as a whole
+            start_new_session=True,  # a process group, so that all its processes can be ended
             user=account and account.pw_uid,
             group=account and account.pw_gid,
             extra_groups=account and [],

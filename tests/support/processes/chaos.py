@@ -1,7 +1,7 @@
-"""Bad days for the ports, by a seed: writes that fail, messages that multiply, workers that die or sleep.
+"""Seeded random faults in the ports: failed writes, duplicated messages, workers that die or sleep.
 
-One thread and a clock that is told the time. Concurrency is what happens inside the origin's reads: other messages are
-delivered, other sweeps run, the clock jumps past the lease, and then the first worker goes on as if nothing had been.
+One thread and a simulated clock. Concurrency is simulated within the origin's reads: other messages are delivered, other
+sweeps run, the clock jumps past the lease, and then the first worker continues, unaware of it.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ if TYPE_CHECKING:
 
 SETTINGS = Settings(max_attempts=1000, checkpoint_seconds=10, lease_seconds=90)
 SWEEP_SECONDS = 300.0
-# How deep workers may run inside one another's reads.
+# How deep deliveries may nest: a read of one worker can run another worker.
 DEPTH = 3
 
 
 class Death(BaseException):
-    """The process is gone: nothing in urlsum may catch this."""
+    """The death of the process; urlsum must not catch it."""
 
 
 @dataclass
 class FlakyTable:
-    """Fails a share of all writes, half of them after they were applied; knows every fence and result ever stored."""
+    """Fails a share of all writes, half of them after applying them; records every fence and result."""
 
     inner: TaskTable
     rng: random.Random
@@ -124,7 +124,7 @@ class WildQueue:
 
 
 class DroppingQueue(WildQueue):
-    """Takes every message and delivers none."""
+    """Accepts every message and delivers none."""
 
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
         pass
@@ -132,7 +132,7 @@ class DroppingQueue(WildQueue):
 
 @dataclass
 class FlakyMailer(MemoryMailer):
-    """Is away now and then."""
+    """Is unavailable from time to time."""
 
     rng: random.Random
     share: float
@@ -147,7 +147,7 @@ class FlakyMailer(MemoryMailer):
 
 
 class Day:
-    """Some tasks, and everything that can happen to them."""
+    """A simulation of some tasks under these faults."""
 
     def __init__(
         self, table: TaskTable, rng: random.Random, *, share: float = 0.0, copies: int = 1, violence: float = 0.0
@@ -171,7 +171,7 @@ class Day:
         return self.sources[url].open(url, deadline=deadline, resume=resume)
 
     def submit(self, count: int) -> None:
-        """Submit tasks until ``count`` were accepted; an error is an error, and its caller comes again."""
+        """Submit tasks until ``count`` are accepted; after an error, the client submits again."""
         while len(self.ids) < count:
             url = f"https://origin.example/{len(self.ids)}"
             content = self.rng.randbytes(self.rng.randrange(60_000))
@@ -187,7 +187,7 @@ class Day:
             self.ids[task_id] = url
 
     def run(self) -> None:
-        """Go on until every accepted task has ended and its mail is settled; one that never does is an error."""
+        """Run until every accepted task has ended and no email is pending; fail if a task never ends."""
         for _ in range(10_000):
             if not any(self._owes(task_id) for task_id in self.ids):
                 return
@@ -195,13 +195,13 @@ class Day:
         raise AssertionError("a task hangs")
 
     def assert_right(self) -> None:
-        """Check results and mails."""
+        """Check results and emails."""
         sent = Counter(letter.body.partition("Task:      ")[2][:36] for letter in self.mailer.letters)
         for task_id, url in self.ids.items():
             task = self.table.get(task_id)
             assert (task.status, task.md5) == (Status.DONE, self.sources[url].md5)
             assert task.mail is Mail.SENT
-            # One, and one more for each time that it could not be noted.
+            # One email, and another for each time that its mark could not be saved.
             assert 1 <= sent[task_id] <= 1 + self.table.unmarked[task_id]
 
     def _owes(self, task_id: str) -> bool:
@@ -213,7 +213,7 @@ class Day:
     def _step(self) -> None:
         if self.queue.messages:
             self._deliver(self.queue.take())
-            self.clock.now += 1  # or else a message that comes too early, and begets three, would stop the time
+            self.clock.now += 1  # otherwise early messages, each replaced by three, would stop the clock
         else:
             self.clock.now += 60
         if self.clock.now - self.swept_at > SWEEP_SECONDS:
@@ -226,13 +226,13 @@ class Day:
         try:
             handle(task_id, deps, deadline=deadline)
         except (Unavailable, Death):
-            self.queue.messages.append(task_id)  # the visibility time-out ends
+            self.queue.messages.append(task_id)  # redelivery after the visibility time-out
         finally:
             self.depth -= 1
 
     def _sweep(self) -> None:
         self.swept_at = self.clock.now
-        for _ in range(2):  # two at once are as good as one
+        for _ in range(2):  # two concurrent sweeps must do no harm
             with suppress(Unavailable):
                 sweep(self.table, self.sweeper_queue, now=self.clock(), settings=SETTINGS)
 
@@ -241,7 +241,7 @@ class Day:
         if chance < 0.1:
             raise Death
         if chance < 0.2:
-            self.clock.now += 2.5 * SETTINGS.lease_seconds  # asleep; and a message of the same task comes
+            self.clock.now += 2.5 * SETTINGS.lease_seconds  # the worker sleeps, and a message of the same task arrives
             if self.depth < DEPTH:
                 self._deliver(next(task_id for task_id in self.ids if self.ids[task_id] == url))
         elif chance < 0.3:

@@ -1,8 +1,8 @@
-"""``urlsum`` in a process of its own that is forked from one which has imported it: a start takes milliseconds.
+"""Runs ``urlsum`` in forks of a process that has done its imports: a start takes milliseconds.
 
-The command as it is installed needs 0.2 s of a core to start, most of what a test of it takes.
-``python -m tests.support.processes.command FD`` gets orders on the socket FD, each with the three standard streams, and
-answers the status with which the forked process ended. Nothing of urlsum has run before the fork, only imports.
+The installed command needs 0.2 s of a core to start, most of the time of its tests.
+``python -m tests.support.processes.command FD`` receives orders on the socket FD, each with the three standard streams,
+and responds with the exit status of the forked process. Before the fork, urlsum is only imported.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[3]
-# The command, and what it imports only when it needs it.
+# The command and its lazy imports.
 PRELOADED = ("cli.main", "cli.verify", "cli.local", "cli.progress", "cli.remote", "origin.source", "settings")
 ORDER_BYTES = 65_536
-# Far more than any test takes.
+# Far more than any test needs.
 SECONDS = 60.0
 
 
@@ -40,7 +40,7 @@ class Forked:
     def run(
         self, arguments: Sequence[str], *, stdin: str | IO[bytes], cwd: Path, env: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """As ``subprocess.run`` with the output captured; ``stdin`` is a text or a file."""
+        """Like ``subprocess.run`` with captured output; ``stdin`` is a text or a file."""
         with ExitStack() as stack:
             streams: list[Any] = [
                 stack.enter_context(TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")) for _ in range(3)
@@ -61,7 +61,7 @@ class Forked:
 
 @contextmanager
 def forked(env: Mapping[str, str]) -> Iterator[Forked]:
-    """Yield a runner of the command; ``env`` is what the first process starts with, as a shell would give it."""
+    """Yield a runner of the command; ``env`` is the environment of the first process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         ours.settimeout(SECONDS)
@@ -87,7 +87,7 @@ def forked(env: Mapping[str, str]) -> Iterator[Forked]:
 
 
 def _become(order: dict[str, Any], streams: Sequence[int]) -> NoReturn:
-    """Be the command: end with its status, and as Python ends."""
+    """Run the command in this process and exit with its status, like Python itself."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -99,10 +99,10 @@ def _become(order: dict[str, Any], streams: Sequence[int]) -> NoReturn:
 
 
 def main() -> None:
-    """Fork as ordered until the other side closes."""
+    """Fork a process for every order, until the test closes the socket."""
     for name in PRELOADED:
         importlib.import_module(f"urlsum.{name}")
-    gc.freeze()  # or else the collector of each fork would write to all pages that it shares
+    gc.freeze()  # otherwise the garbage collector of each fork would write to all shared pages
     orders = socket.socket(fileno=int(sys.argv[1]))
     while True:
         message, streams, _, _ = socket.recv_fds(orders, ORDER_BYTES, 3)

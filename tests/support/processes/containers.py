@@ -1,4 +1,4 @@
-"""Docker for tests: images built as the README says, and commands that are bounded in time."""
+"""Docker for tests: builds images as the README does, and runs commands with time limits."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 BASES = ("python:3.13-slim", "mysql:8.4", "redis:7-alpine")
-# Everything but a build, which has to fetch packages.
+# For every command except a build, which fetches packages.
 COMMAND_SECONDS = 120.0
 BUILD_SECONDS = 900.0
 
 
 def docker(*arguments: str, within: float = COMMAND_SECONDS, check: bool = True) -> str:
-    """Run one command of Docker's; return what it prints. Fail with its own words."""
+    """Run one docker command; return its output. Fail with its error message."""
     ended = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=within, check=False)
     if check and ended.returncode:
         pytest.fail(f"docker {' '.join(arguments)}: {ended.stdout[-2000:]}{ended.stderr[-4000:]}")
@@ -35,7 +35,7 @@ def inspect(name: str) -> dict[str, Any]:
 
 
 def need_engine() -> None:
-    """Skip where no engine answers, or where the base images cannot be had."""
+    """Skip if no engine responds or the base images are unavailable."""
     path = shutil.which("docker")
     if path is None or subprocess.run([path, "info"], capture_output=True, check=False).returncode:
         pytest.skip("no Docker engine answers")
@@ -51,7 +51,7 @@ def build(tag: str, context: Path) -> None:
 
 
 def eventually(holds: Callable[[], bool], within: float, *, what: str, every: float = 0.2) -> float:
-    """Wait until ``holds``; return the seconds it took. Fail with ``what`` when they are more than ``within``."""
+    """Wait until ``holds``; return the seconds waited. Fail with ``what`` after ``within`` seconds."""
     begin = time.monotonic()
     while not holds():
         if time.monotonic() - begin > within:

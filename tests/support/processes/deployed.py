@@ -1,4 +1,4 @@
-"""A whole deployment for worker processes: store, queue, origin, outbox; and what became of its tasks."""
+"""A deployment for worker processes (store, queue, origin, outbox) and checks of its tasks."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from urlsum.task import Task
     from urlsum.wiring import Services
 
-# Everything that takes time, scaled down to what a busy test machine still keeps to. The lease must outlast checkpoint
-# interval and time-outs together, see urlsum.settings.
+# Times, scaled down as far as a busy test machine allows. The lease must outlast checkpoint interval and time-outs
+# together, see urlsum.settings.
 CHECKPOINT_SECONDS = 0.1
 LEASE_SECONDS = 1.2
 TIMES = {
@@ -44,24 +44,24 @@ TIMES = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
     "SWEEP_SECONDS": "0.5",
     "RETRY_BASE_SECONDS": "0.1",
-    # Kills come a thousand times more often than in life; a task may meet a few before its first checkpoint.
+    # Kills are a thousand times more frequent than in production; a task may suffer some before its first checkpoint.
     "MAX_ATTEMPTS": "100",
-    # What is prefetched is neither hashed nor lost to a checkpoint: one connection, so that bytes served tell of kills.
+    # One connection: prefetched bytes would count as served, but kills alone must explain the bytes served twice.
     "CONNECTIONS_PER_ORIGIN": "1",
     "ALLOWED_NETWORKS": "127.0.0.0/8",
 }
-# The pace of the origin: pieces of 32 KiB, 200 a second at most, so 6.5 MB/s, and as good as nothing lies in the
-# sockets' buffers when a reader is killed.
+# The rate of the origin: at most 200 pieces of 32 KiB a second, which is 6.5 MB/s. So the socket buffers are almost
+# empty when a reader is killed.
 PIECE_BYTES = 32 * 1024
 PIECE_SECONDS = 0.005
 INTERVAL_BYTES = CHECKPOINT_SECONDS * PIECE_BYTES / PIECE_SECONDS
-# What a resume reads again to prove that it is the same file, see urlsum.origin.version.version.
+# A resume reads this overlap again to verify that the file is unchanged, see urlsum.origin.version.version.
 RESUME_OVERLAP_BYTES = 64 * 1024
 
 
 @dataclass
 class PacedFiles:
-    """Files ``/0``, ``/1``, … of ``sizes`` bytes, served slowly; ``served`` counts the bytes."""
+    """Files ``/0``, ``/1``, … of ``sizes`` bytes, served slowly; ``served`` counts the bytes sent."""
 
     sizes: list[int]
     served: int = 0
@@ -84,7 +84,7 @@ class PacedFiles:
 
 @dataclass
 class Stage:
-    """Where workers work."""
+    """The store, queue, origin and outbox of worker processes."""
 
     env: dict[str, str]
     services: Services
@@ -96,7 +96,7 @@ class Stage:
     settled: set[str] = field(default_factory=set)
 
     def submit(self, count: int = 1) -> None:
-        """Do as POST /submit does, with an address to mail to."""
+        """Submit ``count`` files as POST /submit does, with an email address."""
         for _ in range(count):
             number = len(self.tasks) % len(self.files.sizes)
             task_id = service.submit(
@@ -113,14 +113,14 @@ class Stage:
         return self.services.table.get(task_id)
 
     def unfinished(self) -> set[str]:
-        """Tasks that have not ended, or whose mail is owed; those that were found settled are not looked at again."""
+        """Tasks that have not ended, or whose email is pending. Settled tasks are not read again."""
         for task_id in self.tasks.keys() - self.settled:
             if self.task(task_id).due_at is None:
                 self.settled.add(task_id)
         return self.tasks.keys() - self.settled
 
     def wait(self, seconds: float) -> None:
-        """Wait until nothing is unfinished."""
+        """Wait until no task is unfinished."""
         deadline = time.monotonic() + seconds
         while left := self.unfinished():
             assert time.monotonic() < deadline, f"{len(left)} of {len(self.tasks)} tasks hang"
@@ -128,16 +128,16 @@ class Stage:
 
     @property
     def size(self) -> int:
-        """Bytes of all files that were to be hashed."""
+        """The bytes of all submitted files."""
         return sum(self.files.sizes[number] for number in self.tasks.values())
 
     def mails(self) -> Counter[str]:
-        """How many mails each task has sent."""
+        """The number of emails that each task has sent."""
         texts = [parse(path.read_bytes()).body for path in self.outbox.glob("*.eml")]
         return Counter(match[1] for text in texts if (match := re.search(r"^Task: +(\S+)$", text, re.MULTILINE)))
 
     def assert_right(self) -> None:
-        """Check that every task has the right digest and that at least one mail tells it."""
+        """Check that every task has the right digest and that at least one email reports it."""
         for task_id, number in self.tasks.items():
             task = self.task(task_id)
             assert (task.status, task.md5, task.mail) == (Status.DONE, self.files.digests[number], Mail.SENT), task
@@ -174,7 +174,7 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Audi
 def stage(
     kind: str, directory: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int], **times: str
 ) -> Iterator[Stage]:
-    """Yield a stage whose store is ``kind``: sqlite, mysql or aws (DynamoDB and SQS, as far as moto is them)."""
+    """Yield a deployment whose store is ``kind``: sqlite, mysql or aws (DynamoDB and SQS by moto)."""
     files = PacedFiles(sizes)
     with OriginServer(files) as origin, _store(kind, directory, monkeypatch) as (store, audit):
         outbox = directory / "outbox"

@@ -1,4 +1,4 @@
-"""Real worker processes, many of them, to be killed, stopped and replaced."""
+"""A group of real worker processes that tests kill, stop and replace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Fleet:
-    """Processes that ``zygote`` forks under one environment; ``log`` collects what they say."""
+    """Worker processes that the fork server starts with one environment; ``log`` collects their logs."""
 
     def __init__(self, zygote: subprocess.Popen[str], entry: str, env: Mapping[str, str], log: Path) -> None:
         self._zygote = zygote
@@ -29,7 +29,7 @@ class Fleet:
         self.pids: list[int] = []
 
     def start(self, count: int = 1) -> None:
-        """Start ``count`` more."""
+        """Start ``count`` more processes."""
         for _ in range(count):
             self.pids.append(self._order({"entry": self._entry, "env": self._env, "log": str(self.log)}))
 
@@ -46,17 +46,17 @@ class Fleet:
         return int(self._zygote.stdout.readline())
 
     def replace_one(self, rng: random.Random) -> None:
-        """Kill one of them and start another."""
+        """Kill one process and start another."""
         self.kill(rng.choice(self.pids))
         self.start()
 
     def signal(self, pids: list[int], number: signal.Signals) -> None:
-        """Send a signal to some of them."""
+        """Send a signal to the processes ``pids``."""
         for pid in pids:
             os.kill(pid, number)
 
     def said(self) -> str:
-        """What all of them have logged."""
+        """The log of all processes."""
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
 
 

@@ -1,10 +1,10 @@
-"""Kills a worker at a line of its code, and looks what becomes of its task.
+"""Kills a worker at a line of its code, and reports the fate of its task.
 
 ``python -m tests.support.processes.kill_points DIRECTORY SCENE WHICH`` runs a scene (see ``SCENES``) once to learn
-which lines of urlsum it goes through. Then it runs the scene once more for each of them in a forked process that kills
-itself with SIGKILL just before that line, and lets a sweep and another worker finish. It prints one JSON line for each
-kill. WHICH is ``all``, ``ends`` (the first and the last time that each line is reached), or a number (every so many).
-It has a process of its own because forks want one without threads.
+which lines of urlsum it executes. Then it repeats the scene for each of them in a forked process that kills itself with
+SIGKILL just before that line, and lets a sweep and another worker finish. It prints one JSON line for each kill. WHICH
+is ``all``, ``ends`` (the first and the last execution of each line), or a number n (every n-th line). It runs in its
+own process because forks need one without threads.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ FOREVER = 10**6
 
 @dataclass
 class Site:
-    """One task's surroundings, as two processes see them one after the other."""
+    """The services and the source of one task, for a process that dies and its successor."""
 
     table: TaskTable
     queue: TaskQueue
@@ -59,7 +59,7 @@ class Site:
 
     @property
     def id(self) -> str:
-        return service._id(self.key)  # a dead submitter tells nobody
+        return service._id(self.key)  # a dead submitter returns no id
 
     def submit(self) -> str:
         return service.submit(
@@ -113,7 +113,7 @@ SCENES: dict[str, Callable[[Site], None]] = {
 
 
 class Line:
-    """Counts the lines of urlsum that run, and ends the process before the ``fatal``-th."""
+    """Counts the executed lines of urlsum, and kills the process before the ``fatal``-th line."""
 
     def __init__(self, fatal: int | None = None) -> None:
         self.fatal = fatal
@@ -142,7 +142,7 @@ class Line:
 
 
 def forked(function: Callable[[], object]) -> Any:
-    """What ``function`` returns in a process of its own; None if that was killed. Raises RuntimeError if it failed."""
+    """The result of ``function`` in its own process; None if that was killed. Raises RuntimeError if it failed."""
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -164,7 +164,7 @@ def forked(function: Callable[[], object]) -> Any:
 
 
 def finish(site: Site) -> dict[str, Any]:
-    """What a sweep and a healthy worker make of what the dead one left."""
+    """The outcome after a sweep and a healthy worker have continued the task of the dead process."""
     try:
         left = site.table.get(site.id)
     except TaskNotFound:
@@ -192,7 +192,7 @@ def finish(site: Site) -> dict[str, Any]:
 
 
 def chosen(lines: list[str], which: str) -> list[int]:
-    """Numbers of the lines to die at."""
+    """The numbers of the lines at which the process dies."""
     match which:
         case "all":
             return list(range(len(lines)))
@@ -205,13 +205,13 @@ def chosen(lines: list[str], which: str) -> list[int]:
 
 
 def main() -> None:
-    """Go through the lines."""
-    logging.disable(logging.ERROR)  # a sweep tells of each task that was stranded, as it should
+    """Kill a process at each chosen line."""
+    logging.disable(logging.ERROR)  # a sweep logs every stranded task, as it should
     directory, scene, which = Path(sys.argv[1]), SCENES[sys.argv[2]], sys.argv[3]
     settings = load()
-    common = wiring.wire(settings)  # imports what it takes, so that the forks need not
+    common = wiring.wire(settings)  # does the imports once for all forks
     if settings.tasks_table:
-        # Clients take half a second to make. moto closes each connection after its answer, so none is shared.
+        # Creating a client takes half a second. moto closes each connection after its response, so forks share none.
         common.table.due(0.0, 1)
         common.queue.receive(1, wait=0)
         common.queue.send("nobody")
@@ -235,7 +235,7 @@ def main() -> None:
         return line.lines
 
     lines = forked(learn)
-    forked(lambda: finish(site()))  # so that the next one's receive finds nothing of this
+    forked(lambda: finish(site()))  # so that the next receive finds no message of this run
     for fatal in chosen(lines, which):
         number += 1
         died = forked(lambda at=fatal: Line(at).run(scene, site())) is None  # type: ignore[misc]

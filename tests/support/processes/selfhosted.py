@@ -1,4 +1,4 @@
-"""The self-hosted service as its user starts, watches and ends it."""
+"""Starts, observes and stops the self-hosted service as a user does."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
 
-# Importing FastAPI takes a second; a machine that runs other things takes a few.
+# Importing FastAPI takes a second, and several on a busy machine.
 START_SECONDS = 30.0
-# What `make run` opens, and a lease that a test can wait for: LEASE_SECONDS must outlast the other three.
+# The networks of `make run`, and a lease short enough for a test: LEASE_SECONDS must outlast the other three times.
 SETTINGS = {
     "ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
     "CHECKPOINT_SECONDS": "0.25",
@@ -78,11 +78,11 @@ class SelfHosted:
 
     @property
     def output(self) -> str:
-        """What a person saw on the terminal since the last start."""
+        """The terminal output since the last start."""
         return self._log.read_text()
 
     def worker(self) -> int | None:
-        """The process id of the embedded worker, None when there is none."""
+        """The process id of the embedded worker, or None."""
         listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
         for line in listed.stdout.splitlines():
             pid, parent, arguments = line.split(None, 2)
@@ -93,7 +93,7 @@ class SelfHosted:
         return None
 
     def running_worker(self, *, other_than: int = 0) -> int:
-        """The process id of the embedded worker, once there is one."""
+        """Wait for the embedded worker; return its process id."""
         wait_until(lambda: self.worker() not in (None, other_than), START_SECONDS, lambda: self.output)
         worker = self.worker()
         assert worker is not None
@@ -110,13 +110,13 @@ class SelfHosted:
         return ServerClient(self.port).request("GET", f"/check?id={task_id}")
 
     def bytes_hashed(self, task_id: str) -> int:
-        """How far /check says the task is, its size once it is done."""
+        """The progress of the task in bytes by /check; the size of the file once it is done."""
         answer = self.check(task_id).json()
         count: int = answer["size"] if answer["complete"] else answer["progress"]["bytes"]
         return count
 
     def finished(self, task_id: str, seconds: float = 30.0) -> dict[str, Any]:
-        """The final answer of /check."""
+        """Wait for the final response of /check; return its body."""
         wait_until(lambda: self.check(task_id).status != 202, seconds, lambda: self.output)
         answer: dict[str, Any] = json.loads(self.check(task_id).body)
         return answer
@@ -126,7 +126,7 @@ class SelfHosted:
         return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in paths]
 
     def end(self, number: int = signal.SIGINT, *, group: bool = True, times: int = 1) -> float:
-        """Send the signal, wait for the end, return how many seconds it took."""
+        """Send the signal, wait for the exit, and return the seconds waited."""
         started = time.monotonic()
         for again in range(times):
             if again:
@@ -150,13 +150,13 @@ def alive(pid: int) -> bool:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    # proc(5): the state stands behind the name, which may hold anything but is in parentheses. A zombie does nothing
-    # any more; it only waits for whoever inherited it to ask how it ended.
+    # proc(5): the state follows the name, which may contain any character but is in parentheses. A zombie has ended; it
+    # only waits until its new parent reads its exit status.
     return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def peak_mebibytes(pid: int) -> float:
-    """The most memory that the process ever held, by Linux's own count (proc(5), VmHWM)."""
+    """The peak resident memory of the process (proc(5), VmHWM)."""
     with open(f"/proc/{pid}/status") as status:  # noqa: PTH123 (no Path needed for what is no file)
         match = re.search(r"VmHWM:\s+(\d+) kB", status.read())
     assert match is not None

@@ -1,4 +1,4 @@
-"""The submit/check script that every place where urlsum runs is held to: ``scripts/smoke.sh``."""
+"""Runs ``scripts/smoke.sh``, the submit/check script that every deployment must pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT = ROOT / "scripts" / "smoke.sh"
 
 
 def smoke(base: str, url: str, md5: str, email: str, *, seconds: float = 60) -> str:
-    """Run the script, check that it found ``md5``, and return the task's id; skip where there is no curl."""
+    """Run the script, check that it printed ``md5``, and return the task's id; skip without curl."""
     if shutil.which("curl") is None:
         pytest.skip("there is no curl, which scripts/smoke.sh submits and checks with")
     ran = subprocess.run(

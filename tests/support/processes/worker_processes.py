@@ -1,4 +1,4 @@
-"""What the zygote runs: the self-hosted worker, as it is or with an eye on its writes."""
+"""Entry points for the fork server: the self-hosted worker, unchanged or with a log of its writes."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from urlsum.wiring import Services
 
 
-# How long a mail is given, scaled down like the other times: the outbox takes milliseconds, not half a minute.
+# Time for an email, scaled down like the other times: the outbox needs milliseconds, not half a minute.
 MAIL_SECONDS = 1.0
 
 
 def single() -> None:
-    """Run a worker that takes one file at a time, as on Lambda: so one kill hits one task."""
+    """Run a worker that hashes one file at a time, so that one kill affects one task."""
     worker.SLOTS = 1
     notify.LEASE_SECONDS = MAIL_SECONDS
     worker.main()
 
 
 def watched() -> None:
-    """Run a worker with all its slots whose accepted writes are appended to the file WRITES, with who made them."""
+    """Run a worker with all its slots, and log its accepted writes with their process in the file WRITES."""
     notify.LEASE_SECONDS = MAIL_SECONDS
     path = os.environ["WRITES"]
     wire = wiring.wire
@@ -45,7 +45,7 @@ def watched() -> None:
 
 
 class WatchedTable:
-    """The table it is made with; every save that was accepted is noted."""
+    """A wrapper of a table that logs every accepted save."""
 
     def __init__(self, table: TaskTable, path: str) -> None:
         self._table = table
@@ -65,4 +65,6 @@ class WatchedTable:
             "ended": time.time(),
             "lease_until": task.lease_until,
         }
-        os.write(self._file, json.dumps(note).encode() + b"\n")  # one write, so lines of processes do not mix
+        os.write(
+            self._file, json.dumps(note).encode() + b"\n"
+        )  # a single write, so that lines of several processes do not mix

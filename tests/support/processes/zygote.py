@@ -1,12 +1,13 @@
-"""Forks worker processes from one that has imported them already: a start takes milliseconds instead of a second.
+"""A fork server: forks worker processes from one that has done the imports, in milliseconds instead of a second.
 
-``python -m tests.support.processes.zygote`` reads orders, one line of JSON each, and answers a pid:
+``python -m tests.support.processes.zygote`` reads orders, one line of JSON each, and prints a pid for each:
 
 - ``{"entry": "module:function", "env": {…}, "log": "…"}`` forks a process that calls the function in that environment;
-- ``{"kill": pid}`` kills that process and buries it.
+- ``{"kill": pid}`` kills that process and reaps it.
 
-When standard input ends, so do all of them. Nobody else buries them, not even those that die by themselves: until then
-a pid stays theirs, and a signal to it never reaches a stranger. Nothing is connected or started before the fork.
+When standard input ends, all processes are killed. Only these orders reap a process, even if it died by itself: until
+then its pid is not reused, so a signal never reaches another process. Before the fork there are neither connections nor
+threads.
 """
 
 from __future__ import annotations
@@ -50,10 +51,12 @@ def _kill(pid: int) -> None:
 
 
 def main() -> None:
-    """Do as ordered."""
+    """Execute orders until standard input ends."""
     for name in PRELOADED:
         importlib.import_module(name)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whatever was inherited: the dead must wait for their burial
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_DFL
+    )  # not an inherited handler: dead children must stay zombies until this process reaps them
     pids: set[int] = set()
     print("ready", flush=True)  # noqa: T201 - the answer
     for line in sys.stdin:
@@ -67,7 +70,7 @@ def main() -> None:
             if pid == 0:
                 try:
                     _run(order)
-                except BaseException:  # noqa: BLE001 - it must not come back into the loop
+                except BaseException:  # noqa: BLE001 - the fork must not return into the loop
                     traceback.print_exc()
                 os._exit(1)
             pids.add(pid)

@@ -1,6 +1,6 @@
-"""A log of every write to a task that the store itself keeps: triggers in SQL, the stream of DynamoDB.
+"""A log of every write to a task, kept by the store itself: triggers in SQL, the stream in DynamoDB.
 
-No process that is killed can leave a write out of it, and none can add one.
+A killed process can neither omit a write from it nor add one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FINAL = {"done", "failed", "cancelled"}
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What matters of a row."""
+    """The relevant columns of a row."""
 
     fence: int
     status: str
@@ -41,7 +41,7 @@ class Write:
 
 
 class Audit(Protocol):
-    """Where the log is."""
+    """Access to the log."""
 
     def writes(self) -> Sequence[Write]:
         """All writes since the log was opened, in order for each task."""
@@ -52,7 +52,7 @@ _FIELDS = ("fence", "status", "md5", "mail", "lease_until", "updated_at")
 
 
 class SqlAudit:
-    """A trigger that copies every update into a table of its own."""
+    """A trigger that copies every update into a separate table."""
 
     def __init__(self, database_uri: str) -> None:
         self._uri = database_uri
@@ -84,7 +84,7 @@ class StreamAudit:
         arn = client.describe_table(TableName=table_name)["Table"]["LatestStreamArn"]
         client.close()
         self._streams = boto3.client("dynamodbstreams")
-        [shard] = self._streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]  # moto has but one
+        [shard] = self._streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]  # moto has only one
         self._iterator: str = self._streams.get_shard_iterator(
             StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
         )["ShardIterator"]
@@ -115,7 +115,7 @@ def _state(image: dict[str, dict[str, Any]]) -> State:
 
 
 def assert_lawful(writes: Sequence[Write]) -> None:
-    """Check the invariants of every write and, for each task, of their order."""
+    """Check the invariants of every write and of the order of the writes of each task."""
     before: dict[str, State] = {}
     results: defaultdict[str, int] = defaultdict(int)
     for write in writes:
@@ -135,5 +135,5 @@ def assert_lawful(writes: Sequence[Write]) -> None:
 
 
 def taken_over(writes: Sequence[Write]) -> int:
-    """How many leases lapsed because their holder was dead or asleep."""
+    """The number of leases that expired because their holder was dead or asleep."""
     return sum(write.new.fence > write.old.fence and write.old.lease_until > 0 for write in writes)

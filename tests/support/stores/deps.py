@@ -1,4 +1,4 @@
-"""What the worker's code is given in tests, in place of ``urlsum.wiring.Services``."""
+"""The dependencies of the worker's code in tests, instead of ``urlsum.wiring.Services``."""
 
 from __future__ import annotations
 

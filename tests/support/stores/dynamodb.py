@@ -1,4 +1,4 @@
-"""DynamoDB by moto behind a relay that sees every request and can go wrong on demand."""
+"""DynamoDB by moto, behind a relay that records every request and injects faults on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AMZ_JSON = "application/x-amz-json-1.0"
 
 
 class Fault(Enum):
-    """What the relay does to the next request instead of passing it on, or after it did."""
+    """A fault that the relay injects before or after it forwards the next request."""
 
     UNAVAILABLE = 503
     BROKEN = 500
@@ -30,7 +30,7 @@ class Fault(Enum):
 
 
 class Relay(ThreadingHTTPServer):
-    """An endpoint for DynamoDB that passes requests on to moto."""
+    """An endpoint for DynamoDB that forwards requests to moto."""
 
     daemon_threads = True
 
@@ -39,28 +39,28 @@ class Relay(ThreadingHTTPServer):
         self.upstream = upstream
         self.operations: list[str] = []
         self.requests: list[dict[str, Any]] = []
-        # No answer to a query holds more items than this: DynamoDB ends one wherever it likes (at 1 MB, at the latest).
+        # The maximum of items in a response to a query: DynamoDB may end a page anywhere (at 1 MB, at the latest).
         self.page_size: int | None = None
         self.faults: deque[Fault] = deque()
-        # What others do between a lost answer and the retry.
+        # The action of another client between a lost response and the retry.
         self.meanwhile: Callable[[], None] = lambda: None
-        # moto checks a condition and then writes, without a lock between; DynamoDB writes an item atomically.
+        # A lock, because moto checks a condition and then writes, whereas DynamoDB writes an item atomically.
         self.one_at_a_time = threading.Lock()
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the relay."""
         return f"http://127.0.0.1:{self.server_port}"
 
     def fail(self, *faults: Fault) -> None:
-        """Apply ``faults`` to the next requests, one each."""
+        """Inject ``faults`` into the next requests, one each."""
         self.faults.extend(faults)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Relay
     protocol_version = "HTTP/1.1"
-    # Head and body in one packet: two would wait 40 ms for each other (Nagle against the delayed ACK).
+    # Head and body in one packet: the second of two would wait 40 ms (Nagle's algorithm and the delayed ACK).
     wbufsize = -1
 
     def do_POST(self) -> None:
@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def relayed_moto() -> Iterator[Relay]:
-    """Yield a relay in front of a moto server of its own."""
+    """Yield a relay in front of its own moto server."""
     moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     moto.start()
     try:

@@ -1,4 +1,4 @@
-"""Every mailer behind one handle, for the suite that they share."""
+"""Every mailer behind one interface, for their common contract tests."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from urlsum.mail import Mailer
 
 SENDER = "urlsum@example.org"
-# Lines that mail systems on the way have been known to change.
+# Lines that some mail systems change in transit.
 LETTER = Letter("reader@abc.ru", "MD5 of reads.bam: f4afc4d7…", "one\n\n.\nFrom here on\n")
 MOTO_ACCOUNT = "123456789012"
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A letter as it came out at the other end."""
+    """A letter as its recipient receives it."""
 
     sender: str
     recipients: list[str]
@@ -53,7 +53,7 @@ def parse(content: bytes) -> Received:
 
 
 class MailRig(Protocol):
-    """A mailer, and a look at what its mail system was given, in order."""
+    """A mailer, and the emails that its mail system has received, in order."""
 
     mailer: Mailer
 
@@ -61,7 +61,7 @@ class MailRig(Protocol):
 
 
 class SesRig:
-    """SES, as far as moto is it."""
+    """SES by moto."""
 
     def __init__(self) -> None:
         boto3.client("sesv2").create_email_identity(EmailIdentity=SENDER)
@@ -88,14 +88,14 @@ class SmtpRig:
         for envelope in self._inbox.envelopes:
             assert isinstance(envelope.content, bytes)
             letter = parse(envelope.content)
-            # What the server acts on is the envelope; the headers are only shown.
+            # The server acts on the envelope; the headers are only displayed.
             assert (envelope.mail_from, envelope.rcpt_tos) == (letter.sender, letter.recipients)
             received.append(letter)
         return received
 
 
 class OutboxRig:
-    """A directory."""
+    """An outbox directory."""
 
     def __init__(self, directory: Path) -> None:
         self.mailer: Mailer = OutboxMailer(directory, SENDER)
@@ -108,6 +108,6 @@ class OutboxRig:
 def smtp_mailer(
     port: int, *, send_seconds: float = 20.0, monotonic: Callable[[], float] = time.monotonic, **settings: Any
 ) -> SmtpMailer:
-    """Return a mailer for the server at ``port`` of this machine, in the clear unless asked otherwise."""
+    """Return a mailer for the server at ``port`` of this machine, without TLS by default."""
     given = {"mail_server": "127.0.0.1", "mail_from": SENDER, "mail_use_tls": False, **settings}
     return SmtpMailer(Settings(mail_port=port, **given), send_seconds=send_seconds, monotonic=monotonic)

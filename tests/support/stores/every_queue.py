@@ -1,4 +1,4 @@
-"""Every queue behind one handle, for the suite that they share."""
+"""Every queue behind one interface, for their common contract tests."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ REDIS = os.environ.get("URLSUM_TEST_REDIS", "redis://127.0.0.1:6379/9")
 
 
 class QueueRig(Protocol):
-    """A queue, and what its surroundings do to it."""
+    """A queue, and the actions of the service, the worker and the clock on it."""
 
     queue: TaskQueue
 
     def submit(self, *, delay: float = 0.0) -> str:
-        """Do as the service does: the row first, then the message; return the task's id."""
+        """Submit as the service does, the row first and then the message; return the task's id."""
         ...
 
     def work(self, delivery: Delivery) -> None:
-        """Do as a worker does that finishes the task of the delivery; it still has to delete it."""
+        """Finish the task of the delivery as a worker does, but do not delete the delivery."""
         ...
 
     def lapse(self, delivery: Delivery) -> None:
-        """Let the time pass after which an undeleted delivery comes again."""
+        """Advance past the time after which an undeleted delivery is redelivered."""
         ...
 
 
 class SqsRig:
-    """SQS: the message is all there is, and moto keeps it."""
+    """SQS by moto: a message without a row."""
 
     def __init__(self, queue_url: str) -> None:
         self.queue: TaskQueue = SqsQueue(queue_url)
@@ -71,7 +71,7 @@ class SqsRig:
 
 
 class TableRig:
-    """The table as the queue: rows are what is delivered, and work moves their ``due_at``."""
+    """The table as the queue: it delivers rows, and the worker moves their ``due_at``."""
 
     def __init__(self, table: TaskTable) -> None:
         self._table = table
@@ -94,7 +94,7 @@ class TableRig:
 
 
 class RedisRig:
-    """RQ's books in Redis, under a queue name of the test's own."""
+    """RQ's data in Redis, under a queue name of the test's own."""
 
     def __init__(self, url: str, name: str) -> None:
         self.queue: TaskQueue = RedisQueue(client(url), name, slice_seconds=240, lease_seconds=90)
@@ -110,13 +110,13 @@ class RedisRig:
 
     def lapse(self, delivery: Delivery) -> None:
         started = self.rq.started_job_registry
-        # xx: only what is in the books can lapse
+        # xx: only a registered job can expire
         self.rq.connection.zadd(started.key, {f"{delivery.message_id}:{delivery.receipt}": 1}, xx=True)
 
 
 @contextmanager
 def redis_rig() -> Iterator[RedisRig]:
-    """Yield a queue of its own in a real Redis, emptied afterwards; skip without a server."""
+    """Yield a new queue in a real Redis and empty it afterwards; skip without a server."""
     rig = RedisRig(REDIS, f"urlsum-test-{uuid.uuid4().hex}")
     try:
         rig.rq.connection.ping()

@@ -1,4 +1,4 @@
-"""Each kind of task table for the length of a block, in this process."""
+"""Each kind of task table in this process, for the duration of a block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The three ports in memory: fakes that keep the protocols' promises, for tests of what stands on them."""
+"""In-memory fakes of the three ports that pass the ports' contract tests, for tests of the code above them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MemoryTaskTable:
-    """A ``TaskTable`` that is a dictionary. Set ``down`` to take it away."""
+    """A ``TaskTable`` in a dictionary. Set ``down`` to make it unavailable."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, Task] = {}
@@ -100,16 +100,16 @@ class MemoryQueue:
 
     @property
     def given(self) -> int:
-        """How many deliveries are out and not deleted."""
+        """The number of deliveries that are received and not deleted."""
         return len(self._given)
 
     @property
     def waiting(self) -> int:
-        """How many messages nobody has received."""
+        """The number of messages that are not received yet."""
         return len(self._messages)
 
     def redeliver(self) -> None:
-        """What was received and not deleted comes again, as after a visibility time-out."""
+        """Make received and undeleted messages available again, as after a visibility time-out."""
         for given in list(self._given.values()):
             self._messages.append(given)
         self._given.clear()
@@ -120,7 +120,7 @@ class MemoryQueue:
 
 
 class MemoryMailer:
-    """A ``Mailer`` that keeps what it takes; put an error into ``refuse_with`` to have it raised instead."""
+    """A ``Mailer`` that keeps every letter; if ``refuse_with`` is an error, it raises that instead."""
 
     def __init__(self) -> None:
         self.letters: list[Letter] = []

@@ -1,4 +1,4 @@
-"""Two mail servers: a real one (aiosmtpd), and one that misbehaves by script."""
+"""Two mail servers: a real one (aiosmtpd), and a scripted one that misbehaves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ USERNAME, PASSWORD = "postman", "s3cret pass:word"
 
 
 class Authority:
-    """A certificate authority for one test; ``path`` is what SSL_CERT_FILE names."""
+    """A certificate authority for one test; ``path`` is the value for SSL_CERT_FILE."""
 
     def __init__(self, directory: Path, *, name: str = "ca") -> None:
         self._ca = trustme.CA()
@@ -41,7 +41,7 @@ class Authority:
 
 @dataclass
 class Inbox:
-    """What a server was given, and where it listens."""
+    """The letters that a server received, and its port."""
 
     port: int
     envelopes: list[Envelope] = field(default_factory=list)
@@ -67,7 +67,7 @@ def mail_server(**parameters: Any) -> Iterator[Inbox]:
 
 
 def authenticator(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-    """Let in whoever knows the one password."""
+    """Accept the one valid password."""
     right = isinstance(data, LoginPassword) and (data.login, data.password) == (USERNAME.encode(), PASSWORD.encode())
     return AuthResult(success=right, handled=False)
 
@@ -77,10 +77,10 @@ HANG = "hang"
 
 
 class ScriptedServer(socketserver.ThreadingTCPServer):
-    """Answers each command with 250 OK but for what ``replies`` says of it: a line, CLOSE or HANG.
+    """Answers each command with 250 OK, or with its entry in ``replies``: a line, CLOSE or HANG.
 
-    Beside the verbs there are ``connect`` for the greeting and ``.`` for the end of the data; with CLOSE for
-    ``content`` the connection ends in the middle of it. ``commands`` records what was asked.
+    Besides the verbs, there are ``connect`` for the greeting and ``.`` for the end of the data. With CLOSE for
+    ``content``, the connection closes in the middle of it. ``commands`` records the commands.
     """
 
     daemon_threads = True
@@ -104,7 +104,7 @@ class _Dialogue(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         try:
             self._talk()
-        except ConnectionError:  # the client's right
+        except ConnectionError:  # a client may disconnect
             return
 
     def _talk(self) -> None:
@@ -139,7 +139,7 @@ class _Dialogue(socketserver.StreamRequestHandler):
 
 @contextmanager
 def scripted_server(replies: Mapping[str, str], *, pause: float = 0.0) -> Iterator[ScriptedServer]:
-    """Yield a scripted server that runs; it waits ``pause`` seconds before each reply."""
+    """Yield a running scripted server; it waits ``pause`` seconds before each reply."""
     server = ScriptedServer(replies, pause)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

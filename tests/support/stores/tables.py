@@ -1,4 +1,4 @@
-"""Tasks to store, and databases to store them in that last as long as a test."""
+"""Sample tasks, and databases that last as long as a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MYSQL = os.environ.get("URLSUM_TEST_MYSQL", "mysql+pymysql://root@127.0.0.1:3306/")
-NOW = 1_795_000_000.123457  # microseconds, as the clock gives them: they must come back exactly
+NOW = 1_795_000_000.123457  # microseconds, as the clock returns them: the store must keep them exactly
 
 REPRESENTATION = Representation(
     name="größe \U0001f600\n.bam",
@@ -34,7 +34,7 @@ REPRESENTATION = Representation(
 
 
 def new_task(**changes: Any) -> Task:
-    """Return a task as submit() makes it, with an id of its own, changed as asked."""
+    """Return a task as submit() creates it, with a new id and the given changes."""
     made: dict[str, Any] = {
         "id": str(uuid.uuid4()),
         "url": "https://example.org/a.bam",
@@ -74,7 +74,7 @@ def full_task(**changes: Any) -> Task:
 
 @contextmanager
 def connected(database_uri: str) -> Iterator[sa.Connection]:
-    """Yield a connection of the adapter's own kind."""
+    """Yield a connection like the adapter's own."""
     database = create_engine(database_uri)
     try:
         with database.connect() as connection:
@@ -84,7 +84,7 @@ def connected(database_uri: str) -> Iterator[sa.Connection]:
 
 
 def execute(database_uri: str, statement: str) -> list[tuple[Any, ...]]:
-    """Run one statement beside the adapter; return its rows."""
+    """Run one statement, bypassing the adapter; return its rows."""
     database = sa.create_engine(database_uri, poolclass=sa.NullPool)
     with database.begin() as connection:
         result = connection.exec_driver_sql(statement)
@@ -100,12 +100,12 @@ def sqlite_uri(directory: Path) -> str:
 
 @contextmanager
 def mysql_database() -> Iterator[str]:
-    """Yield the URI of an empty database on the MySQL or MariaDB server, dropped afterwards; skip without a server."""
+    """Yield the URI of an empty MySQL or MariaDB database and drop it afterwards; skip without a server."""
     server = sa.create_engine(MYSQL, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     name = f"urlsum_test_{uuid.uuid4().hex}"
     try:
         with server.connect() as connection:
-            # A default that compares "a" and "A" alike and lacks most characters: the tables must not lean on it.
+            # A default that treats "a" and "A" as equal and lacks most characters: the tables must not depend on it.
             connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET latin1 COLLATE latin1_swedish_ci")
     except sa.exc.OperationalError as exc:
         pytest.skip(f"no MySQL or MariaDB answers at {server.url!r} (URLSUM_TEST_MYSQL): {exc.orig}")

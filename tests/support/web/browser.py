@@ -1,4 +1,4 @@
-"""A real browser: Debian's Chromium, driven by Playwright, and axe-core to judge what it shows."""
+"""A real browser: Debian's Chromium, driven by Playwright, with axe-core to check accessibility."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SWITCH = "URLSUM_TEST_BROWSER"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# No sandbox, since the tests may run as root, and contact with nobody but the page's own server.
+# No sandbox, because the tests may run as root; no connections except to the page's own server.
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -31,9 +31,9 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# Playwright's own patience is 30 s; a page on loopback is there at once, and a test that fails should say so soon.
+# Playwright's default time-out is 30 s. A page on loopback loads at once, and a failure should show soon.
 PATIENCE_MILLISECONDS = 10_000
-# A page that missed an answer or two asks again after 2 and 4 s, and a busy machine takes its time besides.
+# After a lost response or two, a page polls again after 2 and 4 s; a busy machine needs additional time.
 expect.set_options(timeout=15_000)
 AXE = Path(__file__).parents[2] / "e2e" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "screenshots"
@@ -42,7 +42,7 @@ DESKTOP = {"width": 1000, "height": 760}
 
 
 def missing(what: str) -> None:
-    """Skip, or fail where .ci/run says that nothing may be missing."""
+    """Skip, or fail if .ci/run requires the browser."""
     (pytest.fail if os.environ.get(SWITCH) == "required" else pytest.skip)(what)
 
 
@@ -61,7 +61,7 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Visitor:
-    """One person's browser: its own cookies, clipboard rights and taste; what goes wrong in it is collected."""
+    """One visitor's browser, with its own cookies, clipboard permissions and preferences; collects its errors."""
 
     browser: Browser
     options: dict[str, Any]
@@ -82,15 +82,15 @@ class Visitor:
         self.context.close()
 
     def _hear(self, message: ConsoleMessage) -> None:
-        # The pages of a failed or a lost task have the status that their JSON has, which a browser remarks on.
+        # The page of a failed or unknown task has an error status, which the browser logs.
         if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
             self.complaints.append(message.text)
 
     def violations(self) -> list[str]:
-        """What axe-core finds wrong with the page as it is shown now."""
+        """The findings of axe-core on the current page."""
         if not AXE.is_file():
             missing("no axe-core is installed here: make test-browser fetches it where there is npm")
-        self.page.evaluate(AXE.read_text())  # not as a script of the page, whose policy would refuse it
+        self.page.evaluate(AXE.read_text())  # not as a script element, which the page's policy would block
         found: dict[str, Any] = self.page.evaluate("axe.run()")
         assert found["passes"], "axe looked at nothing"
         return [
@@ -100,7 +100,7 @@ class Visitor:
         ]
 
     def overflow(self) -> int:
-        """By how many pixels the page is wider than the window."""
+        """The pixels by which the page is wider than the window."""
         wider: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         return wider
 

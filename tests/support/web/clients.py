@@ -1,4 +1,4 @@
-"""The same request through a real server (uvicorn) and through API Gateway's event: what is proven of both."""
+"""Clients that send the same request to a real server (uvicorn) and as an API Gateway event."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ class GatewayClient(_Posts):
     def raw(
         self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """What the gateway is given."""
-        context: Any = None  # nothing looks at it
+        """The event of the gateway."""
+        context: Any = None  # unused
         return self._handler(event(method, target, body, headers, stage=self._stage), context)
 
 
@@ -141,7 +141,7 @@ def event(
         "isBase64Encoded": False,
     }
     if body is not None:
-        # The gateway hands text and JSON over as they are, everything else, forms too, in base64.
+        # The gateway passes text and JSON unchanged, and everything else, including forms, in base64.
         plain = lower.get("content-type", "").startswith(("text/", "application/json"))
         result["body"] = body.decode("utf-8", "replace") if plain else base64.b64encode(body).decode()
         result["isBase64Encoded"] = not plain
@@ -150,7 +150,7 @@ def event(
 
 
 class _Server:
-    """uvicorn on a port of its own; the application behind it can be exchanged."""
+    """uvicorn on its own port, with a replaceable application."""
 
     def __init__(self, *, dates: bool) -> None:
         self._app: ASGIApp | None = None
@@ -160,7 +160,7 @@ class _Server:
         self.port: int = self._listener.getsockname()[1]
         config = uvicorn.Config(
             self._answer,
-            interface="asgi3",  # uvicorn's guess is wrong for a method
+            interface="asgi3",  # uvicorn detects a method wrongly
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -189,7 +189,7 @@ class _Server:
 
     @contextmanager
     def serving(self, app: ASGIApp) -> Iterator[None]:
-        """Hand every request to ``app`` until the block ends; a request that has begun is answered first."""
+        """Route every request to ``app`` until the block ends, after all responses are complete."""
         self._app = app
         try:
             yield
@@ -204,7 +204,7 @@ class _Server:
         self._listener.close()
 
 
-# Starting and stopping uvicorn takes 0.2 s, several times what most tests do with it. By ``dates``.
+# Shared servers by ``dates``: starting and stopping uvicorn takes 0.2 s, several times longer than most tests.
 _idle_servers: dict[bool, list[_Server]] = {True: [], False: []}
 
 
@@ -212,7 +212,7 @@ _idle_servers: dict[bool, list[_Server]] = {True: [], False: []}
 def served(app: ASGIApp, *, dates: bool = True) -> Iterator[ServerClient]:
     """``app`` under uvicorn; without ``dates`` the application's own Date is the only one.
 
-    No two blocks that overlap share a server. It runs on for the next block, until ``close_servers``.
+    Overlapping blocks do not share a server. Until ``close_servers``, a server is reused by the next block.
     """
     idle = _idle_servers[dates]
     server = idle.pop() if idle else _Server(dates=dates)

@@ -1,4 +1,4 @@
-"""Loaded by Schemathesis itself (SCHEMATHESIS_HOOKS): what its generator cannot know of the contract."""
+"""Hooks for Schemathesis (SCHEMATHESIS_HOOKS): rules of the contract that its generator cannot know."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ KEY = "Idempotency-Key"
 
 @schemathesis.hook
 def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
-    """Make every usable Idempotency-Key a new one.
+    """Replace every valid Idempotency-Key by a new one.
 
-    The generator sends the same short keys with other fields again and again. That such a request is refused with 422
-    is as the draft of the header has it (draft-ietf-httpapi-idempotency-key-header, 2.7), but no schema can say so.
+    The generator repeats the same short keys with other fields. urlsum refuses such a request with 422, as the draft of
+    the header requires (draft-ietf-httpapi-idempotency-key-header, 2.7), but no schema can express that.
     """
     key = case.headers.get(KEY)
     fresh = uuid.uuid4().hex

@@ -1,4 +1,4 @@
-"""A browser's requests, and what it makes of the answers."""
+"""Sends requests as a browser does, and parses the pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VOID = frozenset({"meta", "link", "input", "wbr"})
 
 
 class Page(HTMLParser):
-    """The elements of a page and its text; a page whose tags do not nest is no page."""
+    """The elements of a page and its text; fails if the tags do not nest."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What every refusal must look like."""
+"""Checks the form of every refusal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def refused(answer: Answer, status: int, kind: str, field: str | None = None) -> str:
-    """Check that ``answer`` is the problem named, whole and well-formed; return its detail."""
+    """Check that ``answer`` is the named problem, complete and well-formed; return its detail."""
     assert answer.status == status, answer.body
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
@@ -20,7 +20,7 @@ def refused(answer: Answer, status: int, kind: str, field: str | None = None) ->
     assert problem.get("field") == field
     detail = str(problem["detail"])
     assert detail.isprintable()
-    # A sentence, also where the text comes from the layers below. A quotation may end in a colon or an ellipsis.
+    # A sentence, even if the text comes from a lower layer. A quotation may end in a colon or an ellipsis.
     assert detail.endswith((".", ":", "…")), detail
     assert detail.startswith("urlsum") or not detail[0].islower(), detail
     return detail
