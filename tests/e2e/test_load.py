@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.origin.origin_server import File, OriginServer
-from tests.support.processes.fleet import ROOT
+from tests.support.processes.worker_group import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ NOW = 1_000_000.0
 URL = "https://example.org/file.txt"
 
 
-class Counter:
+class InMemoryService:
     """The service over a table and a queue in memory."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Counter:
 
 
 def test_an_accepted_task_is_in_the_table_and_on_the_queue() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit(email="someone@abc.ru", md5="ABCDEF" + "0" * 26)
     task = counter.table.get(task_id)
     assert uuid.UUID(task_id).version == 4
@@ -49,7 +49,7 @@ def test_an_accepted_task_is_in_the_table_and_on_the_queue() -> None:
 
 
 def test_a_task_begins_with_what_was_submitted_and_nothing_else() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit(email="a@abc.ru")
     assert counter.table.get(task_id) == Task(
         id=task_id,
@@ -65,20 +65,20 @@ def test_a_task_begins_with_what_was_submitted_and_nothing_else() -> None:
 
 def test_the_id_of_a_key_is_a_version_8_uuid_and_the_same_in_every_release() -> None:
     """A client may send a key again after an upgrade, or to another machine."""
-    task_id = Counter().submit(idempotency_key="k")
+    task_id = InMemoryService().submit(idempotency_key="k")
     assert task_id == "49cc6e52-a681-833d-aa9e-cbd59744537c"
     assert (uuid.UUID(task_id).version, uuid.UUID(task_id).variant) == (8, uuid.RFC_4122)
 
 
 def test_an_md5_is_taken_in_either_case_and_kept_in_one() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     for md5 in ("0123456789abcdef" * 2, "0123456789ABCDEF" * 2):
         assert counter.table.get(counter.submit(md5=md5)).expected_md5 == "0123456789abcdef" * 2
     assert counter.table.get(counter.submit(md5="")).expected_md5 is None
 
 
 def test_without_an_address_no_mail_is_owed() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     assert counter.table.get(counter.submit(email="")).mail is Mail.NONE
 
 
@@ -102,7 +102,7 @@ def test_without_an_address_no_mail_is_owed() -> None:
     ],
 )
 def test_a_wrong_field_is_named_and_nothing_is_stored(field: str, value: str) -> None:
-    counter = Counter()
+    counter = InMemoryService()
     with pytest.raises(InvalidRequest) as caught:
         counter.submit(**{"url": URL, field: value})
     assert caught.value.field == field
@@ -111,7 +111,7 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(field: str, value: str) ->
 
 
 def test_nothing_is_accepted_when_the_queue_refuses() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     counter.queue.down = True
     with pytest.raises(QueueUnavailable):
         counter.submit()
@@ -119,7 +119,7 @@ def test_nothing_is_accepted_when_the_queue_refuses() -> None:
 
 
 def test_nothing_is_queued_when_the_table_refuses() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     counter.table.down = True
     with pytest.raises(TableUnavailable):
         counter.submit()
@@ -127,7 +127,7 @@ def test_nothing_is_queued_when_the_table_refuses() -> None:
 
 
 def test_the_same_key_and_request_have_the_same_id() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     first = counter.submit(idempotency_key="k")
     assert counter.submit(idempotency_key="k") == first
     assert len(counter.table.tasks) == 1
@@ -137,7 +137,7 @@ def test_the_same_key_and_request_have_the_same_id() -> None:
 
 @pytest.mark.parametrize("other", [{"url": URL + "2"}, {"email": "a@abc.ru"}, {"md5": "0" * 32}])
 def test_the_same_key_for_another_request_is_refused(other: dict[str, str]) -> None:
-    counter = Counter()
+    counter = InMemoryService()
     counter.submit(idempotency_key="k")
     with pytest.raises(InvalidRequest) as caught:
         counter.submit(**{"url": URL, "idempotency_key": "k", **other})
@@ -145,7 +145,7 @@ def test_the_same_key_for_another_request_is_refused(other: dict[str, str]) -> N
 
 
 def test_a_first_sender_that_fails_late_does_not_take_the_task_from_the_second() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     send = counter.queue.send
 
     def second_sender_first(task_id: str, *, delay: float = 0.0) -> None:
@@ -160,7 +160,7 @@ def test_a_first_sender_that_fails_late_does_not_take_the_task_from_the_second()
 
 
 def test_a_second_sender_that_fails_takes_nothing_back() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit(idempotency_key="k")
     counter.queue.down = True
     with pytest.raises(QueueUnavailable):
@@ -169,7 +169,7 @@ def test_a_second_sender_that_fails_takes_nothing_back() -> None:
 
 
 def test_a_second_sender_whose_row_the_first_took_back_stores_it_anew() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     get = counter.table.get
 
     def taken_back(task_id: str) -> Task:
@@ -185,7 +185,7 @@ def test_a_second_sender_whose_row_the_first_took_back_stores_it_anew() -> None:
 
 
 def test_a_key_whose_task_has_expired_is_free_again() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit(idempotency_key="k")
     counter.now += 31 * 86400
     assert counter.submit(idempotency_key="k", url=URL + "2") == task_id
@@ -193,7 +193,7 @@ def test_a_key_whose_task_has_expired_is_free_again() -> None:
 
 
 def test_a_key_whose_task_expires_now_is_free_now() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit(idempotency_key="k")
     counter.now = counter.table.get(task_id).expires_at
     assert counter.submit(idempotency_key="k", url=URL + "2") == task_id
@@ -201,7 +201,7 @@ def test_a_key_whose_task_expires_now_is_free_now() -> None:
 
 def test_a_key_that_never_comes_to_rest_is_refused_for_now() -> None:
     """Each time that its row is in the way, the row is gone when it is looked at."""
-    counter = Counter()
+    counter = InMemoryService()
     counter.submit(idempotency_key="k")
     looked: list[str] = []
 
@@ -217,7 +217,7 @@ def test_a_key_that_never_comes_to_rest_is_refused_for_now() -> None:
 
 
 def test_two_tasks_of_one_random_id_are_a_fault_and_no_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
-    counter = Counter()
+    counter = InMemoryService()
     same = uuid.UUID(counter.submit())
     monkeypatch.setattr(uuid, "uuid4", lambda: same)
     with pytest.raises(TaskExists):
@@ -225,7 +225,7 @@ def test_two_tasks_of_one_random_id_are_a_fault_and_no_repetition(monkeypatch: p
 
 
 def test_a_task_that_is_claimed_meanwhile_is_cancelled_all_the_same() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit()
     get = counter.table.get
 
@@ -243,7 +243,7 @@ def test_a_task_that_is_claimed_meanwhile_is_cancelled_all_the_same() -> None:
 
 
 def test_a_cancelled_task_keeps_its_key() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit(idempotency_key="k")
     service.cancel(task_id, table=counter.table, now=NOW)
     assert counter.submit(idempotency_key="k") == task_id
@@ -251,7 +251,7 @@ def test_a_cancelled_task_keeps_its_key() -> None:
 
 
 def test_a_task_that_changes_hands_all_the_time_is_not_cancelled_by_half() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit()
     get = counter.table.get
 
@@ -267,14 +267,14 @@ def test_a_task_that_changes_hands_all_the_time_is_not_cancelled_by_half() -> No
 
 
 def test_check_finds_a_task_in_either_case() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit()
     assert service.check(task_id.upper(), table=counter.table, now=NOW).id == task_id
 
 
 @pytest.mark.parametrize("spelling", ["{}", "", "x", "{{{}}}", "urn:uuid:{}", " {}", "{}\n", "{}\0"])
 def test_check_knows_one_spelling_of_an_id(spelling: str) -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit()
     asked = spelling.format(task_id) if spelling != "{}" else task_id.replace("-", "")
     with pytest.raises(TaskNotFound):
@@ -282,7 +282,7 @@ def test_check_knows_one_spelling_of_an_id(spelling: str) -> None:
 
 
 def test_an_expired_task_is_not_found() -> None:
-    counter = Counter()
+    counter = InMemoryService()
     task_id = counter.submit()
     expiry = counter.table.get(task_id).expires_at
     assert service.check(task_id, table=counter.table, now=expiry - 1).id == task_id

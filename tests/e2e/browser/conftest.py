@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.browser.stage import Stage, staged
+from tests.e2e.browser.live_service import LiveService, live_service
 from tests.support.web.browser import Visitor, chromium
 from tests.support.web.clients import close_servers
 
@@ -48,6 +48,6 @@ def _servers() -> Iterator[None]:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    with staged() as served:
+def service() -> Iterator[LiveService]:
+    with live_service() as served:
         yield served

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.browser.stage import SLACK_SECONDS
+from tests.e2e.browser.live_service import SLACK_SECONDS
 from tests.integration.web.conftest import MD5
 from tests.support.processes.selfhosted import wait_until
 from urlsum.text.format import human_bytes
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.e2e.browser.conftest import Visit
-    from tests.e2e.browser.stage import Asked, Stage
+    from tests.e2e.browser.live_service import LiveService, PageRequest
 
 pytestmark = pytest.mark.browser
 
@@ -32,7 +32,7 @@ HEARD = """() => {
 }"""
 
 
-def never_sooner(asked: list[Asked]) -> None:
+def never_sooner(asked: list[PageRequest]) -> None:
     """Check that every request came at least as late as the answer before it said."""
     for before, after in itertools.pairwise(asked):
         assert before.retry_after is not None
@@ -44,18 +44,18 @@ def fact(page: Page, identity: str) -> Any:
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_it_asks_as_retry_after_says_and_never_sooner(visit: Visit, stage: Stage, scripts: bool) -> None:
-    task = stage.running(percent=1)
-    stage.hashed(task, 1, rate=1000)  # an end that is far away
-    stage.age(8)
+def test_it_asks_as_retry_after_says_and_never_sooner(visit: Visit, service: LiveService, scripts: bool) -> None:
+    task = service.running(percent=1)
+    service.hashed(task, 1, rate=1000)  # an end that is far away
+    service.age(8)
     page = visit(java_script_enabled=scripts).page
-    page.goto(stage.page(task))
+    page.goto(service.page(task))
     page.wait_for_timeout(2_500)
-    stage.age(28)
+    service.age(28)
     page.wait_for_timeout(4_000)
-    stage.age(18)
+    service.age(18)
     page.wait_for_timeout(3_500)
-    asked = stage.recorder.asked
+    asked = service.recorder.asked
     assert len({each.retry_after for each in asked}) == 3
     never_sooner(asked)
     for before, after in itertools.pairwise(asked):
@@ -63,22 +63,24 @@ def test_it_asks_as_retry_after_says_and_never_sooner(visit: Visit, stage: Stage
     assert [each.page for each in asked] == [True, *[not scripts] * (len(asked) - 1)]
 
 
-def test_it_shows_what_is_being_done_and_how_far_it_is_without_being_loaded_again(visit: Visit, stage: Stage) -> None:
-    task = stage.queued()
+def test_it_shows_what_is_being_done_and_how_far_it_is_without_being_loaded_again(
+    visit: Visit, service: LiveService
+) -> None:
+    task = service.queued()
     page = visit().page
-    page.goto(stage.page(task))
+    page.goto(service.page(task))
     page.evaluate(HEARD)
     heading = expect(page.locator("h1"))
     heading.to_have_text("Waiting for a worker")
     fact(page, "bar").to_be_hidden()
 
-    task = stage.claimed(task)
+    task = service.claimed(task)
     heading.to_have_text("Hashing")
     fact(page, "bar").to_be_visible()
     fact(page, "hashed").to_be_hidden()
 
     for percent in (10, 20, 30):
-        task = stage.hashed(task, percent)
+        task = service.hashed(task, percent)
         fact(page, "percent").to_have_text(f"{percent}.0 %")
         fact(page, "bar").to_have_js_property("value", percent)
     fact(page, "hashed").to_have_text("210.0 MiB of 700.0 MiB")
@@ -87,7 +89,7 @@ def test_it_shows_what_is_being_done_and_how_far_it_is_without_being_loaded_agai
     assert page.title().startswith("30.0 % ")
     fact(page, "resumed").to_be_hidden()
 
-    task = stage.retrying(task, delay=12)
+    task = service.retrying(task, delay=12)
     heading.to_have_text("Retrying soon")
     fact(page, "why").to_have_text("(address) closed the connection 406.0 MiB before the end")
     expect(page.locator("#retry")).to_contain_text("Next attempt in")
@@ -98,8 +100,8 @@ def test_it_shows_what_is_being_done_and_how_far_it_is_without_being_loaded_agai
     page.get_by_role("button", name="Resume updates").click()
     fact(page, "rate").to_be_hidden()
 
-    stage.age(13)
-    task = stage.claimed(task)
+    service.age(13)
+    task = service.claimed(task)
     heading.to_have_text("Hashing")
     fact(page, "retry").to_be_hidden()
     fact(page, "resumed").to_have_text("210.0 MiB")
@@ -110,27 +112,27 @@ def test_it_shows_what_is_being_done_and_how_far_it_is_without_being_loaded_agai
         "Retrying soon. (address) closed the connection 406.0 MiB before the end",
         "Hashing. ",
     ]
-    assert [each.page for each in stage.recorder.asked] == [True] + [False] * (len(stage.recorder.asked) - 1)
+    assert [each.page for each in service.recorder.asked] == [True] + [False] * (len(service.recorder.asked) - 1)
 
-    stage.done(task)
+    service.done(task)
     heading.to_have_text("Done")
     assert page.locator("#md5").text_content() == MD5
-    asked = stage.recorder.asked
+    asked = service.recorder.asked
     never_sooner([each for each in asked if each.status == 202])
     # The JSON that says so, and the page that shows it; then silence.
     assert [each.page for each in asked if each.status == 200] == [False, True]
     page.wait_for_timeout(1_500)
-    assert len(stage.recorder.asked) == len(asked)
+    assert len(service.recorder.asked) == len(asked)
 
 
-def test_a_file_that_changed_is_begun_again_with_a_word(visit: Visit, stage: Stage) -> None:
-    task = stage.running(42)
+def test_a_file_that_changed_is_begun_again_with_a_word(visit: Visit, service: LiveService) -> None:
+    task = service.running(42)
     page = visit().page
-    page.goto(stage.page(task))
+    page.goto(service.page(task))
     page.evaluate(HEARD)
     fact(page, "percent").to_have_text("42.0 %")
     fact(page, "restarted").to_be_hidden()
-    stage.begun_again(task)
+    service.begun_again(task)
     fact(page, "restarted").to_have_text("the file may have changed")
     fact(page, "percent").to_be_hidden()
     assert page.evaluate("window.heard") == ["Restarted: the file may have changed."]
@@ -141,30 +143,32 @@ def test_a_file_that_changed_is_begun_again_with_a_word(visit: Visit, stage: Sta
 @pytest.mark.parametrize(
     ("ending", "heading"), [("cancelled", "This task was cancelled"), ("purged", "Task not found")]
 )
-def test_whatever_ends_it_is_shown(visit: Visit, stage: Stage, ending: str, heading: str) -> None:
-    task = stage.queued()
+def test_whatever_ends_it_is_shown(visit: Visit, service: LiveService, ending: str, heading: str) -> None:
+    task = service.queued()
     page = visit().page
-    page.goto(stage.page(task))
+    page.goto(service.page(task))
     if ending == "cancelled":
-        stage.world.table.save(task.cancelled(stage.world.clock()), over=task)
+        service.backend.table.save(task.cancelled(service.backend.clock()), over=task)
     else:
-        stage.world.table.remove(task)
+        service.backend.table.remove(task)
     expect(page.locator("h1")).to_have_text(heading)
 
 
-def test_while_nobody_answers_it_says_so_and_asks_more_and_more_rarely(visit: Visit, stage: Stage) -> None:
-    task = stage.running()
+def test_while_nobody_answers_it_says_so_and_asks_more_and_more_rarely(visit: Visit, service: LiveService) -> None:
+    task = service.running()
     page = visit().page
-    page.goto(stage.page(task))
+    page.goto(service.page(task))
     page.evaluate(HEARD)
-    stage.recorder.lost = True
-    wait_until(lambda: sum(each.status == 502 for each in stage.recorder.asked) == 2, 15, lambda: stage.recorder.asked)
+    service.recorder.lost = True
+    wait_until(
+        lambda: sum(each.status == 502 for each in service.recorder.asked) == 2, 15, lambda: service.recorder.asked
+    )
     lost = expect(page.locator("#lost"))
     lost.to_contain_text("Can't reach urlsum")
     fact(page, "percent").to_have_text("42.0 %")  # what is known stays
-    stage.recorder.lost = False
+    service.recorder.lost = False
     lost.to_be_hidden()
-    last = stage.recorder.asked[1:]
+    last = service.recorder.asked[1:]
     assert [each.status for each in last] == [502, 502, 202]
     gaps = [after.at - before.answered for before, after in itertools.pairwise(last)]
     assert 2 <= gaps[0] < 2 + SLACK_SECONDS
@@ -175,64 +179,68 @@ def test_while_nobody_answers_it_says_so_and_asks_more_and_more_rarely(visit: Vi
     ]
 
 
-def test_who_does_not_answer_may_still_say_when_to_come_again(visit: Visit, stage: Stage) -> None:
-    task = stage.running()
+def test_who_does_not_answer_may_still_say_when_to_come_again(visit: Visit, service: LiveService) -> None:
+    task = service.running()
     page = visit().page
-    page.goto(stage.page(task))
-    stage.recorder.lost, stage.recorder.lost_headers = True, {"Retry-After": "4"}
-    wait_until(lambda: sum(each.status == 502 for each in stage.recorder.asked) == 2, 15, lambda: stage.recorder.asked)
-    never_sooner(stage.recorder.asked)
+    page.goto(service.page(task))
+    service.recorder.lost, service.recorder.lost_headers = True, {"Retry-After": "4"}
+    wait_until(
+        lambda: sum(each.status == 502 for each in service.recorder.asked) == 2, 15, lambda: service.recorder.asked
+    )
+    never_sooner(service.recorder.asked)
 
 
 @pytest.mark.parametrize("dated", [True, False])
 def test_a_time_of_day_to_come_again_is_waited_for_by_the_clock_that_gave_it(
-    visit: Visit, stage: Stage, dated: bool
+    visit: Visit, service: LiveService, dated: bool
 ) -> None:
     page = visit().page
-    page.goto(stage.page(stage.running()))
+    page.goto(service.page(service.running()))
     now = time.time() - (3600 if dated else 0)  # a clock that is an hour slow says so
-    stage.recorder.lost_headers = {"Retry-After": formatdate(now + 7, usegmt=True)}
-    stage.recorder.lost_headers |= {"Date": formatdate(now, usegmt=True)} if dated else {}
-    stage.recorder.lost = True
-    wait_until(lambda: any(each.status == 502 for each in stage.recorder.asked), 15, lambda: stage.recorder.asked)
-    stage.recorder.lost = False
-    wait_until(lambda: stage.recorder.asked[-1].status == 202, 15, lambda: stage.recorder.asked)
-    before, after = stage.recorder.asked[-2:]
+    service.recorder.lost_headers = {"Retry-After": formatdate(now + 7, usegmt=True)}
+    service.recorder.lost_headers |= {"Date": formatdate(now, usegmt=True)} if dated else {}
+    service.recorder.lost = True
+    wait_until(lambda: any(each.status == 502 for each in service.recorder.asked), 15, lambda: service.recorder.asked)
+    service.recorder.lost = False
+    wait_until(lambda: service.recorder.asked[-1].status == 202, 15, lambda: service.recorder.asked)
+    before, after = service.recorder.asked[-2:]
     assert (
         4 <= after.at - before.answered < 7 + SLACK_SECONDS
     )  # 2 s without it; the time to ask and a second's rounding
 
 
 @pytest.mark.parametrize(("status", "media_type"), [(404, "text/plain"), (200, "text/html"), (410, None)])
-def test_what_others_answer_ends_nothing(visit: Visit, stage: Stage, status: int, media_type: str | None) -> None:
+def test_what_others_answer_ends_nothing(
+    visit: Visit, service: LiveService, status: int, media_type: str | None
+) -> None:
     page = visit().page
-    page.goto(stage.page(stage.running()))
-    stage.recorder.lost_status, stage.recorder.lost = status, True
-    stage.recorder.lost_headers = {"Content-Type": media_type} if media_type else {}
+    page.goto(service.page(service.running()))
+    service.recorder.lost_status, service.recorder.lost = status, True
+    service.recorder.lost_headers = {"Content-Type": media_type} if media_type else {}
     expect(page.locator("#lost")).to_be_visible()
-    stage.recorder.lost = False
+    service.recorder.lost = False
     expect(page.locator("#lost")).to_be_hidden()
-    assert [each.page for each in stage.recorder.asked] == [True] + [False] * (len(stage.recorder.asked) - 1)
+    assert [each.page for each in service.recorder.asked] == [True] + [False] * (len(service.recorder.asked) - 1)
 
 
 @pytest.mark.parametrize("scripts", [True, False])
-def test_an_answer_that_failed_leaves_nobody_behind(visit: Visit, stage: Stage, scripts: bool) -> None:
-    task = stage.running()
+def test_an_answer_that_failed_leaves_nobody_behind(visit: Visit, service: LiveService, scripts: bool) -> None:
+    task = service.running()
     page = visit(java_script_enabled=scripts).page
-    stage.table.down = True
-    page.goto(stage.page(task))
+    service.table.down = True
+    page.goto(service.page(task))
     heading = expect(page.locator("h1"))
     heading.to_have_text("Temporarily unavailable")
-    stage.table.down = False
-    stage.done(task)
+    service.table.down = False
+    service.done(task)
     heading.to_have_text("Done")
-    assert [(each.status, each.page) for each in stage.recorder.asked] == [(503, True), (200, True)]
-    never_sooner(stage.recorder.asked)
+    assert [(each.status, each.page) for each in service.recorder.asked] == [(503, True), (200, True)]
+    never_sooner(service.recorder.asked)
 
 
-def test_without_a_network_it_goes_on_when_there_is_one_again(visit: Visit, stage: Stage) -> None:
+def test_without_a_network_it_goes_on_when_there_is_one_again(visit: Visit, service: LiveService) -> None:
     visitor = visit()
-    visitor.page.goto(stage.page(stage.running()))
+    visitor.page.goto(service.page(service.running()))
     visitor.context.set_offline(True)
     lost = expect(visitor.page.locator("#lost"))
     lost.to_be_visible()
@@ -240,42 +248,42 @@ def test_without_a_network_it_goes_on_when_there_is_one_again(visit: Visit, stag
     lost.to_be_hidden()
 
 
-def test_a_page_that_nobody_looks_at_asks_rarely_until_somebody_does(visit: Visit, stage: Stage) -> None:
-    task = stage.queued()
+def test_a_page_that_nobody_looks_at_asks_rarely_until_somebody_does(visit: Visit, service: LiveService) -> None:
+    task = service.queued()
     page = visit().page
     page.clock.install()
-    page.goto(stage.page(task))
+    page.goto(service.page(task))
     looked = "seen => { Object.defineProperty(document, 'hidden', {get: () => !seen, configurable: true});"
     looked += " document.dispatchEvent(new Event('visibilitychange')); }"
     page.evaluate(looked, False)
     page.clock.fast_forward(28_000)
     page.wait_for_timeout(300)
-    assert len(stage.recorder.asked) == 1
+    assert len(service.recorder.asked) == 1
     page.clock.fast_forward(4_000)
-    wait_until(lambda: len(stage.recorder.asked) == 2, SLACK_SECONDS, lambda: stage.recorder.asked)
+    wait_until(lambda: len(service.recorder.asked) == 2, SLACK_SECONDS, lambda: service.recorder.asked)
     page.clock.fast_forward(5_000)
     page.wait_for_timeout(300)
-    assert len(stage.recorder.asked) == 2
+    assert len(service.recorder.asked) == 2
     page.evaluate(looked, True)
-    wait_until(lambda: len(stage.recorder.asked) == 3, SLACK_SECONDS, lambda: stage.recorder.asked)
+    wait_until(lambda: len(service.recorder.asked) == 3, SLACK_SECONDS, lambda: service.recorder.asked)
 
 
-def test_it_can_be_paused_and_go_on(visit: Visit, stage: Stage) -> None:
+def test_it_can_be_paused_and_go_on(visit: Visit, service: LiveService) -> None:
     page = visit().page
-    page.goto(stage.page(stage.queued()))
+    page.goto(service.page(service.queued()))
     page.get_by_role("button", name="Pause updates").click()
-    count = len(stage.recorder.asked)
+    count = len(service.recorder.asked)
     page.wait_for_timeout(2_500)
-    assert len(stage.recorder.asked) == count
+    assert len(service.recorder.asked) == count
     expect(page.locator("#next")).to_have_text("Updates are paused.")
     page.get_by_role("button", name="Resume updates").click()
-    wait_until(lambda: len(stage.recorder.asked) > count, SLACK_SECONDS, lambda: stage.recorder.asked)
+    wait_until(lambda: len(service.recorder.asked) > count, SLACK_SECONDS, lambda: service.recorder.asked)
 
 
-def test_who_paused_while_nobody_answered_is_not_told_that_it_goes_on(visit: Visit, stage: Stage) -> None:
+def test_who_paused_while_nobody_answered_is_not_told_that_it_goes_on(visit: Visit, service: LiveService) -> None:
     page = visit().page
-    page.goto(stage.page(stage.queued()))
-    stage.recorder.lost = True
+    page.goto(service.page(service.queued()))
+    service.recorder.lost = True
     lost = expect(page.locator("#lost"))
     lost.to_contain_text("Trying again")
     page.get_by_role("button", name="Pause updates").click()
@@ -284,33 +292,33 @@ def test_who_paused_while_nobody_answered_is_not_told_that_it_goes_on(visit: Vis
     lost.to_contain_text("Trying again")
 
 
-def test_a_page_that_was_asked_to_stand_still_does(visit: Visit, stage: Stage) -> None:
+def test_a_page_that_was_asked_to_stand_still_does(visit: Visit, service: LiveService) -> None:
     page = visit().page
-    page.goto(f"{stage.page(stage.queued())}&refresh=no")
+    page.goto(f"{service.page(service.queued())}&refresh=no")
     page.wait_for_timeout(2_500)
-    assert len(stage.recorder.asked) == 1
+    assert len(service.recorder.asked) == 1
     expect(page.get_by_role("button", name="Resume updates")).to_be_visible()
 
 
-def test_without_scripts_it_refreshes_itself_and_a_link_stops_that(visit: Visit, stage: Stage) -> None:
-    task = stage.running(percent=10)
+def test_without_scripts_it_refreshes_itself_and_a_link_stops_that(visit: Visit, service: LiveService) -> None:
+    task = service.running(percent=10)
     page = visit(java_script_enabled=False).page
-    page.goto(stage.page(task))
+    page.goto(service.page(task))
     for hidden in ("updates", "lost"):
         expect(page.locator(f"#{hidden}")).to_be_hidden()
-    stage.hashed(task, 60)
+    service.hashed(task, 60)
     fact(page, "percent").to_have_text("60.0 %")
     page.get_by_role("link", name="Turn automatic refresh off").click()
-    count = len(stage.recorder.asked)
+    count = len(service.recorder.asked)
     page.wait_for_timeout(2_500)
-    assert len(stage.recorder.asked) == count
+    assert len(service.recorder.asked) == count
     page.get_by_role("link", name="Turn it on").click()
-    wait_until(lambda: len(stage.recorder.asked) > count + 1, 5, lambda: stage.recorder.asked)
+    wait_until(lambda: len(service.recorder.asked) > count + 1, 5, lambda: service.recorder.asked)
 
 
-def test_script_and_server_write_figures_alike(visit: Visit, stage: Stage) -> None:
+def test_script_and_server_write_figures_alike(visit: Visit, service: LiveService) -> None:
     page = visit().page
-    page.goto(stage.page(stage.queued()))
+    page.goto(service.page(service.queued()))
     chance = random.Random(7)
     figures = [0, 1, 59, 60, 1023, 1024, 3600, 93_784, 86_400, 2**20 - 1, 13_314_398_618, 5 * 2**40]
     figures += [int(2 ** chance.uniform(0, 52)) for _ in range(300)]

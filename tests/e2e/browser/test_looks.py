@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.browser.stage import URL, with_url
+from tests.e2e.browser.live_service import URL, with_url
 from tests.integration.web.conftest import MD5
 from tests.support.web.browser import PHONE
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from tests.e2e.browser.conftest import Visit
-    from tests.e2e.browser.stage import Stage
+    from tests.e2e.browser.live_service import LiveService
 
 pytestmark = pytest.mark.browser
 
@@ -44,10 +44,10 @@ HOSTILE = [
 
 @pytest.mark.timeout(240)  # thirteen pages, each judged by some ninety rules
 @pytest.mark.parametrize("dress", DRESSES)
-def test_axe_finds_nothing_and_nothing_sticks_out(visit: Visit, stage: Stage, dress: str) -> None:
+def test_axe_finds_nothing_and_nothing_sticks_out(visit: Visit, service: LiveService, dress: str) -> None:
     visitor = visit(**DRESSES[dress])
     found = {}
-    for name, address in stage.every_page().items():
+    for name, address in service.every_page().items():
         visitor.page.goto(address)
         visitor.photograph(f"{name}-{dress}")
         found[name] = visitor.violations()
@@ -63,39 +63,39 @@ def test_axe_finds_nothing_and_nothing_sticks_out(visit: Visit, stage: Stage, dr
         ("document.documentElement.removeAttribute('lang')", "html-has-lang"),
     ],
 )
-def test_axe_would_find_it(visit: Visit, stage: Stage, damage: str, rule: str) -> None:
+def test_axe_would_find_it(visit: Visit, service: LiveService, damage: str, rule: str) -> None:
     visitor = visit()
-    visitor.page.goto(stage.page(stage.running()))
+    visitor.page.goto(service.page(service.running()))
     visitor.page.evaluate(damage)
     assert [found.partition(":")[0] for found in visitor.violations()] == [rule]
 
 
-def test_a_page_that_comes_back_by_itself_is_as_good(visit: Visit, stage: Stage) -> None:
-    task = stage.running()
-    stage.table.down = True
+def test_a_page_that_comes_back_by_itself_is_as_good(visit: Visit, service: LiveService) -> None:
+    task = service.running()
+    service.table.down = True
     for dress in ("light", "phone-dark"):
         visitor = visit(**DRESSES[dress])
-        visitor.page.goto(f"{stage.page(task)}&refresh=no")
+        visitor.page.goto(f"{service.page(task)}&refresh=no")
         visitor.photograph(f"later-{dress}")
         assert visitor.violations() == []
         assert visitor.overflow() <= 0
     expect(visitor.page.get_by_role("link", name="Turn it on")).to_be_visible()
 
 
-def test_a_long_url_that_failed_can_be_tried_again(visit: Visit, stage: Stage) -> None:
-    task = stage.failed(url=f"https://data.example.org/file?token={'%41' * 2500}")
+def test_a_long_url_that_failed_can_be_tried_again(visit: Visit, service: LiveService) -> None:
+    task = service.failed(url=f"https://data.example.org/file?token={'%41' * 2500}")
     page = visit().page
-    page.goto(stage.page(task))
+    page.goto(service.page(task))
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("h1")).to_have_text("Waiting for a worker")
-    assert stage.world.table.get(stage.world.queue.sent[-1][0]).url == task.url
+    assert service.backend.table.get(service.backend.queue.sent[-1][0]).url == task.url
 
 
-def test_a_form_that_was_refused_is_as_good(visit: Visit, stage: Stage) -> None:
+def test_a_form_that_was_refused_is_as_good(visit: Visit, service: LiveService) -> None:
     for dress in ("light", "dark"):
         visitor = visit(**DRESSES[dress])
         page = visitor.page
-        page.goto(stage.base)
+        page.goto(service.base)
         page.get_by_label("URL of the file").fill("http://127.0.0.1/secret")
         page.get_by_role("button").click()
         field = page.get_by_label("URL of the file")
@@ -113,36 +113,36 @@ def background(page: Page) -> str:
     return colour
 
 
-def test_it_is_dark_where_the_reader_likes_it_dark(visit: Visit, stage: Stage) -> None:
+def test_it_is_dark_where_the_reader_likes_it_dark(visit: Visit, service: LiveService) -> None:
     light, dark = visit(color_scheme="light").page, visit(color_scheme="dark").page
     for page in (light, dark):
-        page.goto(stage.base)
+        page.goto(service.base)
     brightness = [sum(int(part) for part in background(page)[4:-1].split(",")) for page in (light, dark)]
     assert brightness[0] > 600
     assert brightness[1] < 120
 
 
-def test_nothing_moves_where_the_reader_likes_it_still(visit: Visit, stage: Stage) -> None:
+def test_nothing_moves_where_the_reader_likes_it_still(visit: Visit, service: LiveService) -> None:
     moving = "document.getAnimations().length"
-    task = stage.claimed()  # of unknown length: its bar wanders
+    task = service.claimed()  # of unknown length: its bar wanders
     for taste, count in (("no-preference", 1), ("reduce", 0)):
         page = visit(reduced_motion=taste).page
-        page.goto(stage.page(task))
+        page.goto(service.page(task))
         assert page.evaluate(moving) == count
 
 
-def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(visit: Visit, stage: Stage) -> None:
+def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(visit: Visit, service: LiveService) -> None:
     page = visit().page
     stops = {
-        stage.base: ["A:urlsum", "INPUT:url", "INPUT:md5", "INPUT:email", "BUTTON:Compute MD5"],
-        stage.page(stage.done()): [
+        service.base: ["A:urlsum", "INPUT:url", "INPUT:md5", "INPUT:email", "BUTTON:Compute MD5"],
+        service.page(service.done()): [
             "A:urlsum",
             "BUTTON:Copy MD5",
             "A:Download this line as an .md5 file",
             "A:Check another file",
         ],
-        stage.page(stage.failed()): ["A:urlsum", "BUTTON:Try again", "A:use the form"],
-        stage.page(stage.running()): ["A:urlsum", "BUTTON:Pause updates"],
+        service.page(service.failed()): ["A:urlsum", "BUTTON:Try again", "A:use the form"],
+        service.page(service.running()): ["A:urlsum", "BUTTON:Pause updates"],
     }
     for address, expected in stops.items():
         page.goto(address)
@@ -158,11 +158,17 @@ def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(visit: V
 
 
 @pytest.mark.parametrize("url", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_hostile_url_is_text_and_nothing_else(visit: Visit, stage: Stage, url: str) -> None:
+def test_a_hostile_url_is_text_and_nothing_else(visit: Visit, service: LiveService, url: str) -> None:
     visitor = visit(viewport=PHONE)
     page = visitor.page
-    for task in (stage.running(), stage.done(), stage.failed(expected_md5=MD5), stage.retrying(), stage.cancelled()):
-        page.goto(stage.page(with_url(stage, task, url)))
+    for task in (
+        service.running(),
+        service.done(),
+        service.failed(expected_md5=MD5),
+        service.retrying(),
+        service.cancelled(),
+    ):
+        page.goto(service.page(with_url(service, task, url)))
         assert page.locator(".url").evaluate("e => e.textContent") == url
         # The page's own elements only.
         assert page.locator("img, iframe, main a[href^='javascript']").count() == 0
@@ -172,22 +178,24 @@ def test_a_hostile_url_is_text_and_nothing_else(visit: Visit, stage: Stage, url:
             assert page.locator("input[name=url]").input_value() == url
 
 
-def test_what_an_origin_says_is_text_where_the_script_writes_it(visit: Visit, stage: Stage) -> None:
-    task = stage.queued()
+def test_what_an_origin_says_is_text_where_the_script_writes_it(visit: Visit, service: LiveService) -> None:
+    task = service.queued()
     page = visit().page
-    page.goto(stage.page(task))
-    claimed = stage.claimed(task)
+    page.goto(service.page(task))
+    claimed = service.claimed(task)
     hostile = "<img src=x onerror=alert(1)> $& $1 </p>"
-    failure = stage.retrying(claimed)
+    failure = service.retrying(claimed)
     assert failure.error is not None
-    stage.world.table.save(replace(failure, error=replace(failure.error, message=f"{URL}: {hostile}")), over=failure)
+    service.backend.table.save(
+        replace(failure, error=replace(failure.error, message=f"{URL}: {hostile}")), over=failure
+    )
     expect(page.locator("#why")).to_have_text(hostile)
     assert page.locator("img").count() == 0
 
 
-def test_no_script_but_the_pages_own_runs(visit: Visit, stage: Stage) -> None:
+def test_no_script_but_the_pages_own_runs(visit: Visit, service: LiveService) -> None:
     visitor = visit()
-    visitor.page.goto(stage.page(stage.done()))
+    visitor.page.goto(service.page(service.done()))
     visitor.page.evaluate(
         "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = true'}))"
     )

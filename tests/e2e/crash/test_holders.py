@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.processes.deployed import stage
-from tests.support.processes.fleet import fleet
+from tests.support.processes.deployed import worker_deployment
+from tests.support.processes.worker_group import worker_group
 from tests.support.stores.audit import assert_lawful
 
 if TYPE_CHECKING:
@@ -40,19 +40,19 @@ def assert_alone(notes: list[dict[str, Any]]) -> None:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("mysql", marks=pytest.mark.long)])
 def test_no_task_has_two_holders_at_once(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with stage(kind, tmp_path, monkeypatch, SIZES) as scene:
+    with worker_deployment(kind, tmp_path, monkeypatch, SIZES) as deployment:
         log = tmp_path / "writes"
-        with fleet(
-            tmp_path, {**scene.env, "WRITES": str(log)}, "tests.support.processes.worker_processes:watched"
+        with worker_group(
+            tmp_path, {**deployment.env, "WRITES": str(log)}, "tests.support.processes.worker_processes:watched"
         ) as workers:
-            scene.submit(TASKS)
+            deployment.submit(TASKS)
             workers.start(WORKERS)
-            scene.wait(seconds=120)
-        scene.assert_right()
-        assert scene.mails().total() == TASKS  # nothing crashed, so exactly one each
-        assert_lawful(scene.audit.writes())
+            deployment.wait(seconds=120)
+        deployment.assert_right()
+        assert deployment.mails().total() == TASKS  # nothing crashed, so exactly one each
+        assert_lawful(deployment.audit.writes())
         notes = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
         assert_alone(notes)
         holders = {note["holder"].partition("/")[0] for note in notes}
         assert len(holders) == WORKERS  # or else it was no contest
-        assert {note["id"] for note in notes} == scene.tasks.keys()
+        assert {note["id"] for note in notes} == deployment.tasks.keys()

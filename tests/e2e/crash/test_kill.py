@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.processes.deployed import INTERVAL_BYTES, RESUME_OVERLAP_BYTES, stage
-from tests.support.processes.fleet import fleet
+from tests.support.processes.deployed import INTERVAL_BYTES, RESUME_OVERLAP_BYTES, worker_deployment
+from tests.support.processes.worker_group import worker_group
 from tests.support.stores.audit import assert_lawful, taken_over
 
 if TYPE_CHECKING:
@@ -25,30 +25,30 @@ PAUSE_SECONDS = (0.0, 0.2)
 def kill_them(kind: str, kills: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(kills)
     with (
-        stage(kind, directory, monkeypatch, SIZES) as scene,
-        fleet(directory, scene.env, "tests.support.processes.worker_processes:single") as workers,
+        worker_deployment(kind, directory, monkeypatch, SIZES) as deployment,
+        worker_group(directory, deployment.env, "tests.support.processes.worker_processes:single") as workers,
     ):
         begun = time.monotonic()
         workers.start(WORKERS)
-        scene.submit(4 * WORKERS)
+        deployment.submit(4 * WORKERS)
         for _ in range(kills):
             time.sleep(rng.uniform(*PAUSE_SECONDS))
             workers.replace_one(rng)
-            scene.submit()
+            deployment.submit()
         killing = time.monotonic() - begun
-        scene.wait(seconds=300)
+        deployment.wait(seconds=300)
         taken = time.monotonic() - begun
-        scene.assert_right()
-        writes = scene.audit.writes()
+        deployment.assert_right()
+        writes = deployment.audit.writes()
         assert_lawful(writes)
         hit = taken_over(writes)
-        second_mails = scene.mails().total() - len(scene.tasks)
+        second_mails = deployment.mails().total() - len(deployment.tasks)
         assert 0 <= second_mails <= kills
-        closing = 2 * RESUME_OVERLAP_BYTES * len(scene.tasks)  # the proof that ends every task
-        again = (scene.files.served - scene.size - closing) / kills
+        closing = 2 * RESUME_OVERLAP_BYTES * len(deployment.tasks)  # the proof that ends every task
+        again = (deployment.files.served - deployment.size - closing) / kills
         figures = (
             f"{kind}: {kills} kills in {killing:.0f} s, {hit} of them in the middle of a task",
-            f"{len(scene.tasks)} tasks, all ended after {taken:.0f} s, {second_mails} second mails",
+            f"{len(deployment.tasks)} tasks, all ended after {taken:.0f} s, {second_mails} second mails",
             f"{again / 1000:.0f} kB read again per kill, of {INTERVAL_BYTES / 1000:.0f} kB in a checkpoint interval",
         )
         print("\n" + "; ".join(figures))  # noqa: T201 - for the report

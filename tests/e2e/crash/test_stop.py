@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.processes.deployed import LEASE_SECONDS, stage
-from tests.support.processes.fleet import fleet
+from tests.support.processes.deployed import LEASE_SECONDS, worker_deployment
+from tests.support.processes.worker_group import worker_group
 from tests.support.stores.audit import assert_lawful, taken_over
 
 if TYPE_CHECKING:
@@ -28,32 +28,32 @@ ASLEEP_SECONDS = {"sqlite": 2 * LEASE_SECONDS, "mysql": 2 * LEASE_SECONDS, "aws"
 def put_them_to_sleep(kind: str, stops: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(stops)
     with (
-        stage(kind, directory, monkeypatch, SIZES) as scene,
-        fleet(directory, scene.env, "tests.support.processes.worker_processes:single") as workers,
+        worker_deployment(kind, directory, monkeypatch, SIZES) as deployment,
+        worker_group(directory, deployment.env, "tests.support.processes.worker_processes:single") as workers,
     ):
         workers.start(WORKERS)
         taken, rounds = 0, 0
         while taken < stops:
             # No more than there are workers: what waits in line would be taken before what has just lapsed.
-            scene.submit(WORKERS - len(scene.unfinished()))
+            deployment.submit(WORKERS - len(deployment.unfinished()))
             time.sleep(rng.uniform(0.3, 0.9))
             sleepers = rng.sample(workers.pids, STOPPED)
             workers.signal(sleepers, signal.SIGSTOP)
             time.sleep(ASLEEP_SECONDS[kind])
             workers.signal(sleepers, signal.SIGCONT)
             rounds += 1
-            taken = taken_over(scene.audit.writes())
+            taken = taken_over(deployment.audit.writes())
             assert rounds <= 10 + stops, "hardly any stop hits a task"
-        scene.wait(seconds=120)
-        scene.assert_right()
-        writes = scene.audit.writes()
+        deployment.wait(seconds=120)
+        deployment.assert_right()
+        writes = deployment.audit.writes()
         assert_lawful(writes)
         refused = workers.said().count("LeaseLost")
-        second_mails = scene.mails().total() - len(scene.tasks)
+        second_mails = deployment.mails().total() - len(deployment.tasks)
         print(  # noqa: T201 - the figures of the report
-            f"\n{kind}: {taken} tasks taken over from {rounds * STOPPED} stopped workers; {len(scene.tasks)} tasks,"
-            f" {len(writes)} writes accepted, none of them stale; {refused} stale ones refused;"
-            f" {second_mails} second mails"
+            f"\n{kind}: {taken} tasks taken over from {rounds * STOPPED} stopped workers;"
+            f" {len(deployment.tasks)} tasks, {len(writes)} writes accepted, none of them stale;"
+            f" {refused} stale ones refused; {second_mails} second mails"
         )
         # Whoever wakes up in the middle of a file tries to write, or else there was nothing to refuse.
         assert refused >= taken / 4

@@ -39,8 +39,8 @@ class Clock:
 
 
 @dataclass
-class World:
-    """What the requests of one test act on."""
+class Backend:
+    """The services behind the requests of one test."""
 
     table: MemoryTaskTable | SqlTaskTable
     queue: MemoryQueue = field(default_factory=MemoryQueue)
@@ -65,7 +65,7 @@ class World:
         return app
 
 
-def stored(world: World, **fields: Any) -> Task:
+def stored(backend: Backend, **fields: Any) -> Task:
     defaults: dict[str, Any] = {
         "id": str(uuid.uuid4()),
         "url": URL,
@@ -77,27 +77,27 @@ def stored(world: World, **fields: Any) -> Task:
         "expires_at": int(NOW) + 86400,
     }
     task = Task(**{**defaults, **fields})
-    world.table.add(task)
+    backend.table.add(task)
     return task
 
 
-def changed(world: World, old: Task, new: Task) -> Task:
-    world.table.save(new, over=old)
+def changed(backend: Backend, old: Task, new: Task) -> Task:
+    backend.table.save(new, over=old)
     return new
 
 
-def described(world: World, *, url: str = URL, size: int = SIZE, **facts: Any) -> Task:
+def described(backend: Backend, *, url: str = URL, size: int = SIZE, **facts: Any) -> Task:
     """A done task of a worker that knows what the response said."""
-    task = stored(world, url=url)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+    task = stored(backend, url=url)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     known = Representation(**{"name": "file.txt", "final_url": url, "etag": '"v1"', "proof": Proof.ETAG, **facts})
-    return changed(world, claimed, claimed.done(MD5, size, NOW + 7, representation=known))
+    return changed(backend, claimed, claimed.done(MD5, size, NOW + 7, representation=known))
 
 
-def failed(world: World, failure: Failure) -> Task:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
-    return changed(world, claimed, claimed.failed(failure, NOW + 7))
+def failed(backend: Backend, failure: Failure) -> Task:
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
+    return changed(backend, claimed, claimed.failed(failure, NOW + 7))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -113,17 +113,17 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> SqlTaskTable:
 
 
 @pytest.fixture
-def world(table: SqlTaskTable) -> World:
-    """A world on SQLite."""
-    return World(table)
+def backend(table: SqlTaskTable) -> Backend:
+    """A backend on SQLite."""
+    return Backend(table)
 
 
 @pytest.fixture(params=["server", "gateway"])
-def client(request: pytest.FixtureRequest, world: World) -> Iterator[Client]:
+def client(request: pytest.FixtureRequest, backend: Backend) -> Iterator[Client]:
     """The contract must be the same through both."""
     if request.param == "gateway":
-        with closing(GatewayClient(world.app())) as gateway:
+        with closing(GatewayClient(backend.app())) as gateway:
             yield gateway
     else:
-        with served(world.app()) as server:
+        with served(backend.app()) as server:
             yield server

@@ -14,7 +14,7 @@ from urlsum.errors import FailureCode, LeaseLost
 from urlsum.task import Failure, Mail, Status, Task
 
 if TYPE_CHECKING:
-    from tests.integration.web.conftest import World
+    from tests.integration.web.conftest import Backend
     from tests.support.web.clients import Client
 
 
@@ -29,8 +29,8 @@ def cancelled(task: Task) -> dict[str, object]:
     }
 
 
-def test_a_queued_task_ends_and_is_gone(client: Client, world: World) -> None:
-    task = stored(world)
+def test_a_queued_task_ends_and_is_gone(client: Client, backend: Backend) -> None:
+    task = stored(backend)
     answer = client.request("DELETE", f"/check?id={task.id}")
     assert (answer.status, answer.json()) == (200, cancelled(task))
     assert answer.headers["content-type"] == "application/json"
@@ -40,51 +40,51 @@ def test_a_queued_task_ends_and_is_gone(client: Client, world: World) -> None:
     assert "retry-after" not in gone.headers
 
 
-def test_a_running_task_ends_and_its_worker_is_refused(client: Client, world: World) -> None:
-    task = stored(world)
-    running = changed(world, task, task.claimed(NOW, 90))
+def test_a_running_task_ends_and_its_worker_is_refused(client: Client, backend: Backend) -> None:
+    task = stored(backend)
+    running = changed(backend, task, task.claimed(NOW, 90))
     assert client.request("DELETE", f"/check?id={task.id}").status == 200
     with pytest.raises(LeaseLost):
-        world.table.save(running.done(MD5, 7, NOW), over=running)
-    kept = world.table.get(task.id)
+        backend.table.save(running.done(MD5, 7, NOW), over=running)
+    kept = backend.table.get(task.id)
     assert (kept.status, kept.mail, kept.md5, kept.due_at) == (Status.CANCELLED, Mail.NONE, None, None)
 
 
-def test_once_more_answers_the_same(client: Client, world: World) -> None:
-    task = stored(world)
+def test_once_more_answers_the_same(client: Client, backend: Backend) -> None:
+    task = stored(backend)
     first = client.request("DELETE", f"/check?id={task.id}")
-    world.clock.now += 100
+    backend.clock.now += 100
     again = client.request("DELETE", f"/check?id={task.id.upper()}")
     assert (again.status, again.body) == (first.status, first.body)
 
 
 @pytest.mark.parametrize("end", ["done", "failed"])
-def test_a_finished_task_keeps_its_end(client: Client, world: World, end: str) -> None:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+def test_a_finished_task_keeps_its_end(client: Client, backend: Backend, end: str) -> None:
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     failure = Failure(FailureCode.HTTP, "404")
     finished = claimed.done(MD5, 7, NOW) if end == "done" else claimed.failed(failure, NOW)
-    changed(world, claimed, finished)
+    changed(backend, claimed, finished)
     refused(client.request("DELETE", f"/check?id={task.id}"), 409, "task-finished", "id")
-    assert world.table.get(task.id) == finished
+    assert backend.table.get(task.id) == finished
 
 
-def test_an_unknown_id_is_unknown_here_too(client: Client, world: World) -> None:
+def test_an_unknown_id_is_unknown_here_too(client: Client, backend: Backend) -> None:
     for query in ("", "?id=1", "?id=0e4fac17-f367-4807-8c28-8a059a2f82ac"):
         answer = client.request("DELETE", "/check" + query)
         refused(answer, 404, "task-not-found", "id")
-    assert answer.body == expired(client, world).body
+    assert answer.body == expired(client, backend).body
 
 
-def test_a_worker_that_comes_between_is_overtaken(client: Client, world: World) -> None:
-    world.table = table = MemoryTaskTable()
-    task = stored(world)
+def test_a_worker_that_comes_between_is_overtaken(client: Client, backend: Backend) -> None:
+    backend.table = table = MemoryTaskTable()
+    task = stored(backend)
     get = table.get
 
     def claimed_meanwhile(task_id: str) -> Task:
         table.get = get  # type: ignore[method-assign]
         task = get(task_id)
-        changed(world, task, task.claimed(NOW, 90))
+        changed(backend, task, task.claimed(NOW, 90))
         return task
 
     table.get = claimed_meanwhile  # type: ignore[method-assign]
@@ -92,24 +92,24 @@ def test_a_worker_that_comes_between_is_overtaken(client: Client, world: World) 
     assert table.get(task.id).status is Status.CANCELLED
 
 
-def test_a_worker_that_finishes_in_between_has_won(client: Client, world: World) -> None:
-    world.table = table = MemoryTaskTable()
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+def test_a_worker_that_finishes_in_between_has_won(client: Client, backend: Backend) -> None:
+    backend.table = table = MemoryTaskTable()
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     get = table.get
 
     def finished_meanwhile(task_id: str) -> Task:
         table.get = get  # type: ignore[method-assign]
-        changed(world, claimed, claimed.done(MD5, 7, NOW))
+        changed(backend, claimed, claimed.done(MD5, 7, NOW))
         return claimed
 
     table.get = finished_meanwhile  # type: ignore[method-assign]
     refused(client.request("DELETE", f"/check?id={task.id}"), 409, "task-finished", "id")
 
 
-def test_without_a_table_nothing_is_cancelled(client: Client, world: World) -> None:
-    world.table = table = MemoryTaskTable()
-    task = stored(world)
+def test_without_a_table_nothing_is_cancelled(client: Client, backend: Backend) -> None:
+    backend.table = table = MemoryTaskTable()
+    task = stored(backend)
     table.down = True
     refused(client.request("DELETE", f"/check?id={task.id}"), 503, "unavailable")
     assert table.tasks[task.id] == task

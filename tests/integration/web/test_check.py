@@ -12,7 +12,7 @@ from urlsum.errors import FailureCode
 from urlsum.task import Checkpoint, Failure, Proof
 
 if TYPE_CHECKING:
-    from tests.integration.web.conftest import World
+    from tests.integration.web.conftest import Backend
     from tests.support.web.clients import Answer, Client
     from urlsum.task import Task
 
@@ -27,8 +27,8 @@ def checked(client: Client, task: Task, status: int) -> dict[str, Any]:
     return body
 
 
-def test_a_queued_task_is_waiting_with_all_of_its_progress_unknown(client: Client, world: World) -> None:
-    task = stored(world)
+def test_a_queued_task_is_waiting_with_all_of_its_progress_unknown(client: Client, backend: Backend) -> None:
+    task = stored(backend)
     assert checked(client, task, 202) == {
         "id": task.id,
         "status": "queued",
@@ -48,12 +48,12 @@ def test_a_queued_task_is_waiting_with_all_of_its_progress_unknown(client: Clien
     }
 
 
-def test_a_running_task_shows_its_last_checkpoint(client: Client, world: World) -> None:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+def test_a_running_task_shows_its_last_checkpoint(client: Client, backend: Backend) -> None:
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     point = Checkpoint(offset=SIZE // 2, md5_state=b"\0" * 29, validator='{"etag": "1"}')
     running = claimed.checkpointed(point, size=SIZE, rate=104857600.4, now=NOW + 4, lease_seconds=90)
-    changed(world, claimed, running)
+    changed(backend, claimed, running)
     body = checked(client, running, 202)
     assert (body["status"], body["activity"]) == ("running", "hashing")
     assert body["progress"] == {
@@ -67,79 +67,79 @@ def test_a_running_task_shows_its_last_checkpoint(client: Client, world: World) 
     }
 
 
-def test_a_task_in_back_off_says_why_in_public_words_and_when_it_goes_on(client: Client, world: World) -> None:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+def test_a_task_in_back_off_says_why_in_public_words_and_when_it_goes_on(client: Client, backend: Backend) -> None:
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     failure = Failure(FailureCode.TLS, "203.0.113.7:\nbad certificate")
-    changed(world, claimed, claimed.retried(failure, NOW, delay=9.2))
+    changed(backend, claimed, claimed.retried(failure, NOW, delay=9.2))
     body = checked(client, task, 202)
     assert (body["status"], body["activity"]) == ("queued", "retrying")
     assert body["retry"] == {"code": "tls", "message": "(address): bad certificate", "in_seconds": 10}
-    world.clock.now = NOW + 60
+    backend.clock.now = NOW + 60
     assert checked(client, task, 202)["retry"]["in_seconds"] == 0
 
 
-def test_a_back_off_tells_no_port_scanner_what_was_found(client: Client, world: World) -> None:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
-    changed(world, claimed, claimed.retried(Failure(FailureCode.DNS, "intern.example has no address"), NOW, delay=9))
+def test_a_back_off_tells_no_port_scanner_what_was_found(client: Client, backend: Backend) -> None:
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
+    changed(backend, claimed, claimed.retried(Failure(FailureCode.DNS, "intern.example has no address"), NOW, delay=9))
     retry = checked(client, task, 202)["retry"]
     assert retry["code"] == "connect"
     assert "intern.example" not in retry["message"]
 
 
-def test_what_another_worker_went_on_with_says_from_where(client: Client, world: World) -> None:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+def test_what_another_worker_went_on_with_says_from_where(client: Client, backend: Backend) -> None:
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     point = Checkpoint(offset=128, md5_state=b"\0" * 29, validator="")
-    half = changed(world, claimed, claimed.checkpointed(point, size=256, rate=1.0, now=NOW, lease_seconds=90))
-    released = changed(world, half, half.released(NOW))
+    half = changed(backend, claimed, claimed.checkpointed(point, size=256, rate=1.0, now=NOW, lease_seconds=90))
+    released = changed(backend, half, half.released(NOW))
     between = checked(client, task, 202)
     assert (between["status"], between["activity"], between["progress"]["resumed_from"]) == ("running", "waiting", None)
-    changed(world, released, released.claimed(NOW, 90))
+    changed(backend, released, released.claimed(NOW, 90))
     after = checked(client, task, 202)
     assert (after["activity"], after["progress"]["resumed_from"]) == ("hashing", 128)
-    world.clock.now = NOW + 91  # and it died
+    backend.clock.now = NOW + 91  # and it died
     assert checked(client, task, 202)["activity"] == "waiting"
 
 
 @pytest.mark.parametrize("case", ["between two slices", "after a worker died", "before the first checkpoint"])
-def test_what_nobody_reads_has_no_speed_and_promises_no_end(client: Client, world: World, case: str) -> None:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+def test_what_nobody_reads_has_no_speed_and_promises_no_end(client: Client, backend: Backend, case: str) -> None:
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     point = Checkpoint(offset=SIZE // 2, md5_state=b"\0" * 29, validator="")
-    half = changed(world, claimed, claimed.checkpointed(point, size=SIZE, rate=SIZE / 2, now=NOW, lease_seconds=90))
+    half = changed(backend, claimed, claimed.checkpointed(point, size=SIZE, rate=SIZE / 2, now=NOW, lease_seconds=90))
     assert checked(client, task, 202)["progress"]["eta_seconds"] == 1
-    world.clock.now = NOW + 200
+    backend.clock.now = NOW + 200
     if case != "after a worker died":
-        half = changed(world, half, half.released(NOW + 200))
+        half = changed(backend, half, half.released(NOW + 200))
     if case == "before the first checkpoint":
-        changed(world, half, half.claimed(NOW + 200, 90))
+        changed(backend, half, half.claimed(NOW + 200, 90))
     answer = client.request("GET", f"/check?id={task.id}")
     progress = answer.json()["progress"]
     assert (progress["bytes"], progress["bytes_per_second"], progress["eta_seconds"]) == (SIZE // 2, None, None)
     assert answer.headers["retry-after"] == "20"  # a tenth of its age, and not the second that was left
 
 
-def test_a_task_that_began_again_because_its_file_changed_says_so(client: Client, world: World) -> None:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+def test_a_task_that_began_again_because_its_file_changed_says_so(client: Client, backend: Backend) -> None:
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     point = Checkpoint(offset=128, md5_state=b"\0" * 29, validator="")
-    half = changed(world, claimed, claimed.checkpointed(point, size=256, rate=1.0, now=NOW, lease_seconds=90))
-    changed(world, half, half.restarted(NOW))
+    half = changed(backend, claimed, claimed.checkpointed(point, size=256, rate=1.0, now=NOW, lease_seconds=90))
+    changed(backend, half, half.restarted(NOW))
     progress = checked(client, task, 202)["progress"]
     assert (progress["bytes"], progress["restarts"]) == (0, 1)
 
 
-def test_the_expected_md5_is_told_in_every_state(client: Client, world: World) -> None:
-    task = stored(world, expected_md5=MD5)
+def test_the_expected_md5_is_told_in_every_state(client: Client, backend: Backend) -> None:
+    task = stored(backend, expected_md5=MD5)
     assert checked(client, task, 202)["expected_md5"] == MD5
-    claimed = changed(world, task, task.claimed(NOW, 90))
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     assert checked(client, task, 202)["expected_md5"] == MD5
-    changed(world, claimed, claimed.failed(Failure(FailureCode.HTTP, "404"), NOW))
+    changed(backend, claimed, claimed.failed(Failure(FailureCode.HTTP, "404"), NOW))
     assert checked(client, task, 424)["expected_md5"] == MD5
-    other = stored(world, expected_md5=MD5)
-    changed(world, other, other.cancelled(NOW))
+    other = stored(backend, expected_md5=MD5)
+    changed(backend, other, other.cancelled(NOW))
     assert checked(client, other, 410)["expected_md5"] == MD5
 
 
@@ -153,11 +153,11 @@ def test_the_expected_md5_is_told_in_every_state(client: Client, world: World) -
     ids=["none", "same", "other"],
 )
 def test_a_done_task_answers_its_digest_and_whether_it_is_the_expected_one(
-    client: Client, world: World, expected: str | None, match: dict[str, bool | str]
+    client: Client, backend: Backend, expected: str | None, match: dict[str, bool | str]
 ) -> None:
-    task = stored(world, expected_md5=expected)
-    claimed = changed(world, task, task.claimed(NOW, 90))
-    done = changed(world, claimed, claimed.done(MD5, SIZE, NOW + 7.9))
+    task = stored(backend, expected_md5=expected)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
+    done = changed(backend, claimed, claimed.done(MD5, SIZE, NOW + 7.9))
     assert checked(client, done, 200) == match | {
         "id": task.id,
         "status": "done",
@@ -176,9 +176,9 @@ def test_a_done_task_answers_its_digest_and_whether_it_is_the_expected_one(
     }
 
 
-def test_a_done_task_tells_what_the_response_said_of_the_file(client: Client, world: World) -> None:
+def test_a_done_task_tells_what_the_response_said_of_the_file(client: Client, backend: Backend) -> None:
     task = described(
-        world,
+        backend,
         name="größe.bam",
         final_url="https://cdn.site.com/81?X-Amz-Signature=secret",
         content_type="application/gzip",
@@ -200,9 +200,9 @@ def test_a_done_task_tells_what_the_response_said_of_the_file(client: Client, wo
     assert note["message"].startswith("The server sent the file compressed")
 
 
-def test_a_login_page_is_remarked_on(client: Client, world: World) -> None:
+def test_a_login_page_is_remarked_on(client: Client, backend: Backend) -> None:
     task = described(
-        world,
+        backend,
         size=533,
         final_url="https://site.com/login?next=%2Ffile.txt",
         content_type="text/html",
@@ -216,33 +216,33 @@ def test_a_login_page_is_remarked_on(client: Client, world: World) -> None:
     ]
 
 
-def test_a_server_without_validators_is_remarked_on(client: Client, world: World) -> None:
-    body = checked(client, described(world, etag=None, proof=Proof.LENGTH), 200)
+def test_a_server_without_validators_is_remarked_on(client: Client, backend: Backend) -> None:
+    body = checked(client, described(backend, etag=None, proof=Proof.LENGTH), 200)
     assert body["version"] == {"etag": None, "last_modified": None, "proof": "length"}
     message = "This server gives no way to tell whether the file changed while it was read."
     assert body["notes"] == [{"code": "no-validator", "message": message}]
 
 
-def test_a_validator_that_was_not_confirmed_is_no_missing_one(client: Client, world: World) -> None:
-    body = checked(client, described(world, etag='"v1"', proof=Proof.LENGTH), 200)
+def test_a_validator_that_was_not_confirmed_is_no_missing_one(client: Client, backend: Backend) -> None:
+    body = checked(client, described(backend, etag='"v1"', proof=Proof.LENGTH), 200)
     assert body["version"] == {"etag": '"v1"', "last_modified": None, "proof": "length"}
     [note] = body["notes"]
     assert note["code"] == "unconfirmed-validator"
     assert note["message"].startswith("The server did not confirm its ETag when asked again")
 
 
-def test_a_date_before_1970_is_shown(client: Client, world: World) -> None:
-    body = checked(client, described(world, last_modified=-315619200.0, proof=Proof.LAST_MODIFIED), 200)
+def test_a_date_before_1970_is_shown(client: Client, backend: Backend) -> None:
+    body = checked(client, described(backend, last_modified=-315619200.0, proof=Proof.LAST_MODIFIED), 200)
     assert body["version"]["last_modified"] == "1960-01-01T00:00:00Z"
 
 
-def test_the_query_of_the_submitted_url_is_shown_as_submitted(client: Client, world: World) -> None:
+def test_the_query_of_the_submitted_url_is_shown_as_submitted(client: Client, backend: Backend) -> None:
     url = "https://site.com/file.txt?token=mine"
-    assert checked(client, described(world, url=url), 200)["final_url"] == url
+    assert checked(client, described(backend, url=url), 200)["final_url"] == url
 
 
-def test_a_failed_task_says_why(client: Client, world: World) -> None:
-    task = failed(world, Failure(FailureCode.HTTP, "the server answered 404 Not Found"))
+def test_a_failed_task_says_why(client: Client, backend: Backend) -> None:
+    task = failed(backend, Failure(FailureCode.HTTP, "the server answered 404 Not Found"))
     assert checked(client, task, 424) == {
         "id": task.id,
         "status": "failed",
@@ -254,26 +254,26 @@ def test_a_failed_task_says_why(client: Client, world: World) -> None:
     }
 
 
-def test_blocked_dns_and_connect_cannot_be_told_apart(client: Client, world: World) -> None:
+def test_blocked_dns_and_connect_cannot_be_told_apart(client: Client, backend: Backend) -> None:
     errors = [
-        checked(client, failed(world, Failure(code, f"intranet.example is 10.0.0.7 ({code})")), 424)["error"]
+        checked(client, failed(backend, Failure(code, f"intranet.example is 10.0.0.7 ({code})")), 424)["error"]
         for code in (FailureCode.BLOCKED, FailureCode.DNS, FailureCode.CONNECT)
     ]
     assert errors[0] == errors[1] == errors[2]
     assert errors[0]["code"] == "connect"
 
 
-def test_no_other_failure_names_a_resolved_address(client: Client, world: World) -> None:
-    task = failed(world, Failure(FailureCode.TLS, "a.example [2a00:1450::1]:443 (203.0.113.7):\nbad certificate"))
+def test_no_other_failure_names_a_resolved_address(client: Client, backend: Backend) -> None:
+    task = failed(backend, Failure(FailureCode.TLS, "a.example [2a00:1450::1]:443 (203.0.113.7):\nbad certificate"))
     message = checked(client, task, 424)["error"]["message"]
     assert message == "a.example (address):443 ((address)): bad certificate"
 
 
-def test_the_exact_failure_stays_in_the_table(client: Client, world: World) -> None:
+def test_the_exact_failure_stays_in_the_table(client: Client, backend: Backend) -> None:
     failure = Failure(FailureCode.BLOCKED, "intranet.example is 10.0.0.7")
-    task = failed(world, failure)
+    task = failed(backend, failure)
     checked(client, task, 424)
-    assert world.table.get(task.id).error == failure
+    assert backend.table.get(task.id).error == failure
 
 
 @pytest.mark.parametrize(
@@ -295,34 +295,34 @@ def test_the_exact_failure_stays_in_the_table(client: Client, world: World) -> N
         "?id=" + "9" * 5000,
     ],
 )
-def test_every_id_that_names_no_task_gets_one_and_the_same_answer(client: Client, world: World, query: str) -> None:
-    task = stored(world)
+def test_every_id_that_names_no_task_gets_one_and_the_same_answer(client: Client, backend: Backend, query: str) -> None:
+    task = stored(backend)
     answer = client.request(
         "GET", "/check" + query.replace("{id}", task.id).replace("{bare}", task.id.replace("-", ""))
     )
     refused(answer, 404, "task-not-found", "id")
-    assert answer.body == expired(client, world).body
+    assert answer.body == expired(client, backend).body
 
 
-def expired(client: Client, world: World) -> Answer:
-    task = stored(world)
-    world.clock.now = task.expires_at
+def expired(client: Client, backend: Backend) -> Answer:
+    task = stored(backend)
+    backend.clock.now = task.expires_at
     return client.request("GET", f"/check?id={task.id}")
 
 
-def test_an_id_is_one_and_the_same_in_capitals(client: Client, world: World) -> None:
-    task = stored(world)
+def test_an_id_is_one_and_the_same_in_capitals(client: Client, backend: Backend) -> None:
+    task = stored(backend)
     assert client.request("GET", f"/check?id={task.id.upper()}").json()["id"] == task.id
 
 
-def test_what_is_added_to_a_mailed_link_is_ignored(client: Client, world: World) -> None:
-    assert client.request("GET", f"/check?utm_source=mail&id={stored(world).id}").status == 202
+def test_what_is_added_to_a_mailed_link_is_ignored(client: Client, backend: Backend) -> None:
+    assert client.request("GET", f"/check?utm_source=mail&id={stored(backend).id}").status == 202
 
 
-def test_head_answers_as_get_does_without_the_body(world: World) -> None:
+def test_head_answers_as_get_does_without_the_body(backend: Backend) -> None:
     # Of the server only: the gateway, not the function, leaves the body out.
-    task = stored(world)
-    with served(world.app()) as server:
+    task = stored(backend)
+    with served(backend.app()) as server:
         get, head = (server.request(method, f"/check?id={task.id}") for method in ("GET", "HEAD"))
     assert head.status == get.status == 202
     assert head.body == b""
@@ -331,22 +331,22 @@ def test_head_answers_as_get_does_without_the_body(world: World) -> None:
 
 
 @pytest.mark.parametrize(("age", "seconds"), [(0, "1"), (60, "6"), (3600, "30")])
-def test_retry_after_grows_with_the_age_of_the_task(client: Client, world: World, age: int, seconds: str) -> None:
-    task = stored(world)
-    world.clock.now = NOW + age
+def test_retry_after_grows_with_the_age_of_the_task(client: Client, backend: Backend, age: int, seconds: str) -> None:
+    task = stored(backend)
+    backend.clock.now = NOW + age
     answer = client.request("GET", f"/check?id={task.id}")
     assert answer.headers["retry-after"] == seconds
 
 
-def test_a_finished_task_names_no_time_to_ask_again(client: Client, world: World) -> None:
-    task = failed(world, Failure(FailureCode.HTTP, "404"))
+def test_a_finished_task_names_no_time_to_ask_again(client: Client, backend: Backend) -> None:
+    task = failed(backend, Failure(FailureCode.HTTP, "404"))
     assert "retry-after" not in client.request("GET", f"/check?id={task.id}").headers
 
 
-def test_a_restarted_task_shows_no_progress_again(client: Client, world: World) -> None:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+def test_a_restarted_task_shows_no_progress_again(client: Client, backend: Backend) -> None:
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     point = Checkpoint(offset=64, md5_state=b"\0" * 29, validator="")
-    ahead = changed(world, claimed, claimed.checkpointed(point, size=128, rate=1.0, now=NOW, lease_seconds=90))
-    queued = changed(world, ahead, replace(ahead, checkpoint=None, size=None, rate=None))
+    ahead = changed(backend, claimed, claimed.checkpointed(point, size=128, rate=1.0, now=NOW, lease_seconds=90))
+    queued = changed(backend, ahead, replace(ahead, checkpoint=None, size=None, rate=None))
     assert checked(client, queued, 202)["progress"]["bytes"] == 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.web.conftest import World
+from tests.integration.web.conftest import Backend
 from tests.support.stores.memory import MemoryTaskTable
 from tests.support.web.clients import FORM, GatewayClient, served
 from tests.support.web.page import BROWSER, Page, sent
@@ -56,12 +56,12 @@ def test_no_other_path_is_served_nor_redirected(client: Client, path: str) -> No
 
 
 def test_an_unforeseen_error_is_a_problem_that_tells_nothing_and_is_logged(
-    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: Client, backend: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("secret-of-the-house")
 
-    monkeypatch.setattr(world.table, "add", broken)
+    monkeypatch.setattr(backend.table, "add", broken)
     with caplog.at_level(logging.ERROR):
         answer = client.post(f"url={URL}")
     detail = refused(answer, 500, "internal-error")
@@ -76,14 +76,14 @@ def test_an_unforeseen_error_is_a_problem_that_tells_nothing_and_is_logged(
 
 @pytest.fixture(params=["server", "gateway"])
 def tableless(request: pytest.FixtureRequest) -> Iterator[Client]:
-    world = World(table := MemoryTaskTable())
+    backend = Backend(table := MemoryTaskTable())
     table.down = True
     if request.param == "gateway":
-        gateway = GatewayClient(world.app())
+        gateway = GatewayClient(backend.app())
         yield gateway
         gateway.close()
     else:
-        with served(world.app()) as server:
+        with served(backend.app()) as server:
             yield server
 
 
@@ -125,23 +125,23 @@ def head(*headers: str) -> bytes:
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
-def test_a_huge_body_is_refused_by_its_declared_length_before_it_is_sent(world: World) -> None:
-    with served(world.app()) as server:
+def test_a_huge_body_is_refused_by_its_declared_length_before_it_is_sent(backend: Backend) -> None:
+    with served(backend.app()) as server:
         answer = exchange(server.port, head("Content-Length: 1000000000", "Expect: 100-continue"))
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"urn:urlsum:problem:body-too-large" in answer
 
 
-def test_a_chunked_body_is_counted(world: World) -> None:
+def test_a_chunked_body_is_counted(backend: Backend) -> None:
     chunk = b"1000\r\n" + b"a" * 4096 + b"\r\n"
-    with served(world.app()) as server:
+    with served(backend.app()) as server:
         answer = exchange(server.port, head("Transfer-Encoding: chunked") + chunk * 3)
     assert answer.startswith(b"HTTP/1.1 413")
 
 
-def test_a_chunked_body_that_fits_is_taken(world: World) -> None:
+def test_a_chunked_body_that_fits_is_taken(backend: Backend) -> None:
     body = f"url={URL}".encode()
-    with served(world.app()) as server:
+    with served(backend.app()) as server:
         answer = exchange(
             server.port, head("Transfer-Encoding: chunked") + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
         )
@@ -149,18 +149,18 @@ def test_a_chunked_body_that_fits_is_taken(world: World) -> None:
 
 
 def test_a_client_that_hangs_up_within_its_body_stores_nothing_and_is_no_error_of_ours(
-    world: World, caplog: pytest.LogCaptureFixture
+    backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with served(world.app()) as server:
+    with served(backend.app()) as server:
         exchange(server.port, head("Content-Length: 100") + b"url=" + URL.encode(), then_close=True)
         time.sleep(0.2)
         assert server.request("GET", "/check").status == 404
-    assert world.queue.sent == []
+    assert backend.queue.sent == []
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-def test_under_a_stage_both_routes_answer_and_location_stays_within_it(world: World) -> None:
-    gateway = GatewayClient(world.app(), stage="beta")
+def test_under_a_stage_both_routes_answer_and_location_stays_within_it(backend: Backend) -> None:
+    gateway = GatewayClient(backend.app(), stage="beta")
     try:
         answer = gateway.post(f"url={URL}")
         assert answer.status == 202
@@ -170,16 +170,16 @@ def test_under_a_stage_both_routes_answer_and_location_stays_within_it(world: Wo
         gateway.close()
 
 
-def test_behind_a_mapped_domain_the_path_of_public_url_is_taken_off(world: World) -> None:
-    gateway = GatewayClient(world.app(), public_url="https://files.example.org/urlsum/")
+def test_behind_a_mapped_domain_the_path_of_public_url_is_taken_off(backend: Backend) -> None:
+    gateway = GatewayClient(backend.app(), public_url="https://files.example.org/urlsum/")
     try:
         refused(gateway.request("GET", "/urlsum/check?id=1"), 404, "task-not-found", "id")
     finally:
         gateway.close()
 
 
-def test_problems_reach_the_gateway_as_text(world: World) -> None:
-    gateway = GatewayClient(world.app())
+def test_problems_reach_the_gateway_as_text(backend: Backend) -> None:
+    gateway = GatewayClient(backend.app())
     try:
         raw = gateway.raw("GET", "/check")
         assert raw["isBase64Encoded"] is False

@@ -12,7 +12,7 @@ from tests.support.web.page import BROWSER, Page, opened, sent
 from tests.support.web.refusals import refused
 
 if TYPE_CHECKING:
-    from tests.integration.web.conftest import World
+    from tests.integration.web.conftest import Backend
     from tests.support.web.clients import Client
 
 
@@ -26,10 +26,10 @@ def test_the_form_sends_the_fields_of_the_contract(client: Client) -> None:
     assert not any(field["value"] for field in page.all("input"))
 
 
-def test_a_browser_is_led_from_the_form_to_the_page_of_its_task(client: Client, world: World) -> None:
+def test_a_browser_is_led_from_the_form_to_the_page_of_its_task(client: Client, backend: Backend) -> None:
     answer = sent(client, f"url={URL}&email=&md5=")
     assert (answer.status, answer.body, answer.headers["cache-control"]) == (303, b"", "no-store")
-    [(task_id, _)] = world.queue.sent
+    [(task_id, _)] = backend.queue.sent
     assert answer.headers["location"] == f"/check?id={task_id}"
     assert URL in opened(client, answer.headers["location"], 202).text
 
@@ -45,7 +45,7 @@ BAD = {
 
 @pytest.mark.parametrize(("content_type", "body", "field"), BAD.values(), ids=BAD)
 def test_an_error_comes_with_the_form_next_to_its_field_and_what_was_typed_is_kept(
-    client: Client, world: World, content_type: str, body: bytes, field: str
+    client: Client, backend: Backend, content_type: str, body: bytes, field: str
 ) -> None:
     answer = sent(client, body, content_type)
     problem = client.post(body, content_type).json()
@@ -61,7 +61,7 @@ def test_an_error_comes_with_the_form_next_to_its_field_and_what_was_typed_is_ke
     # Relative to /submit, where the browser now is: whatever the prefix of both.
     assert page.all("form")[0]["action"] == "./submit"
     assert error["class"] == "error"
-    assert world.queue.sent == []
+    assert backend.queue.sent == []
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_an_error_of_no_field_stands_above_the_form(
         assert [paragraph["class"] for paragraph in page.all("p") if paragraph.get("role") == "alert"]
 
 
-def test_without_a_queue_what_was_typed_is_kept_for_the_next_try(client: Client, world: World) -> None:
-    world.queue.down = True
+def test_without_a_queue_what_was_typed_is_kept_for_the_next_try(client: Client, backend: Backend) -> None:
+    backend.queue.down = True
     answer = sent(client, f"url={URL}&email=a@example.org")
     page = Page(answer)
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
@@ -93,14 +93,14 @@ def test_without_a_queue_what_was_typed_is_kept_for_the_next_try(client: Client,
 
 
 @pytest.mark.parametrize("headers", [{}, BROWSER])
-def test_a_form_on_another_site_submits_nothing(client: Client, world: World, headers: dict[str, str]) -> None:
+def test_a_form_on_another_site_submits_nothing(client: Client, backend: Backend, headers: dict[str, str]) -> None:
     answer = client.post(f"url={URL}", **headers, Sec_Fetch_Site="cross-site")
     assert answer.status == 403
     if headers:
         assert "another site" in Page(answer).text
     else:
         refused(answer, 403, "cross-site")
-    assert world.queue.sent == []
+    assert backend.queue.sent == []
 
 
 @pytest.mark.parametrize("site", ["same-origin", "same-site", "none"])

@@ -19,7 +19,7 @@ from urlsum.task import Checkpoint, Failure, Proof
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.integration.web.conftest import World
+    from tests.integration.web.conftest import Backend
     from tests.support.web.clients import Answer, Client
     from urlsum.task import Task
 
@@ -36,30 +36,30 @@ def plain_text(client: Client, task: Task, more: str = "") -> Answer:
     return answer
 
 
-def done(world: World, url: str = "http://site.com/file.txt", md5: str = MD5) -> Task:
-    task = stored(world, url=url)
-    claimed = changed(world, task, task.claimed(NOW, 90))
-    return changed(world, claimed, claimed.done(md5, len(CONTENT), NOW + 7))
+def done(backend: Backend, url: str = "http://site.com/file.txt", md5: str = MD5) -> Task:
+    task = stored(backend, url=url)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
+    return changed(backend, claimed, claimed.done(md5, len(CONTENT), NOW + 7))
 
 
-def test_a_done_task_is_the_line_of_md5sum(client: Client, world: World) -> None:
-    answer = plain_text(client, done(world))
+def test_a_done_task_is_the_line_of_md5sum(client: Client, backend: Backend) -> None:
+    answer = plain_text(client, done(backend))
     assert (answer.status, answer.body.decode()) == (200, f"{MD5}  file.txt\n")
     assert "content-disposition" not in answer.headers
 
 
-def test_the_name_is_that_of_the_response(client: Client, world: World) -> None:
-    task = described(world, url="https://zenodo.org/api/records/1/files/reads.bam/content", name="reads.bam")
+def test_the_name_is_that_of_the_response(client: Client, backend: Backend) -> None:
+    task = described(backend, url="https://zenodo.org/api/records/1/files/reads.bam/content", name="reads.bam")
     assert plain_text(client, task).body.decode() == f"{MD5}  reads.bam\n"
     disposition = plain_text(client, task, "&download=yes").headers["content-disposition"]
     assert disposition == 'attachment; filename="reads.bam.md5"'
 
 
-def test_notes_stand_in_a_header_and_no_line_is_added(client: Client, world: World) -> None:
-    answer = plain_text(client, described(world, notes=("web-page",), proof=Proof.LENGTH, etag=None))
+def test_notes_stand_in_a_header_and_no_line_is_added(client: Client, backend: Backend) -> None:
+    answer = plain_text(client, described(backend, notes=("web-page",), proof=Proof.LENGTH, etag=None))
     assert answer.headers["urlsum-notes"] == "web-page, no-validator"
     assert answer.body.decode() == f"{MD5}  file.txt\n"
-    assert "urlsum-notes" not in plain_text(client, described(world)).headers
+    assert "urlsum-notes" not in plain_text(client, described(backend)).headers
 
 
 @pytest.mark.skipif(shutil.which("md5sum") is None, reason="there is no md5sum here")
@@ -71,8 +71,10 @@ def test_notes_stand_in_a_header_and_no_line_is_added(client: Client, world: Wor
         ("https://a.org/", "a.org"),
     ],
 )
-def test_md5sum_itself_checks_a_copy_by_it(client: Client, world: World, tmp_path: Path, url: str, name: str) -> None:
-    answer = plain_text(client, done(world, url, hashlib.md5(CONTENT).hexdigest()))
+def test_md5sum_itself_checks_a_copy_by_it(
+    client: Client, backend: Backend, tmp_path: Path, url: str, name: str
+) -> None:
+    answer = plain_text(client, done(backend, url, hashlib.md5(CONTENT).hexdigest()))
     (tmp_path / name).write_bytes(CONTENT)
     for expected in (0, 1):
         checked = subprocess.run(
@@ -84,22 +86,22 @@ def test_md5sum_itself_checks_a_copy_by_it(client: Client, world: World, tmp_pat
 
 @pytest.mark.parametrize("state", ["queued", "running", "retrying", "failed", "cancelled"])
 def test_anything_else_is_said_in_words_with_the_status_of_the_other_formats(
-    client: Client, world: World, state: str
+    client: Client, backend: Backend, state: str
 ) -> None:
-    task = stored(world)
+    task = stored(backend)
     claimed = task.claimed(NOW, 90)
     if state != "queued":
-        changed(world, task, claimed)
+        changed(backend, task, claimed)
     match state:
         case "running":
             point = Checkpoint(offset=64, md5_state=b"\0" * 29, validator="")
-            changed(world, claimed, claimed.checkpointed(point, size=128, rate=1.0, now=NOW, lease_seconds=90))
+            changed(backend, claimed, claimed.checkpointed(point, size=128, rate=1.0, now=NOW, lease_seconds=90))
         case "retrying":
-            changed(world, claimed, claimed.retried(Failure(FailureCode.HTTP, "503"), NOW, delay=9))
+            changed(backend, claimed, claimed.retried(Failure(FailureCode.HTTP, "503"), NOW, delay=9))
         case "failed":
-            changed(world, claimed, claimed.failed(Failure(FailureCode.DNS, "10.0.0.7"), NOW))
+            changed(backend, claimed, claimed.failed(Failure(FailureCode.DNS, "10.0.0.7"), NOW))
         case "cancelled":
-            changed(world, claimed, claimed.cancelled(NOW))
+            changed(backend, claimed, claimed.cancelled(NOW))
     answer = plain_text(client, task)
     json = client.request("GET", f"/check?id={task.id}")
     assert answer.status == json.status
@@ -119,8 +121,8 @@ def test_anything_else_is_said_in_words_with_the_status_of_the_other_formats(
 
 
 @pytest.mark.skipif(shutil.which("md5sum") is None, reason="there is no md5sum here")
-def test_md5sum_takes_no_other_answer_for_a_line(client: Client, world: World) -> None:
-    for task in (stored(world), failed(world, Failure(FailureCode.HTTP, f"{MD5}  file.txt"))):
+def test_md5sum_takes_no_other_answer_for_a_line(client: Client, backend: Backend) -> None:
+    for task in (stored(backend), failed(backend, Failure(FailureCode.HTTP, f"{MD5}  file.txt"))):
         checked = subprocess.run(
             ["md5sum", "--check"], input=plain_text(client, task).body, capture_output=True, check=False
         )
@@ -139,8 +141,8 @@ def test_md5sum_takes_no_other_answer_for_a_line(client: Client, world: World) -
         ("https://a.org/" + "x" * 5000, "x" * 80 + ".md5"),
     ],
 )
-def test_it_can_be_saved_under_a_safe_name(client: Client, world: World, url: str, name: str) -> None:
-    answer = plain_text(client, done(world, url), "&download=yes")
+def test_it_can_be_saved_under_a_safe_name(client: Client, backend: Backend, url: str, name: str) -> None:
+    answer = plain_text(client, done(backend, url), "&download=yes")
     disposition = answer.headers["content-disposition"]
     assert disposition.startswith("attachment; ")
     # Browsers take the second one where it is there (RFC 6266, 4.3).
@@ -149,13 +151,13 @@ def test_it_can_be_saved_under_a_safe_name(client: Client, world: World, url: st
     assert "set-cookie" not in answer.headers
 
 
-def test_what_is_not_done_is_not_saved(client: Client, world: World) -> None:
-    assert "content-disposition" not in plain_text(client, stored(world), "&download=yes").headers
+def test_what_is_not_done_is_not_saved(client: Client, backend: Backend) -> None:
+    assert "content-disposition" not in plain_text(client, stored(backend), "&download=yes").headers
 
 
 @pytest.mark.parametrize("query", ["format=sha256", "format=", "format=MD5SUM", "format=md5sum&format=md5sum"])
-def test_a_format_that_there_is_not_is_refused(client: Client, world: World, query: str) -> None:
-    target = f"/check?id={done(world).id}&{query}"
+def test_a_format_that_there_is_not_is_refused(client: Client, backend: Backend, query: str) -> None:
+    target = f"/check?id={done(backend).id}&{query}"
     refused(client.request("GET", target), 422, "invalid-request", "format")
     page = client.request("GET", target, headers=BROWSER)
     assert page.status == 422

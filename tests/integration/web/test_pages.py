@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.integration.web.conftest import MD5, NOW, SIZE, URL, World, changed, described, failed, stored
+from tests.integration.web.conftest import MD5, NOW, SIZE, URL, Backend, changed, described, failed, stored
 from tests.support.web.clients import FORM, MULTIPART, GatewayClient, part, served
 from tests.support.web.page import BROWSER, Page, opened, sent
 from urlsum.errors import FailureCode
@@ -29,23 +29,25 @@ if TYPE_CHECKING:
 LOST = "/check?id=0e4fac17-f367-4807-8c28-8a059a2f82ac"
 
 
-def running(world: World, *, size: int | None = SIZE) -> str:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+def running(backend: Backend, *, size: int | None = SIZE) -> str:
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     point = Checkpoint(offset=SIZE // 2, md5_state=b"\0" * 29, validator="")
-    changed(world, claimed, claimed.checkpointed(point, size=size, rate=104857600.4, now=NOW + 4, lease_seconds=90))
+    changed(backend, claimed, claimed.checkpointed(point, size=size, rate=104857600.4, now=NOW + 4, lease_seconds=90))
     return task.id
 
 
-def done(world: World, **fields: Any) -> str:
-    task = stored(world, **fields)
-    claimed = changed(world, task, task.claimed(NOW, 90))
-    return changed(world, claimed, claimed.done(MD5, SIZE, NOW + 7)).id
+def done(backend: Backend, **fields: Any) -> str:
+    task = stored(backend, **fields)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
+    return changed(backend, claimed, claimed.done(MD5, SIZE, NOW + 7)).id
 
 
-def test_a_queued_task_is_asked_for_again_by_the_page_itself_after_retry_after(client: Client, world: World) -> None:
-    task = stored(world)
-    world.clock.now = NOW + 60
+def test_a_queued_task_is_asked_for_again_by_the_page_itself_after_retry_after(
+    client: Client, backend: Backend
+) -> None:
+    task = stored(backend)
+    backend.clock.now = NOW + 60
     answer = client.request("GET", f"/check?id={task.id}", headers=BROWSER)
     page = Page(answer)
     assert (answer.status, answer.headers["retry-after"]) == (202, "6")
@@ -56,8 +58,8 @@ def test_a_queued_task_is_asked_for_again_by_the_page_itself_after_retry_after(c
     assert b"example@abc.ru" not in answer.body
 
 
-def test_the_refreshing_can_be_stopped_and_goes_on_when_asked(client: Client, world: World) -> None:
-    task = stored(world)
+def test_the_refreshing_can_be_stopped_and_goes_on_when_asked(client: Client, backend: Backend) -> None:
+    task = stored(backend)
     [_, stop] = opened(client, f"/check?id={task.id}", 202).all("a")
     assert stop["href"] == f"?id={task.id}&refresh=no"
     still = opened(client, f"/check{stop['href']}", 202)
@@ -66,8 +68,8 @@ def test_the_refreshing_can_be_stopped_and_goes_on_when_asked(client: Client, wo
     assert start["href"] == f"?id={task.id}"
 
 
-def test_a_running_task_shows_bytes_percent_rate_and_time_left(client: Client, world: World) -> None:
-    page = opened(client, f"/check?id={running(world)}", 202)
+def test_a_running_task_shows_bytes_percent_rate_and_time_left(client: Client, backend: Backend) -> None:
+    page = opened(client, f"/check?id={running(backend)}", 202)
     [bar] = page.all("progress")
     assert (bar["value"], bar["max"]) == ("50.0", "100")
     for shown in ("Hashing", "file.txt", "50.0 %", "350.0 MiB of 700.0 MiB", "100.0 MiB/s", "about 4 s"):
@@ -76,12 +78,12 @@ def test_a_running_task_shows_bytes_percent_rate_and_time_left(client: Client, w
 
 
 def test_a_task_in_back_off_says_what_went_wrong_in_public_words_and_when_it_is_tried_again(
-    client: Client, world: World
+    client: Client, backend: Backend
 ) -> None:
-    task = stored(world)
-    claimed = changed(world, task, task.claimed(NOW, 90))
+    task = stored(backend)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
     failure = Failure(FailureCode.INCOMPLETE, f"{URL}: 203.0.113.9 closed the connection")
-    changed(world, claimed, claimed.retried(failure, NOW, delay=75))
+    changed(backend, claimed, claimed.retried(failure, NOW, delay=75))
     page = opened(client, f"/check?id={task.id}", 202)
     assert "hidden" not in page.by_id("retry")
     assert "Retrying soon" in page.text
@@ -90,18 +92,18 @@ def test_a_task_in_back_off_says_what_went_wrong_in_public_words_and_when_it_is_
     assert "203.0.113.9" not in page.text
 
 
-def test_a_task_that_another_worker_went_on_with_says_from_where(client: Client, world: World) -> None:
-    half = world.table.get(running(world))
-    released = changed(world, half, half.released(NOW + 5))
+def test_a_task_that_another_worker_went_on_with_says_from_where(client: Client, backend: Backend) -> None:
+    half = backend.table.get(running(backend))
+    released = changed(backend, half, half.released(NOW + 5))
     assert "Waiting for a worker" in opened(client, f"/check?id={half.id}", 202).text
-    changed(world, released, released.claimed(NOW + 5, 90))
+    changed(backend, released, released.claimed(NOW + 5, 90))
     page = opened(client, f"/check?id={half.id}", 202)
     assert "Hashing" in page.text
     assert "Resumed at350.0 MiB" in page.text
 
 
-def test_of_a_file_of_unknown_length_only_what_is_known_is_shown(client: Client, world: World) -> None:
-    page = opened(client, f"/check?id={running(world, size=None)}", 202)
+def test_of_a_file_of_unknown_length_only_what_is_known_is_shown(client: Client, backend: Backend) -> None:
+    page = opened(client, f"/check?id={running(backend, size=None)}", 202)
     [bar] = page.all("progress")
     assert "value" not in bar
     assert "350.0 MiB" in page.text
@@ -112,9 +114,9 @@ def test_of_a_file_of_unknown_length_only_what_is_known_is_shown(client: Client,
 
 @pytest.mark.parametrize(("expected", "verdict"), [(None, None), (MD5, "✓Match"), ("0" * 32, "✗Does not match")])
 def test_a_done_task_shows_digest_size_and_verdict(
-    client: Client, world: World, expected: str | None, verdict: str | None
+    client: Client, backend: Backend, expected: str | None, verdict: str | None
 ) -> None:
-    page = opened(client, f"/check?id={done(world, expected_md5=expected)}")
+    page = opened(client, f"/check?id={done(backend, expected_md5=expected)}")
     assert MD5 in page.text
     assert "700.0 MiB (734,003,200 bytes)" in page.text
     assert ("atch" in page.text) is (verdict is not None)
@@ -126,9 +128,9 @@ def test_a_done_task_shows_digest_size_and_verdict(
     assert not any("http-equiv" in meta for meta in page.all("meta"))
 
 
-def test_a_done_task_shows_name_type_version_and_notes(client: Client, world: World) -> None:
+def test_a_done_task_shows_name_type_version_and_notes(client: Client, backend: Backend) -> None:
     task = described(
-        world,
+        backend,
         size=533,
         name="sample <1>.bam",
         final_url="https://site.com/login?next=secret",
@@ -149,37 +151,39 @@ def test_a_done_task_shows_name_type_version_and_notes(client: Client, world: Wo
     assert [part["class"] for part in page.all("p") if part.get("class") == "note"] == ["note", "note"]
 
 
-def test_a_done_task_without_oddities_has_no_note(client: Client, world: World) -> None:
-    page = opened(client, f"/check?id={described(world).id}")
+def test_a_done_task_without_oddities_has_no_note(client: Client, backend: Backend) -> None:
+    page = opened(client, f"/check?id={described(backend).id}")
     assert "Redirected" not in page.text
     assert not [part for part in page.all("p") if part.get("class") == "note"]
 
 
-def test_a_page_says_honestly_that_nothing_proves_the_version(client: Client, world: World) -> None:
-    page = opened(client, f"/check?id={described(world, etag=None, proof=Proof.LENGTH).id}")
+def test_a_page_says_honestly_that_nothing_proves_the_version(client: Client, backend: Backend) -> None:
+    page = opened(client, f"/check?id={described(backend, etag=None, proof=Proof.LENGTH).id}")
     assert page.text.count("This server gives no way to tell whether the file changed while it was read.") == 1
 
 
-def test_what_an_origin_says_cannot_leave_its_place_in_the_page(client: Client, world: World) -> None:
+def test_what_an_origin_says_cannot_leave_its_place_in_the_page(client: Client, backend: Backend) -> None:
     hostile = "<script>alert(1)</script>\"'"
     task = described(
-        world, name=hostile, final_url=f"https://h/{hostile}", content_type=hostile, etag=hostile, notes=("web-page",)
+        backend, name=hostile, final_url=f"https://h/{hostile}", content_type=hostile, etag=hostile, notes=("web-page",)
     )
     answer = client.request("GET", f"/check?id={task.id}", headers=BROWSER)
     assert answer.status == 200
     assert b"<script>alert" not in answer.body
 
 
-def test_a_failed_task_shows_the_public_reason_only(client: Client, world: World) -> None:
-    task = failed(world, Failure(FailureCode.BLOCKED, "intranet.example is 10.0.0.7"))
+def test_a_failed_task_shows_the_public_reason_only(client: Client, backend: Backend) -> None:
+    task = failed(backend, Failure(FailureCode.BLOCKED, "intranet.example is 10.0.0.7"))
     page = opened(client, f"/check?id={task.id}", 424)
     assert "could not connect" in page.text
     assert "10.0.0.7" not in page.text
 
 
 @pytest.mark.parametrize("code", PUBLIC_CODES)
-def test_a_failed_task_says_what_happened_why_and_what_to_do(client: Client, world: World, code: FailureCode) -> None:
-    page = opened(client, f"/check?id={failed(world, Failure(code, f'{URL}: no luck')).id}", 424)
+def test_a_failed_task_says_what_happened_why_and_what_to_do(
+    client: Client, backend: Backend, code: FailureCode
+) -> None:
+    page = opened(client, f"/check?id={failed(backend, Failure(code, f'{URL}: no luck')).id}", 424)
     for words in (*CAUSES[code], code):
         assert words in page.text
     assert f"{URL}: no luck" not in page.text  # the URL is there once already
@@ -188,11 +192,11 @@ def test_a_failed_task_says_what_happened_why_and_what_to_do(client: Client, wor
 @pytest.mark.parametrize("expected", [None, MD5])
 @pytest.mark.parametrize("url", ["http://site.com/a?b=1&c=%2B+é", f"http://site.com/a?b={'%41' * 2500}"])
 def test_it_can_be_submitted_again_as_it_was_but_for_the_mail(
-    client: Client, world: World, url: str, expected: str | None
+    client: Client, backend: Backend, url: str, expected: str | None
 ) -> None:
-    task = stored(world, url=url, expected_md5=expected)
-    claimed = changed(world, task, task.claimed(NOW, 90))
-    changed(world, claimed, claimed.failed(Failure(FailureCode.HTTP, "404"), NOW))
+    task = stored(backend, url=url, expected_md5=expected)
+    claimed = changed(backend, task, task.claimed(NOW, 90))
+    changed(backend, claimed, claimed.failed(Failure(FailureCode.HTTP, "404"), NOW))
     answer = client.request("GET", f"/check?id={task.id}", headers=BROWSER)
     page = Page(answer)
     assert b"example@abc.ru" not in answer.body
@@ -202,7 +206,7 @@ def test_it_can_be_submitted_again_as_it_was_but_for_the_mail(
     assert {field["type"] for field in page.all("input")} == {"hidden"}
     body = b"".join(part(name, value.encode()) for name, value in fields.items()) + b"--XX--"
     assert sent(client, body, MULTIPART).status == 303
-    again = world.table.get(world.queue.sent[-1][0])
+    again = backend.table.get(backend.queue.sent[-1][0])
     assert (again.url, again.expected_md5, again.email) == (task.url, expected, None)
 
 
@@ -218,7 +222,7 @@ PRODUCT = 7_654_321 * 7_654_321  # of digits enough that no port and no id happe
 HOSTILE = '"><script>alert(1)</script>&amp;{{7654321*7654321}}'
 
 
-def test_nothing_that_was_sent_becomes_markup(client: Client, world: World) -> None:
+def test_nothing_that_was_sent_becomes_markup(client: Client, backend: Backend) -> None:
     answers = [
         sent(client, json.dumps({"url": HOSTILE}), "application/json"),
         sent(client, json.dumps({"url": URL, "email": HOSTILE}), "application/json"),
@@ -226,8 +230,8 @@ def test_nothing_that_was_sent_becomes_markup(client: Client, world: World) -> N
         client.request("GET", "/<script>", headers=BROWSER),
         client.request("GET", "/", headers={**BROWSER, "Host": 'a"><script>.org'}),
     ]
-    task = stored(world)
-    changed(world, task, replace(task, url=f"http://a.org/{HOSTILE}"))
+    task = stored(backend)
+    changed(backend, task, replace(task, url=f"http://a.org/{HOSTILE}"))
     answers.append(client.request("GET", f"/check?id={task.id}", headers=BROWSER))
     for answer in answers:
         page = Page(answer)
@@ -249,21 +253,21 @@ def scripts(answer: Answer) -> list[str]:
     return re.findall(r"script-src '(sha256-[^']+)'", answer.headers["content-security-policy"])
 
 
-def cancelled(world: World) -> str:
-    task = stored(world)
-    return changed(world, task, task.cancelled(NOW)).id
+def cancelled(backend: Backend) -> str:
+    task = stored(backend)
+    return changed(backend, task, task.cancelled(NOW)).id
 
 
-def pages(client: Client, world: World) -> Iterator[Answer]:
+def pages(client: Client, backend: Backend) -> Iterator[Answer]:
     for target in (
         "/",
-        f"/check?id={stored(world).id}",
-        f"/check?id={running(world)}",
-        f"/check?id={done(world)}",
-        f"/check?id={done(world, expected_md5=MD5)}",
-        f"/check?id={done(world, expected_md5='0' * 32)}",
-        f"/check?id={cancelled(world)}",
-        f"/check?id={failed(world, Failure(FailureCode.HTTP, '404')).id}",
+        f"/check?id={stored(backend).id}",
+        f"/check?id={running(backend)}",
+        f"/check?id={done(backend)}",
+        f"/check?id={done(backend, expected_md5=MD5)}",
+        f"/check?id={done(backend, expected_md5='0' * 32)}",
+        f"/check?id={cancelled(backend)}",
+        f"/check?id={failed(backend, Failure(FailureCode.HTTP, '404')).id}",
         LOST,
         "/nowhere",
         "/submit",
@@ -272,8 +276,8 @@ def pages(client: Client, world: World) -> Iterator[Answer]:
     yield sent(client, "url=")
 
 
-def test_every_page_keeps_the_strict_policy_that_it_states(client: Client, world: World) -> None:
-    for answer in pages(client, world):
+def test_every_page_keeps_the_strict_policy_that_it_states(client: Client, backend: Backend) -> None:
+    for answer in pages(client, backend):
         page = Page(answer)
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["vary"] == "Accept"
@@ -303,16 +307,16 @@ def hashed(answer: Answer, tag: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(content).digest()).decode()}"
 
 
-def test_all_of_it_is_under_thirty_kilobytes(client: Client, world: World) -> None:
+def test_all_of_it_is_under_thirty_kilobytes(client: Client, backend: Backend) -> None:
     folder = Path(web_pages.__file__).parent
     files = [path.stat().st_size for kind in ("html", "css", "js") for path in folder.glob(f"*.{kind}")]
     assert len(files) > 5
     assert sum(files) < 30_000
-    assert max(len(answer.body) for answer in pages(client, world)) < 15_000
+    assert max(len(answer.body) for answer in pages(client, backend)) < 15_000
 
 
-def test_every_page_has_what_a_screen_reader_and_a_phone_need(client: Client, world: World) -> None:
-    for answer in pages(client, world):
+def test_every_page_has_what_a_screen_reader_and_a_phone_need(client: Client, backend: Backend) -> None:
+    for answer in pages(client, backend):
         page = Page(answer)
         assert page.all("html") == [{"lang": "en"}]
         assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all("meta")
@@ -323,8 +327,8 @@ def test_every_page_has_what_a_screen_reader_and_a_phone_need(client: Client, wo
             assert set((attributes.get("aria-describedby") or "").split()) <= set(ids)
 
 
-def test_a_terminal_gets_json_from_each_path_that_has_a_page(client: Client, world: World) -> None:
-    for target in ("/", f"/check?id={stored(world).id}", LOST, "/nowhere"):
+def test_a_terminal_gets_json_from_each_path_that_has_a_page(client: Client, backend: Backend) -> None:
+    for target in ("/", f"/check?id={stored(backend).id}", LOST, "/nowhere"):
         for headers in ({}, {"Accept": "*/*"}, {"Accept": "application/json, text/html"}):
             answer = client.request("GET", target, headers=headers)
             assert "json" in answer.headers["content-type"]
@@ -333,9 +337,9 @@ def test_a_terminal_gets_json_from_each_path_that_has_a_page(client: Client, wor
 
 @pytest.mark.parametrize(("headers", "accepted"), [({}, 202), (BROWSER, 303)])
 def test_every_answer_says_that_accept_chose_it(
-    client: Client, world: World, headers: dict[str, str], accepted: int
+    client: Client, backend: Backend, headers: dict[str, str], accepted: int
 ) -> None:
-    queued, ended = stored(world), done(world)
+    queued, ended = stored(backend), done(backend)
     requests: list[tuple[str, str, bytes | None]] = [
         ("GET", "/", None),
         ("POST", "/submit", f"url={URL}".encode()),
@@ -345,8 +349,8 @@ def test_every_answer_says_that_accept_chose_it(
         ("GET", f"/check?id={ended}", None),
         ("GET", f"/check?id={ended}&format=md5sum", None),
         ("GET", f"/check?id={ended}&format=other", None),
-        ("GET", f"/check?id={cancelled(world)}", None),
-        ("GET", f"/check?id={failed(world, Failure(FailureCode.HTTP, '404')).id}", None),
+        ("GET", f"/check?id={cancelled(backend)}", None),
+        ("GET", f"/check?id={failed(backend, Failure(FailureCode.HTTP, '404')).id}", None),
         ("GET", LOST, None),
         ("GET", "/nowhere", None),
         ("PUT", "/submit", b""),
@@ -361,8 +365,8 @@ def test_every_answer_says_that_accept_chose_it(
     assert seen == {200, accepted, 202, 404, 405, 409, 410, 413, 422, 424}
 
 
-def test_the_json_of_the_root_says_how_to_use_it(client: Client, world: World) -> None:
-    world.settings = Settings(public_url="https://example.org/sums/")
+def test_the_json_of_the_root_says_how_to_use_it(client: Client, backend: Backend) -> None:
+    backend.settings = Settings(public_url="https://example.org/sums/")
     answer = client.request("GET", "/")
     assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
     about = answer.json()
@@ -382,8 +386,8 @@ def test_a_host_header_that_is_none_does_no_harm(client: Client, host: str) -> N
     assert client.request("GET", "/", headers={**BROWSER, "Host": host}).status in (200, 400)
 
 
-def test_head_of_the_form_has_no_body(world: World) -> None:
-    with served(world.app()) as server:
+def test_head_of_the_form_has_no_body(backend: Backend) -> None:
+    with served(backend.app()) as server:
         answer = server.request("HEAD", "/", headers=BROWSER)
     assert (answer.status, answer.body, answer.headers["content-type"]) == (200, b"", "text/html; charset=utf-8")
 
@@ -395,32 +399,32 @@ def test_links_of_errors_are_relative_to_their_path(client: Client, path: str, h
 
 
 @pytest.mark.parametrize("root", ["", "/"])
-def test_under_a_stage_links_stay_within_it(world: World, root: str) -> None:
-    gateway = GatewayClient(world.app(), stage="beta")
+def test_under_a_stage_links_stay_within_it(backend: Backend, root: str) -> None:
+    gateway = GatewayClient(backend.app(), stage="beta")
     try:
         assert opened(gateway, root).all("form")[0]["action"] == "/beta/submit"
         answer = sent(gateway, f"url={URL}")
         assert answer.headers["location"].startswith("/beta/check?id=")
-        assert opened(gateway, f"/check?id={done(world)}").all("a")[-1]["href"] == "/beta/"
+        assert opened(gateway, f"/check?id={done(backend)}").all("a")[-1]["href"] == "/beta/"
     finally:
         gateway.close()
 
 
 @pytest.mark.parametrize("root", ["/sums", "/sums/"])
-def test_behind_a_mapped_domain_links_carry_its_path(world: World, root: str) -> None:
-    world.settings = Settings(public_url="https://files.example.org/sums")
-    gateway = GatewayClient(world.app(), public_url=world.settings.public_url)
+def test_behind_a_mapped_domain_links_carry_its_path(backend: Backend, root: str) -> None:
+    backend.settings = Settings(public_url="https://files.example.org/sums")
+    gateway = GatewayClient(backend.app(), public_url=backend.settings.public_url)
     try:
         page = opened(gateway, root)
         assert page.all("form")[0]["action"] == "/sums/submit"
         assert "https://files.example.org/sums/submit" in page.text
-        assert opened(gateway, f"/sums/check?id={done(world)}").all("a")[-1]["href"] == "/sums/"
+        assert opened(gateway, f"/sums/check?id={done(backend)}").all("a")[-1]["href"] == "/sums/"
     finally:
         gateway.close()
 
 
-def test_pages_reach_the_gateway_as_text(world: World) -> None:
-    gateway = GatewayClient(world.app())
+def test_pages_reach_the_gateway_as_text(backend: Backend) -> None:
+    gateway = GatewayClient(backend.app())
     try:
         raw = gateway.raw("GET", "/", None, BROWSER)
         assert raw["isBase64Encoded"] is False

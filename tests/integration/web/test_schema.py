@@ -20,24 +20,24 @@ from urlsum.web import models
 from urlsum.web.openapi import operations, schemas
 
 if TYPE_CHECKING:
-    from tests.integration.web.conftest import World
+    from tests.integration.web.conftest import Backend
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_committed_description_is_the_one_that_is_served(world: World) -> None:
+def test_the_committed_description_is_the_one_that_is_served(backend: Backend) -> None:
     committed = openapi.DOCUMENT.read_text(encoding="utf-8")
     assert committed == openapi.document(), "run `make openapi` and commit the result"
-    with served(world.app()) as server:
+    with served(backend.app()) as server:
         assert server.request("GET", "/openapi.json").json() == json.loads(committed)
         docs = server.request("GET", "/docs")
     assert (docs.status, b"/openapi.json" in docs.body) == (200, True)
 
 
-def test_on_lambda_nothing_describes_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_lambda_nothing_describes_itself(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     # API Gateway routes neither path, so what would answer there costs a cold start for nothing.
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "submit")
-    with served(world.app()) as server:
+    with served(backend.app()) as server:
         assert [server.request("GET", path).status for path in ("/docs", "/openapi.json")] == [404, 404]
 
 
@@ -56,8 +56,8 @@ def test_every_answer_has_an_example_that_could_be_given() -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not on PATH")
-def test_the_two_curl_lines_of_the_readme_to_the_letter(world: World) -> None:
-    with served(world.app()) as server:
+def test_the_two_curl_lines_of_the_readme_to_the_letter(backend: Backend) -> None:
+    with served(backend.app()) as server:
 
         def run(line: str) -> str:
             line = line.replace("localhost:5000", f"127.0.0.1:{server.port}")
@@ -68,16 +68,16 @@ def test_the_two_curl_lines_of_the_readme_to_the_letter(world: World) -> None:
         assert answer == f'{{"id":"{task_id}"}}'
         shown = run(f"curl -X GET http://localhost:5000/check?id={task_id}")
         assert shown.startswith(f'{{"id":"{task_id}","status":"queued",')
-        task = world.table.get(task_id)
-        claimed = changed(world, task, task.claimed(NOW, 90))
-        changed(world, claimed, claimed.done(MD5, SIZE, NOW + 7))
+        task = backend.table.get(task_id)
+        claimed = changed(backend, task, task.claimed(NOW, 90))
+        changed(backend, claimed, claimed.done(MD5, SIZE, NOW + 7))
         done = json.loads(run(f"curl -X GET http://localhost:5000/check?id={task_id}"))
     assert (done["md5"], done["status"], done["url"]) == (MD5, "done", "http://site.com/file.txt")
 
 
-def fuzzed(world: World, folder: Path, *options: str) -> int:
+def fuzzed(backend: Backend, folder: Path, *options: str) -> int:
     """How many cases passed all checks; the report of Schemathesis is shown when one did not."""
-    with served(world.app()) as server:
+    with served(backend.app()) as server:
         run = subprocess.run(
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run", "--no-color", "--checks", "all"),
@@ -102,11 +102,11 @@ def fuzzed(world: World, folder: Path, *options: str) -> int:
     return int(passed[2])
 
 
-def test_some_hundred_cases_break_nothing(world: World, tmp_path: Path) -> None:
-    assert fuzzed(world, tmp_path, "--max-examples", "10", "--seed", "1") > 100
+def test_some_hundred_cases_break_nothing(backend: Backend, tmp_path: Path) -> None:
+    assert fuzzed(backend, tmp_path, "--max-examples", "10", "--seed", "1") > 100
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_thousands_of_cases_break_nothing(world: World, tmp_path: Path) -> None:
-    assert fuzzed(world, tmp_path, "--max-examples", "250") >= 1000
+def test_thousands_of_cases_break_nothing(backend: Backend, tmp_path: Path) -> None:
+    assert fuzzed(backend, tmp_path, "--max-examples", "250") >= 1000

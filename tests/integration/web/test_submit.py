@@ -13,7 +13,7 @@ from urlsum.settings import Settings
 from urlsum.task import Mail, Status
 
 if TYPE_CHECKING:
-    from tests.integration.web.conftest import World
+    from tests.integration.web.conftest import Backend
     from tests.support.web.clients import Client
 
 URL = "http://site.com/file.txt"
@@ -42,7 +42,7 @@ DIGEST = "F4AF8A0E1D1E8D3B5F4A9F6F2F3CBD9E"
     ids=["form", "form-encoded", "json", "json-charset", "multipart"],
 )
 def test_each_form_of_body_stores_and_queues_one_task(
-    client: Client, world: World, content_type: str, body: bytes
+    client: Client, backend: Backend, content_type: str, body: bytes
 ) -> None:
     answer = client.post(body, content_type)
     assert answer.status == 202
@@ -51,10 +51,10 @@ def test_each_form_of_body_stores_and_queues_one_task(
     task_id = answer.json()["id"]
     assert answer.json() == {"id": str(uuid.UUID(task_id))}
     assert answer.headers["location"] == f"/check?id={task_id}"
-    task = world.table.get(task_id)
+    task = backend.table.get(task_id)
     assert (task.url, task.email, task.expected_md5) == (URL, "example@abc.ru", DIGEST.lower())
     assert (task.status, task.mail, task.created_at) == (Status.QUEUED, Mail.PENDING, NOW)
-    assert world.queue.sent == [(task_id, 0.0)]
+    assert backend.queue.sent == [(task_id, 0.0)]
 
 
 def test_the_answer_of_submit_is_an_id_that_check_knows(client: Client) -> None:
@@ -65,15 +65,15 @@ def test_the_answer_of_submit_is_an_id_that_check_knows(client: Client) -> None:
 
 @pytest.mark.parametrize(("body", "url"), [(f"url={URL}", URL), (json.dumps({"url": URL}), URL)], ids=["form", "json"])
 def test_a_body_without_content_type_is_taken_for_what_it_looks_like(
-    client: Client, world: World, body: str, url: str
+    client: Client, backend: Backend, body: str, url: str
 ) -> None:
     answer = client.request("POST", "/submit", body.encode(), {})
     assert answer.status == 202
-    assert world.table.get(answer.json()["id"]).url == url
+    assert backend.table.get(answer.json()["id"]).url == url
 
 
-def test_empty_email_and_md5_mean_none_as_an_html_form_sends_them(client: Client, world: World) -> None:
-    task = world.table.get(client.post(f"url={URL}&email=&md5=").json()["id"])
+def test_empty_email_and_md5_mean_none_as_an_html_form_sends_them(client: Client, backend: Backend) -> None:
+    task = backend.table.get(client.post(f"url={URL}&email=&md5=").json()["id"])
     assert (task.email, task.expected_md5, task.mail) == (None, None, Mail.NONE)
 
 
@@ -131,12 +131,12 @@ BAD_FIELDS = {
 
 @pytest.mark.parametrize(("content_type", "body", "field"), BAD_FIELDS.values(), ids=BAD_FIELDS)
 def test_bad_input_is_refused_by_the_name_of_its_field_and_nothing_is_stored(
-    client: Client, world: World, content_type: str, body: bytes, field: str
+    client: Client, backend: Backend, content_type: str, body: bytes, field: str
 ) -> None:
-    before = world.table.due(NOW + 1, 1000)
+    before = backend.table.due(NOW + 1, 1000)
     refused(client.post(body, content_type), 422, "invalid-request", field)
-    assert world.queue.sent == []
-    assert world.table.due(NOW + 1, 1000) == before
+    assert backend.queue.sent == []
+    assert backend.table.due(NOW + 1, 1000) == before
 
 
 def test_a_url_cut_at_its_ampersand_is_told_how_to_encode_it(client: Client) -> None:
@@ -152,10 +152,10 @@ def test_field_names_are_echoed_short_and_printable(client: Client) -> None:
     assert answer.json()["field"] == ("Set-Cookie:" + "x" * 500)[:63] + "…"
 
 
-def test_fields_in_the_query_string_are_refused_not_ignored(client: Client, world: World) -> None:
+def test_fields_in_the_query_string_are_refused_not_ignored(client: Client, backend: Backend) -> None:
     answer = client.request("POST", f"/submit?md5={DIGEST}", f"url={URL}".encode(), {"Content-Type": FORM})
     refused(answer, 422, "invalid-request", "md5")
-    assert world.queue.sent == []
+    assert backend.queue.sent == []
 
 
 @pytest.mark.parametrize(
@@ -169,12 +169,14 @@ def test_fields_in_the_query_string_are_refused_not_ignored(client: Client, worl
         "multipart/mixed; boundary=XX",
     ],
 )
-def test_another_content_type_is_refused_with_the_ones_to_use(client: Client, world: World, content_type: str) -> None:
+def test_another_content_type_is_refused_with_the_ones_to_use(
+    client: Client, backend: Backend, content_type: str
+) -> None:
     answer = client.post(f"url={URL}", content_type)
     detail = refused(answer, 415, "unsupported-media-type", "body")
     assert FORM in detail
     assert answer.headers["accept-post"] == f"{FORM}, multipart/form-data, application/json"
-    assert world.queue.sent == []
+    assert backend.queue.sent == []
 
 
 def test_a_compressed_body_is_refused(client: Client) -> None:
@@ -193,13 +195,13 @@ def test_a_compressed_body_is_refused(client: Client) -> None:
     ids=["form", "json", "multipart"],
 )
 def test_ten_kilobytes_of_url_are_refused_and_nothing_is_stored(
-    client: Client, world: World, content_type: str, body: bytes
+    client: Client, backend: Backend, content_type: str, body: bytes
 ) -> None:
-    before = world.table.due(NOW + 1, 1000)
+    before = backend.table.due(NOW + 1, 1000)
     detail = refused(client.post(body, content_type), 413, "body-too-large", "body")
     assert "shorten" in detail
-    assert world.queue.sent == []
-    assert world.table.due(NOW + 1, 1000) == before
+    assert backend.queue.sent == []
+    assert backend.table.due(NOW + 1, 1000) == before
 
 
 def test_the_body_may_have_exactly_eight_kib(client: Client) -> None:
@@ -209,13 +211,13 @@ def test_the_body_may_have_exactly_eight_kib(client: Client) -> None:
     refused(client.post(fits + "a"), 413, "body-too-large", "body")
 
 
-def test_the_same_idempotency_key_answers_the_same_id(client: Client, world: World) -> None:
+def test_the_same_idempotency_key_answers_the_same_id(client: Client, backend: Backend) -> None:
     key = str(uuid.uuid4())
     first = client.post(f"url={URL}", Idempotency_Key=key)
     again = client.post(json.dumps({"url": URL}), JSON, Idempotency_Key=key)
     assert first.status == again.status == 202
     assert first.json() == again.json()
-    assert world.queue.sent[0][0] == first.json()["id"]
+    assert backend.queue.sent[0][0] == first.json()["id"]
 
 
 def test_an_idempotency_key_used_for_something_else_is_refused(client: Client) -> None:
@@ -229,25 +231,25 @@ def test_an_unusable_idempotency_key_is_refused(client: Client, key: str) -> Non
     refused(client.post(f"url={URL}", Idempotency_Key=key), 422, "invalid-request", "Idempotency-Key")
 
 
-def test_without_a_queue_nothing_is_accepted(client: Client, world: World) -> None:
-    world.queue.down = True
-    before = world.table.due(NOW + 1, 1000)
+def test_without_a_queue_nothing_is_accepted(client: Client, backend: Backend) -> None:
+    backend.queue.down = True
+    before = backend.table.due(NOW + 1, 1000)
     answer = client.post(f"url={URL}")
     refused(answer, 503, "unavailable", None)
     assert int(answer.headers["retry-after"]) > 0
-    assert world.table.due(NOW + 1, 1000) == before
+    assert backend.table.due(NOW + 1, 1000) == before
 
 
-def test_location_carries_the_path_of_the_public_url(client: Client, world: World) -> None:
-    world.settings = Settings(public_url="https://example.org/urlsum/")
+def test_location_carries_the_path_of_the_public_url(client: Client, backend: Backend) -> None:
+    backend.settings = Settings(public_url="https://example.org/urlsum/")
     answer = client.post(f"url={URL}")
     assert answer.headers["location"] == f"/urlsum/check?id={answer.json()['id']}"
 
 
-def test_the_task_lives_as_long_as_the_settings_say(client: Client, world: World) -> None:
-    world.settings = Settings(task_ttl_days=2)
+def test_the_task_lives_as_long_as_the_settings_say(client: Client, backend: Backend) -> None:
+    backend.settings = Settings(task_ttl_days=2)
     task_id = client.post(f"url={URL}").json()["id"]
-    world.clock.now += 2 * 86400 - 1
+    backend.clock.now += 2 * 86400 - 1
     assert client.request("GET", f"/check?id={task_id}").status == 202
-    world.clock.now += 1
+    backend.clock.now += 1
     assert client.request("GET", f"/check?id={task_id}").status == 404

@@ -39,7 +39,7 @@ class FlakyTaskTable(MemoryTaskTable):
         return super().get(task_id)
 
 
-class Bay:
+class WorkerSetup:
     """A worker's services; every piece of ``source`` takes a second."""
 
     def __init__(self) -> None:
@@ -91,5 +91,5 @@ class Bay:
 
 
 @pytest.fixture
-def bay() -> Bay:
-    return Bay()
+def setup() -> WorkerSetup:
+    return WorkerSetup()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.processes.chaos import Day, DroppingQueue
+from tests.support.processes.chaos import ChaosRun, DroppingQueue
 from tests.support.stores.every_table import KINDS, store
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ MANY = {"memory": 200, "sqlite": 10, "mysql": 10, "dynamodb": 3}
 
 def bad_day(kind: str, directory: Path, seed: int, violence: float) -> None:
     with store(kind, directory) as table:
-        day = Day(table, random.Random(seed), share=SHARE, copies=3, violence=violence)
-        day.submit(TASKS)
-        day.run()
-        day.assert_right()
+        chaos = ChaosRun(table, random.Random(seed), share=SHARE, copies=3, violence=violence)
+        chaos.submit(TASKS)
+        chaos.run()
+        chaos.assert_right()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,9 +52,9 @@ def test_every_task_of_many_days_ends_once_with_the_right_result(kind: str, tmp_
 def test_the_sweeper_alone_finishes_all_when_every_message_is_dropped(kind: str, tmp_path: Path) -> None:
     with store(kind, tmp_path) as table:
         rng = random.Random(7)
-        day = Day(table, rng, violence=VIOLENCE)
+        chaos = ChaosRun(table, rng, violence=VIOLENCE)
         # What submit and the workers send is gone; only what the sweeper sends arrives.
-        day.sweeper_queue, day.queue = day.queue, DroppingQueue(rng, 0.0, 1, day.queue.messages)
-        day.submit(TASKS)
-        day.run()
-        day.assert_right()
+        chaos.sweeper_queue, chaos.queue = chaos.queue, DroppingQueue(rng, 0.0, 1, chaos.queue.messages)
+        chaos.submit(TASKS)
+        chaos.run()
+        chaos.assert_right()

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from functions.hash_worker.app import MARGIN_SECONDS
 from scripts.sam_build import ROOT
-from tests.integration.worker.conftest import EMAIL, SIGNATURE, Bay
+from tests.integration.worker.conftest import EMAIL, SIGNATURE, WorkerSetup
 from urlsum.errors import Incomplete, MailRefused, MailUnavailable, QueueUnavailable
 from urlsum.queues import encode
 from urlsum.task import Mail, Status
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def test_only_what_must_come_again_is_given_back(bay: Bay) -> None:
-    good, held, silent, settled = bay.add(), bay.add(), bay.add(), bay.add(status=Status.DONE, mail=Mail.SENT)
-    bay.table.save(held.claimed(bay.clock(), 90), over=held)
-    bay.table.silent = {silent.id}
-    bay.source.content = bay.source.content[:50_000]  # 50 seconds: less than a file in company has
+def test_only_what_must_come_again_is_given_back(setup: WorkerSetup) -> None:
+    good, held, silent, settled = setup.add(), setup.add(), setup.add(), setup.add(status=Status.DONE, mail=Mail.SENT)
+    setup.table.save(held.claimed(setup.clock(), 90), over=held)
+    setup.table.silent = {silent.id}
+    setup.source.content = setup.source.content[:50_000]  # 50 seconds: less than a file in company has
     poison = ["no JSON", json.dumps({"task": good.id}), "[]"]
     bodies = [*poison, encode(held.id), encode(good.id), encode(silent.id), encode(settled.id), encode("unknown")]
-    assert bay.process(*bodies) == ["0", "1", "2", "5"]
-    assert bay.table.get(good.id).md5 == bay.source.md5
-    assert len(bay.mailer.letters) == 1
+    assert setup.process(*bodies) == ["0", "1", "2", "5"]
+    assert setup.table.get(good.id).md5 == setup.source.md5
+    assert len(setup.mailer.letters) == 1
 
 
-def test_a_batch_that_fails_whole_is_given_back_and_does_not_raise(bay: Bay) -> None:
+def test_a_batch_that_fails_whole_is_given_back_and_does_not_raise(setup: WorkerSetup) -> None:
     # An exception would be an error of the function, and an alarm; the records come again either way.
-    bay.table.down = True
-    assert bay.process(encode("one"), encode("two")) == ["0", "1"]
+    setup.table.down = True
+    assert setup.process(encode("one"), encode("two")) == ["0", "1"]
 
 
-def test_a_next_slice_that_could_not_be_asked_for_brings_the_message_again(bay: Bay) -> None:
-    task = bay.add()
-    bay.queue.down = True
-    assert bay.process(encode(task.id), seconds=MARGIN_SECONDS + 20) == ["0"]
-    assert bay.table.get(task.id).offset > 0
+def test_a_next_slice_that_could_not_be_asked_for_brings_the_message_again(setup: WorkerSetup) -> None:
+    task = setup.add()
+    setup.queue.down = True
+    assert setup.process(encode(task.id), seconds=MARGIN_SECONDS + 20) == ["0"]
+    assert setup.table.get(task.id).offset > 0
     with pytest.raises(QueueUnavailable):
-        bay.queue.receive(1, wait=0)
+        setup.queue.receive(1, wait=0)
 
 
 @pytest.mark.parametrize(
@@ -60,81 +60,81 @@ def test_a_next_slice_that_could_not_be_asked_for_brings_the_message_again(bay: 
     ],
 )
 def test_a_slice_ends_a_margin_before_lambda_does(
-    bay: Bay, remaining: float, slice_seconds: float, worked: float
+    setup: WorkerSetup, remaining: float, slice_seconds: float, worked: float
 ) -> None:
-    bay.source.content *= 10
-    bay.settings = structs.replace(bay.settings, slice_seconds=slice_seconds)
-    started = bay.clock()
-    task = bay.work_on(bay.add(), remaining)
-    assert bay.clock() - started == worked
+    setup.source.content *= 10
+    setup.settings = structs.replace(setup.settings, slice_seconds=slice_seconds)
+    started = setup.clock()
+    task = setup.work_on(setup.add(), remaining)
+    assert setup.clock() - started == worked
     assert (task.status, task.lease_until) == (Status.RUNNING, 0.0)
-    assert task.offset == int(worked) * bay.source.piece // 64 * 64
-    assert bay.queue.sent == [(task.id, 0.0)]
+    assert task.offset == int(worked) * setup.source.piece // 64 * 64
+    assert setup.queue.sent == [(task.id, 0.0)]
 
 
-def test_slices_add_up_to_the_one_digest(bay: Bay) -> None:
-    task = bay.add()
+def test_slices_add_up_to_the_one_digest(setup: WorkerSetup) -> None:
+    task = setup.add()
     for _ in range(20):
-        if bay.work_on(task, MARGIN_SECONDS + 7).complete:
+        if setup.work_on(task, MARGIN_SECONDS + 7).complete:
             break
-    stored = bay.table.get(task.id)
-    assert (stored.status, stored.md5) == (Status.DONE, bay.source.md5)
-    assert len(bay.source.opened) == 15  # 100 pieces, 7 at a time
-    assert len(bay.mailer.letters) == 1
+    stored = setup.table.get(task.id)
+    assert (stored.status, stored.md5) == (Status.DONE, setup.source.md5)
+    assert len(setup.source.opened) == 15  # 100 pieces, 7 at a time
+    assert len(setup.mailer.letters) == 1
 
 
-def done(bay: Bay) -> None:
-    bay.work_on(bay.add())
+def done(setup: WorkerSetup) -> None:
+    setup.work_on(setup.add())
 
 
-def cut(bay: Bay) -> None:
+def cut(setup: WorkerSetup) -> None:
     def fault(offset: int) -> None:
         raise Incomplete("https://o.example/a.bam?…: cut")
 
-    bay.source.fault = fault
-    bay.work_on(bay.add())
+    setup.source.fault = fault
+    setup.work_on(setup.add())
 
 
-def bug(bay: Bay) -> None:
+def bug(setup: WorkerSetup) -> None:
     def fault(offset: int) -> None:
         raise ZeroDivisionError
 
-    bay.source.fault = fault
-    bay.work_on(bay.add())
+    setup.source.fault = fault
+    setup.work_on(setup.add())
 
 
-def refused_mail(bay: Bay) -> None:
-    bay.mailer.refuse_with = MailRefused("the mail server refused the recipient: 550 unknown")
-    bay.work_on(bay.add())
+def refused_mail(setup: WorkerSetup) -> None:
+    setup.mailer.refuse_with = MailRefused("the mail server refused the recipient: 550 unknown")
+    setup.work_on(setup.add())
 
 
-def late_mail(bay: Bay) -> None:
-    bay.mailer.refuse_with = MailUnavailable("the mail server does not answer")
-    bay.work_on(bay.add())
+def late_mail(setup: WorkerSetup) -> None:
+    setup.mailer.refuse_with = MailUnavailable("the mail server does not answer")
+    setup.work_on(setup.add())
 
 
-def silent_table(bay: Bay) -> None:
-    task = bay.add()
-    bay.table.silent = {task.id}
-    assert bay.process(encode(task.id)) == ["0"]
+def silent_table(setup: WorkerSetup) -> None:
+    task = setup.add()
+    setup.table.silent = {task.id}
+    assert setup.process(encode(task.id)) == ["0"]
 
 
-def poison(bay: Bay) -> None:
+def poison(setup: WorkerSetup) -> None:
     # Nobody but an operator can put this there; whatever it is, it must not fill the log.
-    assert bay.process("x" * 150 + EMAIL + SIGNATURE) == ["0"]
+    assert setup.process("x" * 150 + EMAIL + SIGNATURE) == ["0"]
 
 
 @pytest.mark.parametrize("happens", [done, cut, bug, refused_mail, late_mail, silent_table, poison])
 def test_logs_name_the_task_and_nothing_that_is_private(
-    bay: Bay, caplog: pytest.LogCaptureFixture, happens: Callable[[Bay], None]
+    setup: WorkerSetup, caplog: pytest.LogCaptureFixture, happens: Callable[[WorkerSetup], None]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    happens(bay)
+    happens(setup)
     assert caplog.text
     assert EMAIL not in caplog.text
     assert SIGNATURE not in caplog.text
-    if bay.table.tasks:
-        assert all(task_id in caplog.text for task_id in bay.table.tasks)
+    if setup.table.tasks:
+        assert all(task_id in caplog.text for task_id in setup.table.tasks)
 
 
 # The logger is chosen when the module is imported; hence a process of its own.
@@ -142,25 +142,25 @@ ON_LAMBDA = """
 from itertools import count
 from types import SimpleNamespace
 from functions.hash_worker.app import handler
-from tests.integration.worker.conftest import Bay
+from tests.integration.worker.conftest import WorkerSetup
 from tests.support.aws.fake_lambda import record
 from urlsum.errors import Incomplete
 from urlsum.queues import encode
-bay = Bay()
-opened, opens = count(), bay.source.open
+setup = WorkerSetup()
+opened, opens = count(), setup.source.open
 def open_one(*args, **kwargs):
     if next(opened):
         raise Incomplete("cut")
     return opens(*args, **kwargs)
-bay.source.open = open_one
-bodies = [encode(bay.add().id), encode(bay.add().id), "poison"]
+setup.source.open = open_one
+bodies = [encode(setup.add().id), encode(setup.add().id), "poison"]
 context = SimpleNamespace(
     function_name="hash_worker", memory_limit_in_mb=1769, aws_request_id="request-1",
     invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:hash_worker",
     get_remaining_time_in_millis=lambda: 300_000,
 )
 event = {"Records": [record(body, str(number)) for number, body in enumerate(bodies)]}
-print(handler(event, context, services=bay.services) == {"batchItemFailures": [{"itemIdentifier": "2"}]})
+print(handler(event, context, services=setup.services) == {"batchItemFailures": [{"itemIdentifier": "2"}]})
 """
 
 
@@ -199,8 +199,10 @@ def test_on_lambda_logs_and_metrics_are_json_lines() -> None:
     assert any("done at 100000 bytes" in line["message"] for line in logs)
 
 
-def test_a_mail_that_is_given_up_is_counted_for_operators(bay: Bay, capsys: pytest.CaptureFixture[str]) -> None:
-    bay.mailer.refuse_with = MailRefused("no such mailbox")
-    assert bay.work_on(bay.add()).mail is Mail.FAILED
+def test_a_mail_that_is_given_up_is_counted_for_operators(
+    setup: WorkerSetup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup.mailer.refuse_with = MailRefused("no such mailbox")
+    assert setup.work_on(setup.add()).mail is Mail.FAILED
     [line] = capsys.readouterr().out.splitlines()
     assert json.loads(line)["MailFailed"] == [1.0]

@@ -15,7 +15,7 @@ import pytest
 from selfhost.migrate import upgrade
 from tests.support.aws.moto_process import moto_process
 from tests.support.aws.template import create_queue, create_table
-from tests.support.processes.fleet import ROOT
+from tests.support.processes.worker_group import ROOT
 from tests.support.stores.tables import mysql_database, sqlite_uri
 
 if TYPE_CHECKING:

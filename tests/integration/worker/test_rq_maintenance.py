@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from urlsum.wiring import Services
 
 
-class Bay(Protocol):
+class WorkerSetup(Protocol):
     def services(self) -> Services: ...
     def add(self) -> Task: ...
 
@@ -42,8 +42,8 @@ def queue() -> MaintainedQueue:
 
 
 @pytest.fixture
-def maintenance(bay: Bay, queue: MaintainedQueue) -> Iterator[RqMaintenance]:
-    services = replace(bay.services(), queue=queue, settings=Settings(sweep_seconds=0.05))
+def maintenance(setup: WorkerSetup, queue: MaintainedQueue) -> Iterator[RqMaintenance]:
+    services = replace(setup.services(), queue=queue, settings=Settings(sweep_seconds=0.05))
     thread = RqMaintenance(services, queue, requeue_seconds=0.01)  # type: ignore[arg-type] # its one method more is all that is called
     yield thread
     thread.stop()
@@ -56,9 +56,11 @@ def wait_for_rounds(queue: MaintainedQueue, times: int) -> None:
         time.sleep(0.005)
 
 
-def test_a_stranded_task_is_sent_again_once(bay: Bay, maintenance: RqMaintenance, queue: MaintainedQueue) -> None:
-    task = bay.add()
-    bay.clock.now += 1000  # type: ignore[attr-defined] # of the fixture
+def test_a_stranded_task_is_sent_again_once(
+    setup: WorkerSetup, maintenance: RqMaintenance, queue: MaintainedQueue
+) -> None:
+    task = setup.add()
+    setup.clock.now += 1000  # type: ignore[attr-defined] # of the fixture
     maintenance.start()
     wait_for_rounds(queue, 20)
     assert [task_id for task_id, _ in queue.sent] == [task.id]

@@ -21,7 +21,7 @@ from urlsum.task import Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tests.integration.worker.conftest import Bay
+    from tests.integration.worker.conftest import WorkerSetup
     from urlsum.queues import Delivery
 
 SECONDS = 10.0
@@ -42,28 +42,28 @@ class RealClock:
         return time.monotonic()
 
 
-class Shop:
+class GatedWorker:
     """A worker on services in memory; ``gate`` holds every piece of every file back until it is set."""
 
-    def __init__(self, bay: Bay) -> None:
-        self.bay = bay
-        self.bay.clock.now = time.time()
+    def __init__(self, setup: WorkerSetup) -> None:
+        self.setup = setup
+        self.setup.clock.now = time.time()
         self.gate = threading.Event()
         self.at_once = 0
         self.most_at_once = 0
         self.worker = Worker(Settings())
         self.source = SyntheticSource(b"x" * 100_000, RealClock(), fault=self._piece)  # type: ignore[arg-type] # a clock, too
-        wired = bay.services()
+        wired = setup.services()
         self.worker.services = replace(wired, source=self.source, clock=time.time, monotonic=time.monotonic)
         self._lock = threading.Lock()
 
     def submit(self) -> str:
-        task = self.bay.add()
-        self.bay.queue.send(task.id)
+        task = self.setup.add()
+        self.setup.queue.send(task.id)
         return task.id
 
     def status(self, task_id: str) -> Status:
-        return self.bay.table.get(task_id).status
+        return self.setup.table.get(task_id).status
 
     @contextmanager
     def open(self) -> Iterator[threading.Thread]:
@@ -88,8 +88,8 @@ class Shop:
 
 
 @pytest.fixture
-def shop(bay: Bay) -> Shop:
-    return Shop(bay)
+def gated(setup: WorkerSetup) -> GatedWorker:
+    return GatedWorker(setup)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -99,58 +99,58 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_as_many_tasks_as_there_are_slots_run_at_once_and_no_more(shop: Shop) -> None:
-    tasks = [shop.submit() for _ in range(SLOTS + 3)]
-    with shop.open():
-        until(lambda: shop.at_once == SLOTS)
+def test_as_many_tasks_as_there_are_slots_run_at_once_and_no_more(gated: GatedWorker) -> None:
+    tasks = [gated.submit() for _ in range(SLOTS + 3)]
+    with gated.open():
+        until(lambda: gated.at_once == SLOTS)
         time.sleep(0.2)
-        assert shop.most_at_once == SLOTS
-        shop.gate.set()
-        until(lambda: all(shop.status(task_id) is Status.DONE for task_id in tasks))
-    assert len(shop.bay.mailer.letters) == len(tasks)
-    assert shop.most_at_once <= SLOTS
-    shop.bay.queue.redeliver()
-    assert shop.bay.queue.receive(10, wait=0) == []  # each was deleted
+        assert gated.most_at_once == SLOTS
+        gated.gate.set()
+        until(lambda: all(gated.status(task_id) is Status.DONE for task_id in tasks))
+    assert len(gated.setup.mailer.letters) == len(tasks)
+    assert gated.most_at_once <= SLOTS
+    gated.setup.queue.redeliver()
+    assert gated.setup.queue.receive(10, wait=0) == []  # each was deleted
 
 
 def test_the_log_tells_how_a_slice_ended_and_nothing_else_is_printed(
-    shop: Shop, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    gated: GatedWorker, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.INFO, "urlsum")
-    shop.gate.set()
-    task_id = shop.submit()
-    with shop.open():
-        until(lambda: settled(shop, task_id))
+    gated.gate.set()
+    task_id = gated.submit()
+    with gated.open():
+        until(lambda: settled(gated, task_id))
     assert f"task {task_id}: done at 100000 bytes" in caplog.messages
     assert capsys.readouterr().out == ""  # no metrics: CloudWatch reads them on Lambda only
 
 
-def test_a_long_file_does_not_hold_up_short_ones(shop: Shop) -> None:
-    long_one = shop.submit()
-    with shop.open():
-        until(lambda: shop.at_once == 1)
-        shop.source.fault = lambda offset: None
-        short_one = shop.submit()
-        until(lambda: shop.status(short_one) is Status.DONE)
-        assert shop.status(long_one) is Status.RUNNING
+def test_a_long_file_does_not_hold_up_short_ones(gated: GatedWorker) -> None:
+    long_one = gated.submit()
+    with gated.open():
+        until(lambda: gated.at_once == 1)
+        gated.source.fault = lambda offset: None
+        short_one = gated.submit()
+        until(lambda: gated.status(short_one) is Status.DONE)
+        assert gated.status(long_one) is Status.RUNNING
 
 
-def test_an_outage_is_survived_and_said(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_survived_and_said(gated: GatedWorker, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "urlsum")
-    shop.gate.set()
-    task_id = shop.submit()
-    shop.bay.queue.down = True
-    with shop.open() as thread:
+    gated.gate.set()
+    task_id = gated.submit()
+    gated.setup.queue.down = True
+    with gated.open() as thread:
         until(lambda: "the queue does not answer; retrying" in caplog.text)
         assert thread.is_alive()
-        shop.bay.queue.down = False
-        until(lambda: shop.status(task_id) is Status.DONE)
+        gated.setup.queue.down = False
+        until(lambda: gated.status(task_id) is Status.DONE)
 
 
 def test_a_look_that_fails_in_an_unforeseen_way_ends_no_slot(
-    shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    gated: GatedWorker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receive = shop.bay.queue.receive
+    receive = gated.setup.queue.receive
     failures = [ValueError("a bug")] * SLOTS
 
     def failing(limit: int, *, wait: float) -> Sequence[Delivery]:
@@ -158,33 +158,33 @@ def test_a_look_that_fails_in_an_unforeseen_way_ends_no_slot(
             raise failures.pop()
         return receive(limit, wait=wait)
 
-    monkeypatch.setattr(shop.bay.queue, "receive", failing)
-    tasks = [shop.submit() for _ in range(SLOTS)]
-    with shop.open():
-        until(lambda: shop.at_once == SLOTS)
-        shop.gate.set()
-        until(lambda: all(shop.status(task_id) is Status.DONE for task_id in tasks))
+    monkeypatch.setattr(gated.setup.queue, "receive", failing)
+    tasks = [gated.submit() for _ in range(SLOTS)]
+    with gated.open():
+        until(lambda: gated.at_once == SLOTS)
+        gated.gate.set()
+        until(lambda: all(gated.status(task_id) is Status.DONE for task_id in tasks))
     assert "ValueError: a bug" in caplog.text
 
 
-def test_a_delivery_that_must_come_again_is_not_deleted(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
-    shop.gate.set()
-    task_id = shop.submit()
-    shop.bay.table.silent = {task_id}
-    with shop.open():
+def test_a_delivery_that_must_come_again_is_not_deleted(gated: GatedWorker, caplog: pytest.LogCaptureFixture) -> None:
+    gated.gate.set()
+    task_id = gated.submit()
+    gated.setup.table.silent = {task_id}
+    with gated.open():
         until(lambda: "TableUnavailable" in caplog.text)
         time.sleep(0.2)
-        assert shop.bay.queue.given == 1
-        shop.bay.table.silent = set()
-        until(lambda: settled(shop, task_id))
+        assert gated.setup.queue.given == 1
+        gated.setup.table.silent = set()
+        until(lambda: settled(gated, task_id))
 
 
 def test_a_queue_that_fails_at_the_delete_costs_a_second_delivery_and_no_second_mail(
-    shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    gated: GatedWorker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop.gate.set()
-    task_id = shop.submit()
-    delete = shop.bay.queue.delete
+    gated.gate.set()
+    task_id = gated.submit()
+    delete = gated.setup.queue.delete
     failures = [QueueUnavailable("the queue does not answer")]
 
     def failing(delivery: Delivery) -> None:
@@ -192,65 +192,65 @@ def test_a_queue_that_fails_at_the_delete_costs_a_second_delivery_and_no_second_
             raise failures.pop()
         delete(delivery)
 
-    monkeypatch.setattr(shop.bay.queue, "delete", failing)
-    with shop.open():
+    monkeypatch.setattr(gated.setup.queue, "delete", failing)
+    with gated.open():
         until(lambda: "the queue does not answer" in caplog.text)
-        until(lambda: settled(shop, task_id))
-    assert len(shop.bay.mailer.letters) == 1
+        until(lambda: settled(gated, task_id))
+    assert len(gated.setup.mailer.letters) == 1
 
 
-def settled(shop: Shop, task_id: str) -> bool:
+def settled(gated: GatedWorker, task_id: str) -> bool:
     """Whether the task is done and its message deleted; if not, the message's visibility time-out ends."""
-    queue = shop.bay.queue
-    if shop.status(task_id) is Status.DONE and queue.given == 0 and queue.waiting == 0:
+    queue = gated.setup.queue
+    if gated.status(task_id) is Status.DONE and queue.given == 0 and queue.waiting == 0:
         return True
     time.sleep(0.2)
     queue.redeliver()
     return False
 
 
-def test_stopping_checkpoints_and_gives_every_lease_back(shop: Shop) -> None:
-    tasks = [shop.submit() for _ in range(SLOTS)]
-    shop.source.fault = lambda offset: time.sleep(0.02)  # two seconds for the whole file
-    with shop.open() as thread:
-        until(lambda: len(shop.source.opened) == SLOTS)
+def test_stopping_checkpoints_and_gives_every_lease_back(gated: GatedWorker) -> None:
+    tasks = [gated.submit() for _ in range(SLOTS)]
+    gated.source.fault = lambda offset: time.sleep(0.02)  # two seconds for the whole file
+    with gated.open() as thread:
+        until(lambda: len(gated.source.opened) == SLOTS)
         time.sleep(0.3)
-        shop.worker.stop()
+        gated.worker.stop()
         started = time.monotonic()
         thread.join(GRACE_SECONDS)
         assert time.monotonic() - started < GRACE_SECONDS
     for task_id in tasks:
-        task = shop.bay.table.get(task_id)
+        task = gated.setup.table.get(task_id)
         assert (task.status, task.lease_until) == (Status.RUNNING, 0.0)
         assert 0 < task.offset < 100_000
         assert task.due_at is not None
         assert task.due_at <= time.time()
 
 
-def test_a_stop_is_not_held_against_the_origin(shop: Shop) -> None:
+def test_a_stop_is_not_held_against_the_origin(gated: GatedWorker) -> None:
     # A read that ends after the clock has leaped seems to have taken for ever.
     def leap(offset: int) -> None:
-        if offset and not shop.gate.is_set():
-            shop.gate.set()
-            shop.worker.stopping.wait()
+        if offset and not gated.gate.is_set():
+            gated.gate.set()
+            gated.worker.stopping.wait()
             raise TimedOut("less than 1024 bytes per second")
 
-    shop.source.fault = leap
-    task_id = shop.submit()
-    with shop.open():
-        until(shop.gate.is_set)
-    task = shop.bay.table.get(task_id)
+    gated.source.fault = leap
+    task_id = gated.submit()
+    with gated.open():
+        until(gated.gate.is_set)
+    task = gated.setup.table.get(task_id)
     assert (task.status, task.error, task.lease_until) == (Status.RUNNING, None, 0.0)
     assert task.due_at is not None
     assert task.due_at <= time.time()
 
 
-def test_what_does_not_stop_is_left_to_its_lease(shop: Shop) -> None:
-    task_id = shop.submit()
-    with shop.open() as thread:
-        until(lambda: shop.at_once == 1)
-        shop.worker.stop()
+def test_what_does_not_stop_is_left_to_its_lease(gated: GatedWorker) -> None:
+    task_id = gated.submit()
+    with gated.open() as thread:
+        until(lambda: gated.at_once == 1)
+        gated.worker.stop()
         started = time.monotonic()
         thread.join(SECONDS)
         assert GRACE_SECONDS <= time.monotonic() - started < GRACE_SECONDS + 0.4
-        assert shop.bay.table.get(task_id).lease_until > time.time()
+        assert gated.setup.table.get(task_id).lease_until > time.time()

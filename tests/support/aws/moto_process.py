@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from tests.support.processes.fleet import ROOT
+from tests.support.processes.worker_group import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Seeded random faults in the ports: failed writes, duplicated messages, workers that die or sleep.
 
-One thread and a simulated clock. Concurrency is simulated within the origin's reads: other messages are delivered, other
+One thread and a simulated clock. Concurrency happens within the origin's reads: other messages are delivered, other
 sweeps run, the clock jumps past the lease, and then the first worker continues, unaware of it.
 """
 
@@ -97,7 +97,7 @@ class FlakyTable:
 
 
 @dataclass
-class WildQueue:
+class DuplicatingQueue:
     """Delivers every message ``copies`` times, in any order, at any time; fails a share of all sends."""
 
     rng: random.Random
@@ -123,7 +123,7 @@ class WildQueue:
         raise AssertionError("the test deletes")
 
 
-class DroppingQueue(WildQueue):
+class DroppingQueue(DuplicatingQueue):
     """Accepts every message and delivers none."""
 
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
@@ -146,7 +146,7 @@ class FlakyMailer(MemoryMailer):
         super().send(letter)
 
 
-class Day:
+class ChaosRun:
     """A simulation of some tasks under these faults."""
 
     def __init__(
@@ -155,7 +155,7 @@ class Day:
         self.rng = rng
         self.clock = Clock()
         self.table = FlakyTable(table, rng, share)
-        self.queue = WildQueue(rng, share, copies)
+        self.queue = DuplicatingQueue(rng, share, copies)
         self.sweeper_queue = self.queue
         self.mailer = FlakyMailer(rng, share)
         self.violence = violence

@@ -83,7 +83,7 @@ class PacedFiles:
 
 
 @dataclass
-class Stage:
+class WorkerDeployment:
     """The store, queue, origin and outbox of worker processes."""
 
     env: dict[str, str]
@@ -171,16 +171,16 @@ def _aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Audi
 
 
 @contextmanager
-def stage(
+def worker_deployment(
     kind: str, directory: Path, monkeypatch: pytest.MonkeyPatch, sizes: list[int], **times: str
-) -> Iterator[Stage]:
+) -> Iterator[WorkerDeployment]:
     """Yield a deployment whose store is ``kind``: sqlite, mysql or aws (DynamoDB and SQS by moto)."""
     files = PacedFiles(sizes)
     with OriginServer(files) as origin, _store(kind, directory, monkeypatch) as (store, audit):
         outbox = directory / "outbox"
         env = {**TIMES, **times, **store, "OUTBOX_DIR": str(outbox)}
         config = settings.parse({name.lower(): value for name, value in env.items()})
-        yield Stage(env, wiring.wire(config), audit, files, origin, outbox)
+        yield WorkerDeployment(env, wiring.wire(config), audit, files, origin, outbox)
 
 
 @contextmanager

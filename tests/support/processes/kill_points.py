@@ -47,7 +47,7 @@ FOREVER = 10**6
 
 
 @dataclass
-class Site:
+class TaskSetup:
     """The services and the source of one task, for a process that dies and its successor."""
 
     table: TaskTable
@@ -84,27 +84,27 @@ class Site:
         return len(list(self.outbox.glob("*.eml")))
 
 
-def _submit(site: Site) -> None:
-    site.submit()
+def _submit(setup: TaskSetup) -> None:
+    setup.submit()
 
 
-def _whole(site: Site) -> None:
+def _whole(setup: TaskSetup) -> None:
     """Claim, checkpoints, commit, mail, mark."""
-    site.work(site.id)
+    setup.work(setup.id)
 
 
-def _hand_over(site: Site) -> None:
+def _hand_over(setup: TaskSetup) -> None:
     """Claim, checkpoints, release, message to the next slice."""
-    site.work(site.id, seconds=15)
+    setup.work(setup.id, seconds=15)
 
 
-def _sweep(site: Site) -> None:
+def _sweep(setup: TaskSetup) -> None:
     """A sweep that finds a task whose message was lost."""
-    site.clock.now += 1000
-    site.sweep()
+    setup.clock.now += 1000
+    setup.sweep()
 
 
-SCENES: dict[str, Callable[[Site], None]] = {
+SCENES: dict[str, Callable[[TaskSetup], None]] = {
     "submit": _submit,
     "whole": _whole,
     "hand over": _hand_over,
@@ -112,21 +112,21 @@ SCENES: dict[str, Callable[[Site], None]] = {
 }
 
 
-class Line:
+class LineKiller:
     """Counts the executed lines of urlsum, and kills the process before the ``fatal``-th line."""
 
     def __init__(self, fatal: int | None = None) -> None:
         self.fatal = fatal
         self.lines: list[str] = []
 
-    def run(self, scene: Callable[[Site], None], site: Site) -> None:
+    def run(self, scene: Callable[[TaskSetup], None], setup: TaskSetup) -> None:
         if scene is not _submit:
-            site.submit()
-            for delivery in site.queue.receive(10, wait=0):
-                site.queue.delete(delivery)
+            setup.submit()
+            for delivery in setup.queue.receive(10, wait=0):
+                setup.queue.delete(delivery)
         sys.settrace(self._call)
         try:
-            scene(site)
+            scene(setup)
         finally:
             sys.settrace(None)
 
@@ -163,21 +163,21 @@ def forked(function: Callable[[], object]) -> Any:
     return json.loads(result)
 
 
-def finish(site: Site) -> dict[str, Any]:
+def finish(setup: TaskSetup) -> dict[str, Any]:
     """The outcome after a sweep and a healthy worker have continued the task of the dead process."""
     try:
-        left = site.table.get(site.id)
+        left = setup.table.get(setup.id)
     except TaskNotFound:
-        return {"stored": False, "letters": site.letters()}
-    unnoted = left.mail is Mail.PENDING and site.letters() > 0
+        return {"stored": False, "letters": setup.letters()}
+    unnoted = left.mail is Mail.PENDING and setup.letters() > 0
     for _ in range(20):
-        site.clock.now += 1000
-        site.sweep()
-        for delivery in site.queue.receive(10, wait=0):
-            if decode(delivery.body) == site.id:
-                site.work(site.id)
-            site.queue.delete(delivery)
-        task = site.table.get(site.id)
+        setup.clock.now += 1000
+        setup.sweep()
+        for delivery in setup.queue.receive(10, wait=0):
+            if decode(delivery.body) == setup.id:
+                setup.work(setup.id)
+            setup.queue.delete(delivery)
+        task = setup.table.get(setup.id)
         if task.due_at is None:
             break
     return {
@@ -185,9 +185,9 @@ def finish(site: Site) -> dict[str, Any]:
         "left": f"{left.status} {left.mail}",
         "unnoted": unnoted,
         "status": task.status,
-        "right": task.md5 == SyntheticSource(CONTENT, site.clock).md5,
+        "right": task.md5 == SyntheticSource(CONTENT, setup.clock).md5,
         "mail": task.mail,
-        "letters": site.letters(),
+        "letters": setup.letters(),
     }
 
 
@@ -217,7 +217,7 @@ def main() -> None:
         common.queue.send("nobody")
     number = 0
 
-    def site() -> Site:
+    def setup() -> TaskSetup:
         # SQL connections must not be shared across a fork.
         services = common if settings.tasks_table else wiring.wire(settings)
         outbox = directory / f"outbox-{number}"
@@ -227,19 +227,19 @@ def main() -> None:
             from urlsum.queues.table import TableQueue  # noqa: PLC0415
 
             queue = TableQueue(services.table, clock=clock, redelivery_seconds=0.0)
-        return Site(services.table, queue, outbox, settings, clock, f"{scene.__name__}-{number}")
+        return TaskSetup(services.table, queue, outbox, settings, clock, f"{scene.__name__}-{number}")
 
     def learn() -> list[str]:
-        line = Line()
-        line.run(scene, site())
+        line = LineKiller()
+        line.run(scene, setup())
         return line.lines
 
     lines = forked(learn)
-    forked(lambda: finish(site()))  # so that the next receive finds no message of this run
+    forked(lambda: finish(setup()))  # so that the next receive finds no message of this run
     for fatal in chosen(lines, which):
         number += 1
-        died = forked(lambda at=fatal: Line(at).run(scene, site())) is None  # type: ignore[misc]
-        outcome = forked(lambda: finish(site()))
+        died = forked(lambda at=fatal: LineKiller(at).run(scene, setup())) is None  # type: ignore[misc]
+        outcome = forked(lambda: finish(setup()))
         print(json.dumps({"at": lines[fatal], "died": died, **outcome}), flush=True)  # noqa: T201 - the answer
 
 

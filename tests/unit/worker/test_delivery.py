@@ -18,7 +18,7 @@ from urlsum.worker.delivery import MESSAGE_CHARACTERS, handle, handle_message
 ID = "0e4fac17-0000-4000-8000-000000000000"
 
 
-class Desk:
+class DeliverySetup:
     def __init__(self, *, email: str | None = "someone@abc.ru") -> None:
         self.clock = Clock()
         self.table = MemoryTaskTable()
@@ -52,153 +52,153 @@ class Desk:
 
 
 def test_one_delivery_hashes_and_mails() -> None:
-    desk = Desk()
-    desk.handle()
-    assert (desk.stored.md5, desk.stored.mail) == (desk.source.md5, Mail.SENT)
-    assert [letter.to for letter in desk.mailer.letters] == ["someone@abc.ru"]
-    assert desk.queue.sent == []
+    setup = DeliverySetup()
+    setup.handle()
+    assert (setup.stored.md5, setup.stored.mail) == (setup.source.md5, Mail.SENT)
+    assert [letter.to for letter in setup.mailer.letters] == ["someone@abc.ru"]
+    assert setup.queue.sent == []
 
 
 def test_further_deliveries_change_nothing() -> None:
-    desk = Desk()
-    desk.handle()
-    settled = desk.stored
+    setup = DeliverySetup()
+    setup.handle()
+    settled = setup.stored
     for _ in range(3):
-        desk.clock.now += 1000
-        assert desk.handle() is None
-    assert desk.stored == settled
-    assert len(desk.mailer.letters) == 1
+        setup.clock.now += 1000
+        assert setup.handle() is None
+    assert setup.stored == settled
+    assert len(setup.mailer.letters) == 1
 
 
 def test_a_delivery_of_an_unknown_task_is_dropped() -> None:
-    desk = Desk()
-    desk.table.remove(desk.stored)
-    assert desk.handle() is None
+    setup = DeliverySetup()
+    setup.table.remove(setup.stored)
+    assert setup.handle() is None
 
 
 def test_the_deadline_asks_for_the_next_slice() -> None:
-    desk = Desk()
-    desk.handle(seconds=20)
-    assert desk.queue.sent == [(ID, 0.0)]
-    assert desk.mailer.letters == []
+    setup = DeliverySetup()
+    setup.handle(seconds=20)
+    assert setup.queue.sent == [(ID, 0.0)]
+    assert setup.mailer.letters == []
 
 
 def test_a_failure_that_may_pass_delays_the_next_delivery() -> None:
-    desk = Desk()
+    setup = DeliverySetup()
 
     def cut(offset: int) -> None:
         raise Incomplete("cut")
 
-    desk.source.fault = cut
-    desk.handle()
-    [(_, delay)] = desk.queue.sent
+    setup.source.fault = cut
+    setup.handle()
+    [(_, delay)] = setup.queue.sent
     assert 0 < delay <= 5
 
 
 def test_a_delivery_that_comes_too_early_is_sent_on() -> None:
-    desk = Desk()
-    desk.table.save(replace(desk.stored, not_before=desk.clock() + 3600), over=desk.stored)
-    assert desk.handle() is None
-    assert desk.queue.sent == [(ID, 3600.0)]
-    assert desk.source.opened == []
+    setup = DeliverySetup()
+    setup.table.save(replace(setup.stored, not_before=setup.clock() + 3600), over=setup.stored)
+    assert setup.handle() is None
+    assert setup.queue.sent == [(ID, 3600.0)]
+    assert setup.source.opened == []
 
 
 def test_a_message_that_meets_another_holder_is_done_with_and_changes_nothing() -> None:
-    desk = Desk()
-    held = desk.stored.claimed(desk.clock(), 90)
-    desk.table.save(held, over=desk.stored)
-    assert desk.handle() is None
-    assert desk.stored == held
-    assert (desk.source.opened, desk.queue.sent) == ([], [])
+    setup = DeliverySetup()
+    held = setup.stored.claimed(setup.clock(), 90)
+    setup.table.save(held, over=setup.stored)
+    assert setup.handle() is None
+    assert setup.stored == held
+    assert (setup.source.opened, setup.queue.sent) == ([], [])
 
 
 def test_a_task_that_is_cancelled_is_left_at_the_next_checkpoint_without_a_word() -> None:
-    desk = Desk()
+    setup = DeliverySetup()
 
     def cancel(offset: int) -> None:
         if offset == 30_000:
-            stored = desk.stored
-            desk.table.save(stored.cancelled(desk.clock()), over=stored)
+            stored = setup.stored
+            setup.table.save(stored.cancelled(setup.clock()), over=stored)
 
-    desk.source.fault = cancel
-    began = desk.clock()
-    assert desk.handle() is None
-    assert desk.clock() - began <= 30 + desk.deps.settings.checkpoint_seconds  # a kilobyte a second
-    assert (desk.stored.status, desk.stored.md5, desk.stored.due_at) == (Status.CANCELLED, None, None)
-    assert (desk.mailer.letters, desk.queue.sent) == ([], [])
-    assert desk.handle() is None
+    setup.source.fault = cancel
+    began = setup.clock()
+    assert setup.handle() is None
+    assert setup.clock() - began <= 30 + setup.deps.settings.checkpoint_seconds  # a kilobyte a second
+    assert (setup.stored.status, setup.stored.md5, setup.stored.due_at) == (Status.CANCELLED, None, None)
+    assert (setup.mailer.letters, setup.queue.sent) == ([], [])
+    assert setup.handle() is None
 
 
 def test_a_mail_that_is_put_off_is_tried_again_without_hashing_again() -> None:
-    desk = Desk()
-    desk.mailer.refuse_with = MailUnavailable("greylisted")
-    desk.handle()
-    assert (desk.stored.status, desk.stored.mail) == (Status.DONE, Mail.PENDING)
-    [(_, delay)] = desk.queue.sent
+    setup = DeliverySetup()
+    setup.mailer.refuse_with = MailUnavailable("greylisted")
+    setup.handle()
+    assert (setup.stored.status, setup.stored.mail) == (Status.DONE, Mail.PENDING)
+    [(_, delay)] = setup.queue.sent
     assert delay >= 60
-    desk.clock.now += delay
-    desk.mailer.refuse_with = None
-    desk.handle()
-    assert desk.stored.mail is Mail.SENT
-    assert len(desk.mailer.letters) == 1
-    assert desk.source.opened == [0]
+    setup.clock.now += delay
+    setup.mailer.refuse_with = None
+    setup.handle()
+    assert setup.stored.mail is Mail.SENT
+    assert len(setup.mailer.letters) == 1
+    assert setup.source.opened == [0]
 
 
 def test_a_result_outlives_a_queue_that_is_down() -> None:
-    desk = Desk()
-    desk.queue.down = True
+    setup = DeliverySetup()
+    setup.queue.down = True
     with pytest.raises(QueueUnavailable):
-        desk.handle(seconds=20)
-    assert desk.stored.offset > 0
-    desk.queue.down = False
-    desk.handle()
-    assert desk.stored.md5 == desk.source.md5
+        setup.handle(seconds=20)
+    assert setup.stored.offset > 0
+    setup.queue.down = False
+    setup.handle()
+    assert setup.stored.md5 == setup.source.md5
 
 
 def test_a_table_that_is_down_leaves_the_message_to_come_again() -> None:
-    desk = Desk()
-    desk.table.down = True
+    setup = DeliverySetup()
+    setup.table.down = True
     with pytest.raises(TableUnavailable):
-        desk.handle()
-    assert desk.mailer.letters == []
+        setup.handle()
+    assert setup.mailer.letters == []
 
 
 def test_a_failed_task_is_mailed_too() -> None:
-    desk = Desk()
+    setup = DeliverySetup()
 
     def bug(offset: int) -> None:
         raise ZeroDivisionError
 
-    desk.source.fault = bug
+    setup.source.fault = bug
     for _ in range(Settings().max_attempts):
-        desk.handle()
-        desk.clock.now += 1000
-    assert desk.stored.status is Status.FAILED
-    assert len(desk.mailer.letters) == 1
+        setup.handle()
+        setup.clock.now += 1000
+    assert setup.stored.status is Status.FAILED
+    assert len(setup.mailer.letters) == 1
 
 
 def test_without_an_address_nothing_is_mailed() -> None:
-    desk = Desk(email=None)
-    desk.handle()
-    assert desk.stored.status is Status.DONE
-    assert desk.mailer.letters == []
+    setup = DeliverySetup(email=None)
+    setup.handle()
+    assert setup.stored.status is Status.DONE
+    assert setup.mailer.letters == []
 
 
 def test_a_message_that_was_handled_is_logged_and_its_task_reported(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "urlsum")
-    desk = Desk()
+    setup = DeliverySetup()
     seen: list[Task] = []
-    assert handle_message(encode(ID), desk.deps, deadline=desk.deadline(), after_slice=seen.append)
-    assert seen == [desk.stored]
+    assert handle_message(encode(ID), setup.deps, deadline=setup.deadline(), after_slice=seen.append)
+    assert seen == [setup.stored]
     assert f"task {ID}: done at 100000 bytes" in caplog.messages
-    assert handle_message(encode(ID), desk.deps, deadline=desk.deadline(), after_slice=seen.append)
+    assert handle_message(encode(ID), setup.deps, deadline=setup.deadline(), after_slice=seen.append)
     assert len(seen) == 1  # there was nothing left to do
 
 
 def test_a_message_for_a_table_that_is_down_must_come_again(caplog: pytest.LogCaptureFixture) -> None:
-    desk = Desk()
-    desk.table.down = True
-    assert not handle_message(encode(ID), desk.deps, deadline=desk.deadline())
+    setup = DeliverySetup()
+    setup.table.down = True
+    assert not handle_message(encode(ID), setup.deps, deadline=setup.deadline())
     [record] = caplog.records
     assert record.getMessage().startswith(f"{encode(ID)}: TableUnavailable: ")
     assert record.exc_info is None
@@ -207,19 +207,19 @@ def test_a_message_for_a_table_that_is_down_must_come_again(caplog: pytest.LogCa
 def test_a_bug_is_logged_with_its_traceback_and_the_message_comes_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = Desk()
+    setup = DeliverySetup()
 
     def bug(task_id: str) -> Task:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(desk.table, "get", bug)
-    assert not handle_message(encode(ID), desk.deps, deadline=desk.deadline())
+    monkeypatch.setattr(setup.table, "get", bug)
+    assert not handle_message(encode(ID), setup.deps, deadline=setup.deadline())
     [record] = caplog.records
     assert record.exc_info is not None
 
 
 def test_a_foreign_message_is_given_back_and_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    desk = Desk()
-    assert not handle_message("x" * 1000, desk.deps, deadline=desk.deadline())
+    setup = DeliverySetup()
+    assert not handle_message("x" * 1000, setup.deps, deadline=setup.deadline())
     [record] = caplog.records
     assert record.getMessage().startswith("x" * MESSAGE_CHARACTERS + ": JSONDecodeError: ")

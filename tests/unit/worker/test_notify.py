@@ -56,7 +56,7 @@ class HookedMailer(MemoryMailer):
 
 
 @dataclass
-class World:
+class MailSetup:
     """One finished task whose mail is owed, as its worker leaves it: committed, under the worker's lease."""
 
     now: float = 1000.0
@@ -89,74 +89,74 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def setup() -> MailSetup:
+    return MailSetup()
 
 
-def test_the_mail_is_sent_and_noted(world: World) -> None:
-    after = world.send(world.done)
-    assert world.mailer.letters == [compose(world.done, public_url=None)]
-    assert after == world.stored == world.done.mailed(Mail.SENT, world.now)
+def test_the_mail_is_sent_and_noted(setup: MailSetup) -> None:
+    after = setup.send(setup.done)
+    assert setup.mailer.letters == [compose(setup.done, public_url=None)]
+    assert after == setup.stored == setup.done.mailed(Mail.SENT, setup.now)
     assert after.due_at is None
 
 
-def test_nothing_is_written_before_the_mail_is_out(world: World) -> None:
+def test_nothing_is_written_before_the_mail_is_out(setup: MailSetup) -> None:
     seen: list[Task] = []
-    world.mailer.hook = lambda: seen.append(world.stored)
-    world.send(world.done)
-    assert seen == [world.done]
-    assert world.table.writes == 1
+    setup.mailer.hook = lambda: seen.append(setup.stored)
+    setup.send(setup.done)
+    assert seen == [setup.done]
+    assert setup.table.writes == 1
 
 
-def test_a_mail_that_is_noted_is_not_owed_any_more(world: World) -> None:
-    world.send(world.done)
-    world.now += 10**6
+def test_a_mail_that_is_noted_is_not_owed_any_more(setup: MailSetup) -> None:
+    setup.send(setup.done)
+    setup.now += 10**6
     with pytest.raises(NothingToDo):
-        world.claim()
+        setup.claim()
 
 
-def test_the_letter_links_to_the_public_url(world: World) -> None:
+def test_the_letter_links_to_the_public_url(setup: MailSetup) -> None:
     send_result_email(
-        world.done, table=world.table, mailer=world.mailer, public_url="https://u.example", now=lambda: 1000.0
+        setup.done, table=setup.table, mailer=setup.mailer, public_url="https://u.example", now=lambda: 1000.0
     )
-    assert "Link:      https://u.example/check?id=" in world.mailer.letters[0].body
+    assert "Link:      https://u.example/check?id=" in setup.mailer.letters[0].body
 
 
-def test_a_refused_mail_is_given_up_at_once_and_the_result_stays(world: World) -> None:
-    world.mailer.refuse_with = MailRefused("no such mailbox")
-    after = world.send(world.done)
-    assert after == world.stored == world.done.mailed(Mail.FAILED, world.now)
+def test_a_refused_mail_is_given_up_at_once_and_the_result_stays(setup: MailSetup) -> None:
+    setup.mailer.refuse_with = MailRefused("no such mailbox")
+    after = setup.send(setup.done)
+    assert after == setup.stored == setup.done.mailed(Mail.FAILED, setup.now)
     assert (after.status, after.md5, after.due_at) == (Status.DONE, "0" * 32, None)
 
 
-def test_a_mail_that_cannot_go_out_now_is_put_off_and_the_lease_given_back(world: World) -> None:
-    world.mailer.refuse_with = MailUnavailable("greylisted")
-    after = world.send(world.done)
-    assert after == world.stored == world.done.released(world.now, delay=60.0)
-    assert (after.status, after.mail, after.due_at) == (Status.DONE, Mail.PENDING, world.now + 60.0)
+def test_a_mail_that_cannot_go_out_now_is_put_off_and_the_lease_given_back(setup: MailSetup) -> None:
+    setup.mailer.refuse_with = MailUnavailable("greylisted")
+    after = setup.send(setup.done)
+    assert after == setup.stored == setup.done.released(setup.now, delay=60.0)
+    assert (after.status, after.mail, after.due_at) == (Status.DONE, Mail.PENDING, setup.now + 60.0)
     with pytest.raises(NotDue):
-        world.claim()
+        setup.claim()
 
 
-def test_a_mail_that_was_put_off_goes_out_when_it_is_due(world: World) -> None:
-    world.mailer.refuse_with = MailUnavailable("greylisted")
-    world.send(world.done)
-    world.mailer.refuse_with = None
-    world.now += 60.0
-    assert world.send(world.claim()).mail is Mail.SENT
-    assert len(world.mailer.letters) == 1
+def test_a_mail_that_was_put_off_goes_out_when_it_is_due(setup: MailSetup) -> None:
+    setup.mailer.refuse_with = MailUnavailable("greylisted")
+    setup.send(setup.done)
+    setup.mailer.refuse_with = None
+    setup.now += 60.0
+    assert setup.send(setup.claim()).mail is Mail.SENT
+    assert len(setup.mailer.letters) == 1
 
 
-def test_a_mail_system_that_stays_away_is_asked_thirty_times_in_a_day_and_then_given_up(world: World) -> None:
-    world.mailer.refuse_with = MailUnavailable("down")
+def test_a_mail_system_that_stays_away_is_asked_thirty_times_in_a_day_and_then_given_up(setup: MailSetup) -> None:
+    setup.mailer.refuse_with = MailUnavailable("down")
     tries = 1
-    task = world.send(world.done)
+    task = setup.send(setup.done)
     while task.due_at is not None:
-        world.now = task.due_at
-        task = world.send(world.claim())
+        setup.now = task.due_at
+        task = setup.send(setup.claim())
         tries += 1
     assert (tries, task.mail, task.status) == (MAX_TRIES, Mail.FAILED, Status.DONE)
-    assert 24.0 <= (world.now - 1000.0) / 3600 <= 24.5
+    assert 24.0 <= (setup.now - 1000.0) / 3600 <= 24.5
 
 
 def test_the_pauses_double_up_to_an_hour_and_stay_finite() -> None:
@@ -164,105 +164,105 @@ def test_the_pauses_double_up_to_an_hour_and_stay_finite() -> None:
     assert mail_delay(10**9) == 3600.0
 
 
-def test_workers_that_die_while_sending_are_counted_too_so_that_a_deadly_mail_ends(world: World) -> None:
+def test_workers_that_die_while_sending_are_counted_too_so_that_a_deadly_mail_ends(setup: MailSetup) -> None:
     def die() -> None:
         raise KeyboardInterrupt
 
-    world.mailer.hook = die
-    task, tries = world.done, 0
+    setup.mailer.hook = die
+    task, tries = setup.done, 0
     while task.mail is Mail.PENDING:
         tries += 1
         try:
-            task = world.send(task)
+            task = setup.send(task)
         except KeyboardInterrupt:
-            world.now += WORKER_LEASE + LEASE_SECONDS
-            task = world.claim()
-    assert (tries, world.stored.mail) == (MAX_TRIES + 1, Mail.FAILED)
-    assert world.mailer.letters == []
+            setup.now += WORKER_LEASE + LEASE_SECONDS
+            task = setup.claim()
+    assert (tries, setup.stored.mail) == (MAX_TRIES + 1, Mail.FAILED)
+    assert setup.mailer.letters == []
 
 
-def test_a_crash_between_sending_and_noting_costs_one_more_mail_and_only_one(world: World) -> None:
-    world.table.failures = 3
+def test_a_crash_between_sending_and_noting_costs_one_more_mail_and_only_one(setup: MailSetup) -> None:
+    setup.table.failures = 3
     with pytest.raises(TableUnavailable):
-        world.send(world.done)
-    assert world.stored.mail is Mail.PENDING
-    world.now += WORKER_LEASE + 1
-    world.send(world.claim())
-    world.now += 10**6
+        setup.send(setup.done)
+    assert setup.stored.mail is Mail.PENDING
+    setup.now += WORKER_LEASE + 1
+    setup.send(setup.claim())
+    setup.now += 10**6
     with pytest.raises(NothingToDo):
-        world.claim()
-    first, second = world.mailer.letters
+        setup.claim()
+    first, second = setup.mailer.letters
     assert first == second
 
 
 @pytest.mark.parametrize("failures", [1, 2])
 @pytest.mark.parametrize("answer_lost", [False, True], ids=["write lost", "answer lost"])
 def test_a_table_that_stumbles_after_the_mail_is_asked_again_and_the_mail_is_not(
-    world: World, failures: int, answer_lost: bool
+    setup: MailSetup, failures: int, answer_lost: bool
 ) -> None:
-    world.table.failures, world.table.answer_lost = failures, answer_lost
-    after = world.send(world.done)
-    assert after == world.stored
-    assert (after.mail, len(world.mailer.letters)) == (Mail.SENT, 1)
-    assert world.slept == [0.5, 2.0][:failures]
+    setup.table.failures, setup.table.answer_lost = failures, answer_lost
+    after = setup.send(setup.done)
+    assert after == setup.stored
+    assert (after.mail, len(setup.mailer.letters)) == (Mail.SENT, 1)
+    assert setup.slept == [0.5, 2.0][:failures]
 
 
-def test_a_worker_that_lost_its_lease_while_it_slept_sends_nothing(world: World) -> None:
-    world.now += WORKER_LEASE + 1
-    other = world.claim()
+def test_a_worker_that_lost_its_lease_while_it_slept_sends_nothing(setup: MailSetup) -> None:
+    setup.now += WORKER_LEASE + 1
+    other = setup.claim()
     with pytest.raises(LeaseLost):
-        world.send(world.done)
-    assert world.mailer.letters == []
-    assert world.stored == other
+        setup.send(setup.done)
+    assert setup.mailer.letters == []
+    assert setup.stored == other
 
 
-def test_a_worker_that_is_overtaken_while_sending_notes_nothing(world: World) -> None:
+def test_a_worker_that_is_overtaken_while_sending_notes_nothing(setup: MailSetup) -> None:
     def overtake() -> None:
-        world.now += WORKER_LEASE + 1
-        world.claim()
+        setup.now += WORKER_LEASE + 1
+        setup.claim()
 
-    world.mailer.hook = overtake
+    setup.mailer.hook = overtake
     with pytest.raises(LeaseLost):
-        world.send(world.done)
-    assert world.stored.mail is Mail.PENDING
-    assert world.stored.fence == world.done.fence + 1
+        setup.send(setup.done)
+    assert setup.stored.mail is Mail.PENDING
+    assert setup.stored.fence == setup.done.fence + 1
 
 
-def test_a_lease_that_would_lapse_while_sending_is_renewed_first(world: World) -> None:
-    world.now += WORKER_LEASE - 1
+def test_a_lease_that_would_lapse_while_sending_is_renewed_first(setup: MailSetup) -> None:
+    setup.now += WORKER_LEASE - 1
     lease: list[float] = []
 
     def slow() -> None:
-        lease.append(world.stored.lease_until - world.now)
-        world.now += SEND_SECONDS
+        lease.append(setup.stored.lease_until - setup.now)
+        setup.now += SEND_SECONDS
 
-    world.mailer.hook = slow
-    after = world.send(world.done)
+    setup.mailer.hook = slow
+    after = setup.send(setup.done)
     assert lease == [LEASE_SECONDS]
-    assert after == world.stored
+    assert after == setup.stored
     assert after.mail is Mail.SENT
 
 
-def test_a_table_that_is_away_before_the_mail_keeps_it_from_going_out_on_a_lease_too_short(world: World) -> None:
-    world.now += WORKER_LEASE - 1
-    world.table.failures = 1
+def test_a_table_that_is_away_before_the_mail_keeps_it_from_going_out_on_a_lease_too_short(setup: MailSetup) -> None:
+    setup.now += WORKER_LEASE - 1
+    setup.table.failures = 1
     with pytest.raises(TableUnavailable):
-        world.send(world.done)
-    assert world.mailer.letters == []
+        setup.send(setup.done)
+    assert setup.mailer.letters == []
 
 
 def test_the_log_names_the_task_and_the_reason_but_not_the_recipient(
-    world: World, caplog: pytest.LogCaptureFixture
+    setup: MailSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.mailer.refuse_with = MailRefused("no such mailbox")
-    world.send(world.done)
+    setup.mailer.refuse_with = MailRefused("no such mailbox")
+    setup.send(setup.done)
     assert f"task {QUEUED.id}: email refused: no such mailbox" in caplog.text
     assert "example@abc.ru" not in caplog.text
 
 
-def test_the_mail_of_a_failure_goes_the_same_way(world: World) -> None:
-    del world.table.tasks[QUEUED.id]
-    failed = QUEUED.claimed(world.now, WORKER_LEASE).failed(Failure(FailureCode.HTTP, "404"), world.now)
-    world.table.add(failed)
-    assert world.send(failed).mail is Mail.SENT
-    assert world.mailer.letters[0].subject == "No MD5 for file.txt (http)"
+def test_the_mail_of_a_failure_goes_the_same_way(setup: MailSetup) -> None:
+    del setup.table.tasks[QUEUED.id]
+    failed = QUEUED.claimed(setup.now, WORKER_LEASE).failed(Failure(FailureCode.HTTP, "404"), setup.now)
+    setup.table.add(failed)
+    assert setup.send(failed).mail is Mail.SENT
+    assert setup.mailer.letters[0].subject == "No MD5 for file.txt (http)"

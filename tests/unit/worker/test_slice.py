@@ -28,7 +28,7 @@ CONTENT = bytes(range(256)) * 400  # 102,400 bytes: 103 pieces of the synthetic 
 SETTINGS = Settings(checkpoint_seconds=10, lease_seconds=90, max_attempts=3)
 
 
-class Desk:
+class SliceSetup:
     """A table with one queued task, a synthetic origin, and a clock for both."""
 
     def __init__(self, content: bytes = CONTENT, settings: Settings = SETTINGS) -> None:
@@ -70,67 +70,67 @@ def rates_of(writes: list[Task]) -> list[float]:
 
 
 def test_a_file_is_hashed_in_one_slice() -> None:
-    desk = Desk()
-    task = desk.slice()
-    assert (task.status, task.md5, task.size) == (Status.DONE, desk.source.md5, len(CONTENT))
-    assert desk.stored == task
-    assert desk.source.opened == [0]
+    setup = SliceSetup()
+    task = setup.slice()
+    assert (task.status, task.md5, task.size) == (Status.DONE, setup.source.md5, len(CONTENT))
+    assert setup.stored == task
+    assert setup.source.opened == [0]
 
 
 def test_an_empty_file_has_the_empty_digest() -> None:
-    desk = Desk(b"")
-    assert desk.slice().md5 == "d41d8cd98f00b204e9800998ecf8427e"
+    setup = SliceSetup(b"")
+    assert setup.slice().md5 == "d41d8cd98f00b204e9800998ecf8427e"
 
 
 def test_the_deadline_hands_over_and_the_next_slice_goes_on() -> None:
-    desk = Desk()
-    first = desk.slice(seconds=30)
+    setup = SliceSetup()
+    first = setup.slice(seconds=30)
     assert (first.status, first.offset % 64, first.lease_until, first.attempts) == (Status.RUNNING, 0, 0.0, 0)
     assert 29_000 < first.offset <= 30_000
-    assert first.due_at == desk.clock()
-    second = desk.slice(seconds=30)
+    assert first.due_at == setup.clock()
+    second = setup.slice(seconds=30)
     assert second.offset > first.offset
-    last = desk.slice()
-    assert (last.md5, last.slices) == (desk.source.md5, 3)
-    assert desk.source.opened == [0, first.offset, second.offset]
+    last = setup.slice()
+    assert (last.md5, last.slices) == (setup.source.md5, 3)
+    assert setup.source.opened == [0, first.offset, second.offset]
 
 
 def test_a_failure_as_the_time_ends_is_the_next_slices_to_judge() -> None:
-    desk = Desk()
+    setup = SliceSetup()
 
     def stopped(offset: int) -> None:
         if offset == 20_000:
-            desk.clock.now += 10_000
+            setup.clock.now += 10_000
             raise errors.TimedOut("no data for ever so long")
 
-    desk.source.fault = stopped
-    first = desk.slice(seconds=1000)
+    setup.source.fault = stopped
+    first = setup.slice(seconds=1000)
     assert (first.status, first.error, first.lease_until) == (Status.RUNNING, None, 0.0)
-    assert (first.offset, first.due_at) == (20_000 // 64 * 64, desk.clock())
-    desk.source.fault = lambda offset: None
-    assert desk.slice().md5 == desk.source.md5
+    assert (first.offset, first.due_at) == (20_000 // 64 * 64, setup.clock())
+    setup.source.fault = lambda offset: None
+    assert setup.slice().md5 == setup.source.md5
 
 
 @pytest.mark.parametrize("stopped", [True, False])
 def test_a_slice_that_brought_nothing_says_why_unless_the_worker_was_stopped(stopped: bool) -> None:
     """A shutdown is nobody's fault."""
-    desk = Desk()
+    setup = SliceSetup()
 
     def ended(offset: int) -> None:
         raise errors.DeadlineReached
 
-    desk.source.fault = ended
-    deadline = Deadline.after(10_000, clock=desk.clock, is_cancelled=lambda: bool(desk.source.opened) and stopped)
-    task = run_slice(ID, desk.deps, deadline=deadline)
+    setup.source.fault = ended
+    deadline = Deadline.after(10_000, clock=setup.clock, is_cancelled=lambda: bool(setup.source.opened) and stopped)
+    task = run_slice(ID, setup.deps, deadline=deadline)
     why = "a whole slice of work made no progress: the server is too slow, or does not support range requests"
     error = None if stopped else Failure(FailureCode.TIMEOUT, f"https://o.example/f: {why}")
     assert (task.status, task.attempts, task.lease_until, task.error) == (Status.RUNNING, 1, 0.0, error)
 
 
 def test_checkpoints_are_written_on_the_way_and_renew_the_lease() -> None:
-    desk = Desk()
-    writes = desk.record()
-    desk.slice()
+    setup = SliceSetup()
+    writes = setup.record()
+    setup.slice()
     checkpoints = [task for task in writes if task.checkpoint is not None]
     # 103 seconds: soon at first, for whoever watches, then one in 10.
     began = writes[0].updated_at
@@ -140,10 +140,10 @@ def test_checkpoints_are_written_on_the_way_and_renew_the_lease() -> None:
 
 
 def test_a_file_that_ends_within_a_second_is_written_twice_claimed_and_done() -> None:
-    desk = Desk(CONTENT[:3000])
-    desk.source.seconds = 0.3
-    writes = desk.record()
-    desk.slice()
+    setup = SliceSetup(CONTENT[:3000])
+    setup.source.seconds = 0.3
+    writes = setup.record()
+    setup.slice()
     assert [task.status for task in writes] == [Status.RUNNING, Status.DONE]
 
 
@@ -156,14 +156,14 @@ def test_fewer_bytes_than_a_block_of_md5_are_no_checkpoint() -> None:
 
 
 def test_the_first_second_does_not_tint_the_rate_for_long() -> None:
-    desk = Desk(bytes(200_000))
-    writes = desk.record()
+    setup = SliceSetup(bytes(200_000))
+    writes = setup.record()
 
     def slow_start(offset: int) -> None:
-        desk.source.seconds = 1.0 if offset else 10.0
+        setup.source.seconds = 1.0 if offset else 10.0
 
-    desk.source.fault = slow_start
-    desk.slice()
+    setup.source.fault = slow_start
+    setup.slice()
     rates = rates_of(writes)
     # At 10, 12, 16, 24 and 34 seconds.
     assert rates[0] == pytest.approx(100)
@@ -171,195 +171,195 @@ def test_the_first_second_does_not_tint_the_rate_for_long() -> None:
 
 
 def test_what_was_cut_off_within_a_moment_has_no_rate() -> None:
-    desk = Desk()
-    desk.source.seconds = 0.001  # a thousand times as fast as the line turns out to be
+    setup = SliceSetup()
+    setup.source.seconds = 0.001  # a thousand times as fast as the line turns out to be
 
     def cut(offset: int) -> None:
-        if offset >= 3000 and desk.source.seconds < 1.0:
-            desk.source.seconds = 1.0
+        if offset >= 3000 and setup.source.seconds < 1.0:
+            setup.source.seconds = 1.0
             raise errors.Incomplete("cut")
 
-    desk.source.fault = cut
-    failed = desk.slice()
+    setup.source.fault = cut
+    failed = setup.slice()
     assert failed.offset > 0
     assert failed.rate is None
-    desk.clock.now = failed.not_before
-    writes = desk.record()
-    desk.slice()
+    setup.clock.now = failed.not_before
+    writes = setup.record()
+    setup.slice()
     assert rates_of(writes)[0] == pytest.approx(1000)
 
 
 def test_connecting_does_not_count_into_the_rate() -> None:
-    desk = Desk()
-    opened = desk.source.open
+    setup = SliceSetup()
+    opened = setup.source.open
 
     def slowly(*args: object, **kwargs: object) -> object:
-        desk.clock.now += 20
+        setup.clock.now += 20
         return opened(*args, **kwargs)  # type: ignore[arg-type]
 
-    desk.source.open = slowly  # type: ignore[assignment, method-assign]
-    assert desk.slice(seconds=25).rate == pytest.approx(1000)
+    setup.source.open = slowly  # type: ignore[assignment, method-assign]
+    assert setup.slice(seconds=25).rate == pytest.approx(1000)
 
 
 def test_what_the_responses_said_is_kept_with_each_checkpoint_and_the_digest() -> None:
-    desk = Desk()
-    first = desk.source.representation = replace(FILE, name="reads.bam", content_type="text/html", notes=("web-page",))
-    half = desk.slice(seconds=30)
+    setup = SliceSetup()
+    first = setup.source.representation = replace(FILE, name="reads.bam", content_type="text/html", notes=("web-page",))
+    half = setup.slice(seconds=30)
     assert half.representation == first
-    desk.source.representation = FILE  # a 206 to If-Range leaves the other facts out
-    task = desk.slice()
+    setup.source.representation = FILE  # a 206 to If-Range leaves the other facts out
+    task = setup.slice()
     assert (task.status, task.representation) == (Status.DONE, first)
 
 
 def test_a_file_that_changed_is_described_by_its_new_version_only() -> None:
-    desk = Desk()
-    desk.source.representation = replace(FILE, notes=("web-page",))
-    desk.slice(seconds=30)
-    desk.source.representation, desk.source.version = FILE, "v2"
-    assert desk.slice().representation == FILE
+    setup = SliceSetup()
+    setup.source.representation = replace(FILE, notes=("web-page",))
+    setup.slice(seconds=30)
+    setup.source.representation, setup.source.version = FILE, "v2"
+    assert setup.slice().representation == FILE
 
 
 def test_a_slice_notes_from_where_it_went_on() -> None:
-    desk = Desk()
-    first = desk.slice(seconds=30)
+    setup = SliceSetup()
+    first = setup.slice(seconds=30)
     assert first.resumed_from is None
-    second = desk.slice(seconds=30)
+    second = setup.slice(seconds=30)
     assert second.resumed_from == first.offset > 0
     assert second.offset > second.resumed_from
-    desk.source.version = "v2"
-    third = desk.slice(seconds=30)
+    setup.source.version = "v2"
+    third = setup.slice(seconds=30)
     assert (third.resumed_from, third.restarts) == (None, 1)  # from the first byte again
-    assert desk.slice().resumed_from is None  # done
+    assert setup.slice().resumed_from is None  # done
 
 
 def test_a_killed_slice_costs_at_most_one_checkpoint_interval() -> None:
-    desk = Desk()
+    setup = SliceSetup()
 
     def kill(offset: int) -> None:
         if offset >= 55_000:
             raise KeyboardInterrupt  # not an Exception: nothing in the slice may catch it
 
-    desk.source.fault = kill
+    setup.source.fault = kill
     with pytest.raises(KeyboardInterrupt):
-        desk.slice()
-    assert 45_000 <= desk.stored.offset <= 55_000
+        setup.slice()
+    assert 45_000 <= setup.stored.offset <= 55_000
     with pytest.raises(LeaseHeld):
-        desk.slice()
-    desk.clock.now += 91
-    desk.source.fault = lambda offset: None
-    assert desk.slice().md5 == desk.source.md5
-    assert desk.source.opened[1] >= 45_000
+        setup.slice()
+    setup.clock.now += 91
+    setup.source.fault = lambda offset: None
+    assert setup.slice().md5 == setup.source.md5
+    assert setup.source.opened[1] >= 45_000
 
 
 def test_a_passing_failure_keeps_what_was_read_and_waits() -> None:
-    desk = Desk()
+    setup = SliceSetup()
 
     def cut(offset: int) -> None:
         if offset == 5000:
             raise errors.Incomplete("cut at 5000")
 
-    desk.source.fault = cut
-    task = desk.slice()
+    setup.source.fault = cut
+    task = setup.slice()
     assert (task.status, task.offset, task.attempts) == (Status.QUEUED, 5000 // 64 * 64, 0)
     assert task.error is not None
     assert task.error.code is FailureCode.INCOMPLETE
     assert task.due_at is not None
-    assert desk.clock() < task.due_at <= desk.clock() + 5
+    assert setup.clock() < task.due_at <= setup.clock() + 5
 
 
 def test_tries_without_progress_end_the_task_with_the_last_reason() -> None:
-    desk = Desk()
+    setup = SliceSetup()
 
     def silent(offset: int) -> None:
         raise errors.TimedOut("silent for 30 s")
 
-    desk.source.fault = silent
+    setup.source.fault = silent
     for _ in range(2):
-        task = desk.slice()
+        task = setup.slice()
         assert task.status is Status.QUEUED
-        desk.clock.now += 1000
-    task = desk.slice()
+        setup.clock.now += 1000
+    task = setup.slice()
     assert (task.status, task.complete) == (Status.FAILED, True)
     assert task.error is not None
     assert (task.error.code, task.error.message) == (FailureCode.TIMEOUT, "silent for 30 s")
     with pytest.raises(NothingToDo):
-        desk.slice()
+        setup.slice()
 
 
 def test_tries_with_progress_may_go_on_for_ever() -> None:
-    desk = Desk()
+    setup = SliceSetup()
     slices = 0
 
     def cut_after_two_pieces(offset: int) -> None:
-        if offset >= desk.source.opened[-1] + 2000:
+        if offset >= setup.source.opened[-1] + 2000:
             raise errors.Incomplete("cut")
 
-    desk.source.fault = cut_after_two_pieces
-    while not desk.stored.complete:
-        desk.slice()
-        desk.clock.now += 1000
+    setup.source.fault = cut_after_two_pieces
+    while not setup.stored.complete:
+        setup.slice()
+        setup.clock.now += 1000
         slices += 1
-    assert desk.stored.md5 == desk.source.md5
+    assert setup.stored.md5 == setup.source.md5
     assert slices > 10 * SETTINGS.max_attempts
 
 
 def test_workers_that_die_without_progress_end_the_task_too() -> None:
-    desk = Desk()
+    setup = SliceSetup()
 
     def die(offset: int) -> None:
         raise KeyboardInterrupt
 
-    desk.source.fault = die
+    setup.source.fault = die
     for _ in range(SETTINGS.max_attempts):
         with pytest.raises(KeyboardInterrupt):
-            desk.slice()
-        desk.clock.now += 91
-    task = desk.slice()
+            setup.slice()
+        setup.clock.now += 91
+    task = setup.slice()
     assert task.status is Status.FAILED
     assert task.error is not None
     assert task.error.code is FailureCode.INTERNAL
 
 
 def test_a_final_failure_is_recorded_at_once() -> None:
-    desk = Desk()
+    setup = SliceSetup()
 
     def gone(offset: int) -> None:
         raise errors.HttpFailed(404, "404 Not Found")
 
-    desk.source.fault = gone
-    task = desk.slice()
+    setup.source.fault = gone
+    task = setup.slice()
     assert task.status is Status.FAILED
     assert task.error is not None
     assert (task.error.code, task.error.message) == (FailureCode.HTTP, "404 Not Found")
 
 
 def test_a_bug_is_a_failure_not_a_crash() -> None:
-    desk = Desk()
+    setup = SliceSetup()
 
     def bug(offset: int) -> None:
         raise ZeroDivisionError("secret detail")
 
-    desk.source.fault = bug
-    task = desk.slice()
+    setup.source.fault = bug
+    task = setup.slice()
     assert task.error is not None
     words = "an unexpected error in urlsum; its log has the details"
     assert task.error == Failure(FailureCode.INTERNAL, words)
 
 
 def test_a_changed_file_is_begun_again() -> None:
-    desk = Desk()
-    desk.slice(seconds=30)
-    desk.source.content, desk.source.version = CONTENT[::-1], "v2"
-    task = desk.slice()
-    assert (task.status, task.md5, task.restarts) == (Status.DONE, desk.source.md5, 1)
-    assert desk.source.opened[-1] == 0
+    setup = SliceSetup()
+    setup.slice(seconds=30)
+    setup.source.content, setup.source.version = CONTENT[::-1], "v2"
+    task = setup.slice()
+    assert (task.status, task.md5, task.restarts) == (Status.DONE, setup.source.md5, 1)
+    assert setup.source.opened[-1] == 0
 
 
 def test_a_file_that_keeps_changing_ends_as_changed() -> None:
-    desk = Desk()
+    setup = SliceSetup()
     for version in range(100):
-        desk.source.version = f"v{version}"
-        task = desk.slice(seconds=30)
+        setup.source.version = f"v{version}"
+        task = setup.slice(seconds=30)
         if task.complete:
             break
     assert task.error is not None
@@ -369,72 +369,72 @@ def test_a_file_that_keeps_changing_ends_as_changed() -> None:
 
 
 def test_a_change_in_the_middle_of_a_slice_forgets_what_was_read() -> None:
-    desk = Desk()
+    setup = SliceSetup()
 
     def change(offset: int) -> None:
-        if offset >= 50_000 and desk.source.version == "v1":
-            desk.source.content, desk.source.version = CONTENT[::-1], "v2"
+        if offset >= 50_000 and setup.source.version == "v1":
+            setup.source.content, setup.source.version = CONTENT[::-1], "v2"
             raise errors.Changed("the ETag changed")
 
-    desk.source.fault = change
-    writes = desk.record()
-    task = desk.slice()
+    setup.source.fault = change
+    writes = setup.record()
+    task = setup.slice()
     # At 45 s was the last checkpoint. What came after it may be of either version.
     assert max(written.offset for written in writes) == 45_000 // 64 * 64
     assert (task.status, task.offset, task.received) == (Status.QUEUED, 0, 50_000)
     assert task.error == Failure(FailureCode.CHANGED, "the ETag changed")
-    desk.clock.now += 1000
-    task = desk.slice()
-    assert (task.md5, task.received) == (desk.source.md5, 50_000 + len(CONTENT))
+    setup.clock.now += 1000
+    task = setup.slice()
+    assert (task.md5, task.received) == (setup.source.md5, 50_000 + len(CONTENT))
 
 
 def test_a_page_in_place_of_the_file_costs_nothing_of_what_was_read() -> None:
-    desk = Desk()
+    setup = SliceSetup()
 
     def page(offset: int) -> None:
         if offset == 5000:
             raise errors.AnotherKind("the server sends a login page")
 
-    desk.source.fault = page
-    task = desk.slice()
+    setup.source.fault = page
+    task = setup.slice()
     assert (task.status, task.offset, task.restarts) == (Status.QUEUED, 5000 // 64 * 64, 0)
-    desk.clock.now += 1000
-    desk.source.fault = lambda offset: None
-    assert desk.slice().md5 == desk.source.md5
-    assert desk.source.opened == [0, 4992]
+    setup.clock.now += 1000
+    setup.source.fault = lambda offset: None
+    assert setup.slice().md5 == setup.source.md5
+    assert setup.source.opened == [0, 4992]
 
 
 def test_a_corrupt_checkpoint_is_never_hashed_on() -> None:
-    desk = Desk()
-    task = desk.slice(seconds=30)
+    setup = SliceSetup()
+    task = setup.slice(seconds=30)
     assert task.checkpoint is not None
     broken = bytearray(task.checkpoint.md5_state)
     broken[8] ^= 1
-    desk.set(replace(task, checkpoint=replace(task.checkpoint, md5_state=bytes(broken))))
-    assert desk.slice().md5 == desk.source.md5
-    assert desk.source.opened[-1] == 0
+    setup.set(replace(task, checkpoint=replace(task.checkpoint, md5_state=bytes(broken))))
+    assert setup.slice().md5 == setup.source.md5
+    assert setup.source.opened[-1] == 0
 
 
 def test_a_checkpoint_whose_offset_is_not_its_states_is_never_hashed_on() -> None:
-    desk = Desk()
-    task = desk.slice(seconds=30)
+    setup = SliceSetup()
+    task = setup.slice(seconds=30)
     assert task.checkpoint is not None
-    desk.set(replace(task, checkpoint=Checkpoint(64, task.checkpoint.md5_state, "v1")))
-    assert desk.slice().md5 == desk.source.md5
-    assert desk.source.opened[-1] == 0
+    setup.set(replace(task, checkpoint=Checkpoint(64, task.checkpoint.md5_state, "v1")))
+    assert setup.slice().md5 == setup.source.md5
+    assert setup.source.opened[-1] == 0
 
 
 def test_a_body_shorter_than_the_file_is_not_a_digest() -> None:
-    desk = Desk()
-    opened = desk.source.open
+    setup = SliceSetup()
+    opened = setup.source.open
 
     def lying(*args: object, **kwargs: object) -> object:
         stream = opened(*args, **kwargs)  # type: ignore[arg-type]
         stream.size = len(CONTENT) + 1
         return stream
 
-    desk.source.open = lying  # type: ignore[assignment, method-assign]
-    task = desk.slice()
+    setup.source.open = lying  # type: ignore[assignment, method-assign]
+    task = setup.slice()
     assert (task.md5, task.status) == (None, Status.QUEUED)
     assert task.error is not None
     assert task.error.code is FailureCode.INCOMPLETE
@@ -443,11 +443,11 @@ def test_a_body_shorter_than_the_file_is_not_a_digest() -> None:
 
 @pytest.mark.parametrize(("more", "offset"), [(0, 1000), (1, 0)])
 def test_one_task_reads_at_most_so_many_times_the_largest_file(more: int, offset: int) -> None:
-    desk = Desk(settings=structs.replace(SETTINGS, max_bytes=150_000))
+    setup = SliceSetup(settings=structs.replace(SETTINGS, max_bytes=150_000))
     limit = (retry.MAX_RESTARTS + 1) * 150_000
-    desk.set(replace(desk.stored, received=limit - 1000 + more))  # the first checkpoint comes after 1000 bytes
-    writes = desk.record()
-    task = desk.slice()
+    setup.set(replace(setup.stored, received=limit - 1000 + more))  # the first checkpoint comes after 1000 bytes
+    writes = setup.record()
+    task = setup.slice()
     assert (task.status, task.error and task.error.code) == (Status.FAILED, FailureCode.TOO_LARGE)
     assert task.error is not None
     assert "the limit is 585.9 KiB (4 times MAX_BYTES)" in task.error.message
@@ -457,14 +457,14 @@ def test_one_task_reads_at_most_so_many_times_the_largest_file(more: int, offset
 class Differing:
     """A server whose validators differ in each response, so that the end of the file proves nothing."""
 
-    def __init__(self, desk: Desk, *contents: bytes) -> None:
-        self.desk = desk
+    def __init__(self, setup: SliceSetup, *contents: bytes) -> None:
+        self.setup = setup
         self.contents = list(contents)
-        desk.source.content = self.contents[0]
-        desk.source.fault = self.fault
+        setup.source.content = self.contents[0]
+        setup.source.fault = self.fault
 
     def fault(self, offset: int) -> None:
-        source = self.desk.source
+        source = self.setup.source
         if offset == len(source.content):
             del self.contents[:1]
             source.content = self.contents[0] if self.contents else source.content
@@ -472,112 +472,112 @@ class Differing:
 
 
 def test_a_file_without_a_proof_is_done_once_it_was_read_twice_alike() -> None:
-    desk = Desk()
-    Differing(desk, CONTENT, CONTENT)
-    task = desk.slice()
-    assert (task.status, task.md5, task.size) == (Status.DONE, desk.source.md5, len(CONTENT))
-    assert (task.restarts, desk.source.opened) == (1, [0, 0])
+    setup = SliceSetup()
+    Differing(setup, CONTENT, CONTENT)
+    task = setup.slice()
+    assert (task.status, task.md5, task.size) == (Status.DONE, setup.source.md5, len(CONTENT))
+    assert (task.restarts, setup.source.opened) == (1, [0, 0])
     assert task.representation == replace(FILE, proof=Proof.LENGTH, notes=("read-twice",))
 
 
 def test_two_readings_that_differ_prove_nothing() -> None:
-    desk = Desk()
+    setup = SliceSetup()
     other = CONTENT[::-1]
-    Differing(desk, CONTENT, other, other, other)
-    task = desk.slice()
+    Differing(setup, CONTENT, other, other, other)
+    task = setup.slice()
     assert (task.status, task.md5) == (Status.QUEUED, None)
     assert task.error is not None
     assert task.error.code is FailureCode.CHANGED
     # The next slice begins with two readings of its own.
-    assert desk.source.opened == [0, 0]
-    desk.clock.now += 1000
-    assert desk.slice().md5 == desk.source.md5
-    assert desk.source.opened == [0, 0, 0, 0]
+    assert setup.source.opened == [0, 0]
+    setup.clock.now += 1000
+    assert setup.slice().md5 == setup.source.md5
+    assert setup.source.opened == [0, 0, 0, 0]
 
 
 def test_a_reading_that_did_not_get_to_the_end_is_none() -> None:
-    desk = Desk()
+    setup = SliceSetup()
 
     def early(offset: int) -> None:
         if offset >= 5000:
             raise errors.Unsteady("its Last-Modified is the time of each response")
 
-    desk.source.fault = early
-    task = desk.slice()
-    assert (task.status, desk.source.opened) == (Status.QUEUED, [0])
+    setup.source.fault = early
+    task = setup.slice()
+    assert (task.status, setup.source.opened) == (Status.QUEUED, [0])
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing() -> None:
-    desk = Desk()
+    setup = SliceSetup()
     thief: list[Task] = []
 
     def overtake(offset: int) -> None:
         if offset == 20_000:
-            desk.clock.now += 1000  # asleep for longer than the lease
-            stored = desk.stored
-            thief.append(stored.claimed(desk.clock(), 90))
-            desk.table.save(thief[0], over=stored, lease_before=desk.clock())
+            setup.clock.now += 1000  # asleep for longer than the lease
+            stored = setup.stored
+            thief.append(stored.claimed(setup.clock(), 90))
+            setup.table.save(thief[0], over=stored, lease_before=setup.clock())
 
-    desk.source.fault = overtake
+    setup.source.fault = overtake
     with pytest.raises(LeaseLost):
-        desk.slice()
-    assert desk.stored == thief[0]
+        setup.slice()
+    assert setup.stored == thief[0]
 
 
 @pytest.mark.parametrize("complete", [False, True], ids=["to be hashed", "to be mailed"])
 def test_a_lease_that_was_renewed_meanwhile_is_not_claimed(complete: bool) -> None:
     """The holder is late, not dead. Its checkpoint raises no fence, so only the lease itself can refuse the claim."""
-    desk = Desk()
-    held = replace(desk.stored.claimed(desk.clock(), 90), mail=Mail.PENDING)
-    desk.set(held.done("0" * 32, 7, desk.clock()) if complete else held)
-    desk.set(replace(desk.stored, lease_until=held.lease_until))
-    desk.clock.now += 91
-    get = desk.table.get
+    setup = SliceSetup()
+    held = replace(setup.stored.claimed(setup.clock(), 90), mail=Mail.PENDING)
+    setup.set(held.done("0" * 32, 7, setup.clock()) if complete else held)
+    setup.set(replace(setup.stored, lease_until=held.lease_until))
+    setup.clock.now += 91
+    get = setup.table.get
 
     def read(task_id: str) -> Task:
         found = get(task_id)
-        desk.table.get = get  # type: ignore[method-assign]
-        desk.set(found.renewed(desk.clock(), lease_seconds=90))
+        setup.table.get = get  # type: ignore[method-assign]
+        setup.set(found.renewed(setup.clock(), lease_seconds=90))
         return found
 
-    desk.table.get = read  # type: ignore[method-assign]
+    setup.table.get = read  # type: ignore[method-assign]
     with pytest.raises(LeaseLost):
-        desk.slice()
-    assert (desk.stored.fence, desk.stored.lease_until) == (held.fence, desk.clock() + 90)
-    assert desk.source.opened == []
+        setup.slice()
+    assert (setup.stored.fence, setup.stored.lease_until) == (held.fence, setup.clock() + 90)
+    assert setup.source.opened == []
 
 
 def test_a_finished_task_with_a_mail_owed_is_claimed_but_not_hashed_again() -> None:
-    desk = Desk()
-    desk.set(replace(desk.stored, mail=Mail.PENDING))
-    done = desk.slice()
-    desk.clock.now += 91
-    again = desk.slice()
+    setup = SliceSetup()
+    setup.set(replace(setup.stored, mail=Mail.PENDING))
+    done = setup.slice()
+    setup.clock.now += 91
+    again = setup.slice()
     assert (again.md5, again.fence) == (done.md5, done.fence + 1)
-    assert desk.source.opened == [0]
+    assert setup.source.opened == [0]
 
 
 def test_a_fast_file_is_checkpointed_by_its_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slice_module, "CHECKPOINT_BYTES", 4000)
     monkeypatch.setattr(slice_module, "FIRST_CHECKPOINT_SECONDS", 1e6)
-    desk = Desk(settings=Settings(checkpoint_seconds=1e6, lease_seconds=2e6))
-    writes = desk.record()
+    setup = SliceSetup(settings=Settings(checkpoint_seconds=1e6, lease_seconds=2e6))
+    writes = setup.record()
 
-    desk.slice()
+    setup.slice()
     assert [task.offset for task in writes if task.checkpoint is not None] == [
         position // 64 * 64 for position in range(4000, len(CONTENT), 4000)
     ]
 
 
 def test_a_rate_follows_the_line_within_half_a_minute_or_so() -> None:
-    desk = Desk(bytes(400_000))
-    writes = desk.record()
+    setup = SliceSetup(bytes(400_000))
+    writes = setup.record()
 
     def slower(offset: int) -> None:
-        desk.source.seconds = 4.0 if offset >= 100_000 else 1.0
+        setup.source.seconds = 4.0 if offset >= 100_000 else 1.0
 
-    desk.source.fault = slower
-    desk.slice()
+    setup.source.fault = slower
+    setup.slice()
     rates = rates_of(writes)
     assert rates[5] == pytest.approx(1000)
     assert rates[-1] == pytest.approx(250, rel=0.05)
@@ -591,12 +591,12 @@ def test_a_rate_follows_the_line_within_half_a_minute_or_so() -> None:
 class Rereading:
     """The source takes ``seconds`` to open, and says each second that it is alive; ``whole``: it has no ranges."""
 
-    def __init__(self, desk: Desk, *, seconds: int = 0, whole: bool = False) -> None:
-        self.desk = desk
+    def __init__(self, setup: SliceSetup, *, seconds: int = 0, whole: bool = False) -> None:
+        self.setup = setup
         self.seconds = seconds
         self.whole = whole
-        self._open = desk.source.open
-        desk.source.open = self.open  # type: ignore[assignment, method-assign]
+        self._open = setup.source.open
+        setup.source.open = self.open  # type: ignore[assignment, method-assign]
 
     def open(
         self,
@@ -606,20 +606,20 @@ class Rereading:
         resume: Checkpoint | None = None,
         heartbeat: Callable[[], None] = lambda: None,
     ) -> SyntheticStream:
-        assert url == self.desk.stored.url
+        assert url == self.setup.stored.url
         for _ in range(self.seconds):
-            self.desk.clock.now += 1
+            self.setup.clock.now += 1
             heartbeat()
         opened = self._open(url, deadline=deadline, resume=resume)
         return self._open(url, deadline=deadline) if self.whole else opened
 
 
 def test_the_lease_is_renewed_once_in_a_checkpoint_interval() -> None:
-    desk = Desk()
-    at = desk.slice(seconds=30)
-    Rereading(desk, seconds=25)
-    writes, began = desk.record(), desk.clock()
-    desk.slice(seconds=25.5)
+    setup = SliceSetup()
+    at = setup.slice(seconds=30)
+    Rereading(setup, seconds=25)
+    writes, began = setup.record(), setup.clock()
+    setup.slice(seconds=25.5)
     renewed = [task for task in writes[1:] if task.updated_at <= began + 25]
     assert [task.updated_at - began for task in renewed] == [10, 20]
     assert all(task.lease_until == task.due_at == task.updated_at + 90 for task in renewed)
@@ -627,71 +627,71 @@ def test_the_lease_is_renewed_once_in_a_checkpoint_interval() -> None:
 
 
 def test_the_lease_is_renewed_when_the_file_is_begun_again_too() -> None:
-    desk = Desk()
-    desk.slice(seconds=30)
-    desk.source.version = "v2"
-    Rereading(desk, seconds=15)
-    writes, began = desk.record(), desk.clock()
-    desk.slice(seconds=30.5)
+    setup = SliceSetup()
+    setup.slice(seconds=30)
+    setup.source.version = "v2"
+    Rereading(setup, seconds=15)
+    writes, began = setup.record(), setup.clock()
+    setup.slice(seconds=30.5)
     # The restart is a write, too, and holds the lease that there is.
     assert [(task.updated_at - began, task.restarts) for task in writes[:4]] == [(0, 0), (10, 0), (15, 1), (25, 1)]
 
 
 @pytest.mark.parametrize("piece", [1000, 64, 29_952, 10_000])
 def test_a_file_that_comes_whole_is_compared_with_the_checkpoint_on_the_way(piece: int) -> None:
-    desk = Desk()
-    at = desk.slice(seconds=30)
+    setup = SliceSetup()
+    at = setup.slice(seconds=30)
     assert at.offset == 29_952
-    Rereading(desk, whole=True)
-    desk.source.piece = piece
-    task = desk.slice()
-    assert (task.md5, task.restarts) == (desk.source.md5, 0)
+    Rereading(setup, whole=True)
+    setup.source.piece = piece
+    task = setup.slice()
+    assert (task.md5, task.restarts) == (setup.source.md5, 0)
 
 
 def test_the_checkpoint_stays_until_its_bytes_have_come_again() -> None:
-    desk = Desk()
-    at = desk.slice(seconds=30)
-    Rereading(desk, whole=True)
-    writes, began = desk.record(), desk.clock()
-    desk.slice(seconds=55)
+    setup = SliceSetup()
+    at = setup.slice(seconds=30)
+    Rereading(setup, whole=True)
+    writes, began = setup.record(), setup.clock()
+    setup.slice(seconds=55)
     offsets = [(task.updated_at - began, task.offset) for task in writes[1:-1]]
     # Renewed every ten seconds; the first checkpoint after the 30th second has the first new bytes.
     assert offsets[:4] == [(15, at.offset), (25, at.offset), (35, 34_944), (45, 44_992)]
 
 
 def test_other_bytes_before_the_checkpoint_begin_the_file_again() -> None:
-    desk = Desk()
-    desk.slice(seconds=30)
-    Rereading(desk, whole=True)
-    desk.source.content = b"x" + CONTENT[1:]
-    task = desk.slice()
-    assert (task.md5, task.restarts, task.received) == (desk.source.md5, 1, len(CONTENT) + 30_000)
+    setup = SliceSetup()
+    setup.slice(seconds=30)
+    Rereading(setup, whole=True)
+    setup.source.content = b"x" + CONTENT[1:]
+    task = setup.slice()
+    assert (task.md5, task.restarts, task.received) == (setup.source.md5, 1, len(CONTENT) + 30_000)
 
 
 def test_a_file_that_ends_at_the_checkpoint_is_the_same() -> None:
-    desk = Desk(CONTENT[:6400])
+    setup = SliceSetup(CONTENT[:6400])
 
     def cut(offset: int) -> None:
         if offset == 6400:
             raise errors.Incomplete("cut before the end was proven")
 
-    desk.source.fault = cut
-    assert desk.slice().offset == 6400
-    desk.clock.now += 1000
-    desk.source.fault = lambda offset: None
-    Rereading(desk, whole=True)
-    task = desk.slice()
-    assert (task.md5, task.restarts) == (desk.source.md5, 0)
+    setup.source.fault = cut
+    assert setup.slice().offset == 6400
+    setup.clock.now += 1000
+    setup.source.fault = lambda offset: None
+    Rereading(setup, whole=True)
+    task = setup.slice()
+    assert (task.md5, task.restarts) == (setup.source.md5, 0)
 
 
 def test_a_file_that_ends_before_the_checkpoint_is_another_one() -> None:
-    desk = Desk()
-    desk.slice(seconds=30)
-    Rereading(desk, whole=True)
-    desk.source.content = CONTENT[:20_000]
-    task = desk.slice()
-    assert (task.md5, task.size, task.restarts) == (desk.source.md5, 20_000, 1)
-    spent = Desk()
+    setup = SliceSetup()
+    setup.slice(seconds=30)
+    Rereading(setup, whole=True)
+    setup.source.content = CONTENT[:20_000]
+    task = setup.slice()
+    assert (task.md5, task.size, task.restarts) == (setup.source.md5, 20_000, 1)
+    spent = SliceSetup()
     spent.slice(seconds=30)
     spent.set(replace(spent.stored, restarts=retry.MAX_RESTARTS))
     Rereading(spent, whole=True)
@@ -701,15 +701,15 @@ def test_a_file_that_ends_before_the_checkpoint_is_another_one() -> None:
 
 
 def test_a_source_that_resumes_elsewhere_is_a_fault_of_its_own() -> None:
-    desk = Desk()
-    desk.slice(seconds=30)
-    opened = desk.source.open
+    setup = SliceSetup()
+    setup.slice(seconds=30)
+    opened = setup.source.open
 
     def elsewhere(*args: object, **kwargs: object) -> object:
         stream = opened(*args, **kwargs)  # type: ignore[arg-type]
         stream.offset = 64
         return stream
 
-    desk.source.open = elsewhere  # type: ignore[assignment, method-assign]
-    task = desk.slice()
+    setup.source.open = elsewhere  # type: ignore[assignment, method-assign]
+    task = setup.slice()
     assert task.error == Failure(FailureCode.INTERNAL, "the source resumed at 64, not at 29952")

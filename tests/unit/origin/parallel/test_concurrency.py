@@ -15,7 +15,7 @@ Line = Callable[[int, float], float]
 """Bytes per second that a number of connections bring at a time."""
 
 
-class Drive:
+class SimulatedTransfer:
     """A controller that reads over a simulated line; ``history`` has each change of the number and when it came.
 
     The reader takes at most ``reads`` bytes per second. Of all other time it waits for the share ``idle``.
@@ -63,72 +63,72 @@ def test_it_starts_with_one() -> None:
 
 
 def test_an_origin_that_throttles_each_connection_is_read_with_all_within_a_second() -> None:
-    drive = Drive(throttled(20e6))
-    assert drive.run(1.0) == 8
-    assert drive.numbers == [1, 2, 4, 8]
-    assert drive.run(600) == 8
+    transfer = SimulatedTransfer(throttled(20e6))
+    assert transfer.run(1.0) == 8
+    assert transfer.numbers == [1, 2, 4, 8]
+    assert transfer.run(600) == 8
 
 
 def test_a_fast_origin_is_read_with_one_after_a_single_trial() -> None:
-    drive = Drive(shared(500e6))
-    assert drive.run(FIRST_PAUSE_SECONDS) == 1
-    assert drive.numbers == [1, 2, 1]
+    transfer = SimulatedTransfer(shared(500e6))
+    assert transfer.run(FIRST_PAUSE_SECONDS) == 1
+    assert transfer.numbers == [1, 2, 1]
 
 
 def test_a_line_that_two_fill_is_read_with_two() -> None:
-    drive = Drive(lambda connections, _: min(connections * 60e6, 120e6))
-    assert drive.run(5) == 2
-    assert drive.numbers == [1, 2, 4, 2]
+    transfer = SimulatedTransfer(lambda connections, _: min(connections * 60e6, 120e6))
+    assert transfer.run(5) == 2
+    assert transfer.numbers == [1, 2, 4, 2]
 
 
 def test_a_gain_of_a_tenth_is_kept_and_less_is_not() -> None:
-    worth = Drive(lambda connections, _: 100e6 * (1.12 if connections > 1 else 1))
+    worth = SimulatedTransfer(lambda connections, _: 100e6 * (1.12 if connections > 1 else 1))
     assert worth.run(5) == 2
-    not_worth = Drive(lambda connections, _: 100e6 * (1.08 if connections > 1 else 1))
+    not_worth = SimulatedTransfer(lambda connections, _: 100e6 * (1.08 if connections > 1 else 1))
     assert not_worth.run(5) == 1
 
 
 def test_more_that_bring_less_are_taken_back() -> None:
-    drive = Drive(lambda connections, _: 100e6 / connections)
-    assert drive.run(5) == 1
-    assert drive.numbers == [1, 2, 1]
+    transfer = SimulatedTransfer(lambda connections, _: 100e6 / connections)
+    assert transfer.run(5) == 1
+    assert transfer.numbers == [1, 2, 1]
 
 
 def test_no_trial_while_the_reader_is_the_bottleneck() -> None:
-    drive = Drive(throttled(700e6), idle=0.02)
-    assert drive.run(60) == 1
-    assert drive.numbers == [1]
+    transfer = SimulatedTransfer(throttled(700e6), idle=0.02)
+    assert transfer.run(60) == 1
+    assert transfer.numbers == [1]
 
 
 def test_what_only_a_slow_start_made_worth_it_is_given_up_again() -> None:
-    drive = Drive(lambda _, now: 300e6 if now < 0.5 else 700e6, reads=600e6)
-    assert drive.run(5) == 4
-    assert drive.run(2 * FIRST_PAUSE_SECONDS) == 2
-    assert drive.run(600) == 1
-    assert drive.numbers == [1, 2, 4, 8, 4, 2, 1]
+    transfer = SimulatedTransfer(lambda _, now: 300e6 if now < 0.5 else 700e6, reads=600e6)
+    assert transfer.run(5) == 4
+    assert transfer.run(2 * FIRST_PAUSE_SECONDS) == 2
+    assert transfer.run(600) == 1
+    assert transfer.numbers == [1, 2, 4, 8, 4, 2, 1]
 
 
 def test_as_many_as_the_reader_needs_are_kept_and_fewer_tried_ever_more_rarely() -> None:
-    drive = Drive(throttled(100e6), reads=600e6)
-    drive.run(3600)
-    assert drive.numbers[:5] == [1, 2, 4, 8, 4]
-    assert set(drive.numbers[5:]) == {4, 8}
-    assert drive.count >= 0.995 * 600e6 * 3600
-    trials = [now for now, number in drive.history[4:] if number == 4]
+    transfer = SimulatedTransfer(throttled(100e6), reads=600e6)
+    transfer.run(3600)
+    assert transfer.numbers[:5] == [1, 2, 4, 8, 4]
+    assert set(transfer.numbers[5:]) == {4, 8}
+    assert transfer.count >= 0.995 * 600e6 * 3600
+    trials = [now for now, number in transfer.history[4:] if number == 4]
     assert all(later >= 1.9 * sooner for sooner, later in pairwise(b - a for a, b in pairwise(trials[:5])))
 
 
 def test_to_a_far_origin_fewer_are_not_tried() -> None:
-    drive = Drive(throttled(100e6), latency=0.08, reads=600e6)
-    assert drive.run(3600) == 8
-    assert drive.numbers == [1, 8]
+    transfer = SimulatedTransfer(throttled(100e6), latency=0.08, reads=600e6)
+    assert transfer.run(3600) == 8
+    assert transfer.numbers == [1, 8]
 
 
 def test_the_number_never_exceeds_what_is_allowed() -> None:
     for most in (1, 2, 3, 5, 8, 64):
-        drive = Drive(throttled(1e6), most=most)
-        assert drive.run(5) == most
-        assert max(drive.numbers) == most
+        transfer = SimulatedTransfer(throttled(1e6), most=most)
+        assert transfer.run(5) == most
+        assert max(transfer.numbers) == most
 
 
 def test_over_a_long_line_new_connections_have_the_time_to_come_up_to_speed() -> None:
@@ -141,20 +141,20 @@ def test_over_a_long_line_new_connections_have_the_time_to_come_up_to_speed() ->
         grown = [14_600 / latency * 2 ** ((now - began) / latency - 2) for began, _ in steps[1 : connections + 1]]
         return sum(min(rate, 3e6) for rate in grown)
 
-    drive = Drive(line, latency=latency)
-    assert drive.run(4.0) == 8
+    transfer = SimulatedTransfer(line, latency=latency)
+    assert transfer.run(4.0) == 8
 
 
 def test_to_a_far_origin_it_is_one_step_to_all() -> None:
-    drive = Drive(throttled(20e6), latency=0.08)
-    assert drive.run(5) == 8
-    assert drive.numbers == [1, 8]
+    transfer = SimulatedTransfer(throttled(20e6), latency=0.08)
+    assert transfer.run(5) == 8
+    assert transfer.numbers == [1, 8]
 
 
 def test_a_step_that_brings_nothing_over_a_long_line_is_taken_back() -> None:
-    drive = Drive(shared(50e6), latency=0.08)
-    assert drive.run(10) == 1
-    assert drive.numbers == [1, 8, 1]
+    transfer = SimulatedTransfer(shared(50e6), latency=0.08)
+    assert transfer.run(10) == 1
+    assert transfer.numbers == [1, 8, 1]
 
 
 def test_over_a_long_line_a_step_may_begin_with_a_loss() -> None:
@@ -166,35 +166,35 @@ def test_over_a_long_line_a_step_may_begin_with_a_loss() -> None:
             begun.append(now)
         return 38e6 if connections == 1 else 100e6 if now - begun[0] > 2 else 20e6
 
-    drive = Drive(line, latency=0.08)
-    assert drive.run(10) == 8
-    assert drive.numbers == [1, 8]
+    transfer = SimulatedTransfer(line, latency=0.08)
+    assert transfer.run(10) == 8
+    assert transfer.numbers == [1, 8]
 
 
 def test_a_moment_of_silence_on_a_far_line_is_no_fall() -> None:
-    drive = Drive(lambda connections, now: 0.0 if 6 < now < 8 else 20e6 * connections, latency=0.08)
-    assert drive.run(20) == 8
-    assert drive.numbers == [1, 8]
+    transfer = SimulatedTransfer(lambda connections, now: 0.0 if 6 < now < 8 else 20e6 * connections, latency=0.08)
+    assert transfer.run(20) == 8
+    assert transfer.numbers == [1, 8]
 
 
 def test_one_connection_that_falls_leads_to_the_next_trial_at_once() -> None:
     # Measured before its first loss one brings all that the line has; afterwards each brings 3 MB/s.
-    drive = Drive(lambda connections, now: 100e6 if now < 10 else 3e6 * connections, latency=0.08)
-    assert drive.run(10) == 1
-    assert drive.run(8) == 8
+    transfer = SimulatedTransfer(lambda connections, now: 100e6 if now < 10 else 3e6 * connections, latency=0.08)
+    assert transfer.run(10) == 1
+    assert transfer.run(8) == 8
 
 
 def test_what_one_connection_brings_is_told() -> None:
-    drive = Drive(throttled(20e6))
-    assert drive.controller.rate_per_connection is None
-    drive.run(5)
-    assert drive.controller.rate_per_connection == pytest.approx(20e6, rel=0.05)
+    transfer = SimulatedTransfer(throttled(20e6))
+    assert transfer.controller.rate_per_connection is None
+    transfer.run(5)
+    assert transfer.controller.rate_per_connection == pytest.approx(20e6, rel=0.05)
 
 
 def test_failed_trials_are_repeated_ever_more_rarely() -> None:
-    drive = Drive(shared(500e6))
-    drive.run(3600)
-    trials = [at for at, number in drive.history if number == 2]
+    transfer = SimulatedTransfer(shared(500e6))
+    transfer.run(3600)
+    trials = [at for at, number in transfer.history if number == 2]
     pauses = [round(later - earlier) for earlier, later in pairwise(trials)]
     assert 6 <= len(trials) <= 14
     assert pauses == sorted(pauses)
@@ -202,71 +202,71 @@ def test_failed_trials_are_repeated_ever_more_rarely() -> None:
 
 
 def test_a_line_that_gets_better_is_found_out() -> None:
-    drive = Drive(lambda connections, now: 20e6 * connections if now > 20 else 20e6)
-    assert drive.run(10) == 1
-    assert drive.run(60) == 8
+    transfer = SimulatedTransfer(lambda connections, now: 20e6 * connections if now > 20 else 20e6)
+    assert transfer.run(10) == 1
+    assert transfer.run(60) == 8
 
 
 def test_a_refusal_halves_the_number_and_rules_out_trials() -> None:
-    drive = Drive(throttled(20e6))
-    drive.run(5)
-    drive.controller.refused(drive.now)
-    assert drive.controller.target == 4
-    assert drive.run(FIRST_PAUSE_SECONDS - 1) == 4
-    assert drive.run(5) == 8
+    transfer = SimulatedTransfer(throttled(20e6))
+    transfer.run(5)
+    transfer.controller.refused(transfer.now)
+    assert transfer.controller.target == 4
+    assert transfer.run(FIRST_PAUSE_SECONDS - 1) == 4
+    assert transfer.run(5) == 8
 
 
 def test_several_refusals_at_once_are_one() -> None:
-    drive = Drive(throttled(20e6))
-    drive.run(5)
+    transfer = SimulatedTransfer(throttled(20e6))
+    transfer.run(5)
     for _ in range(4):
-        drive.controller.refused(drive.now)
-    assert drive.controller.target == 4
+        transfer.controller.refused(transfer.now)
+    assert transfer.controller.target == 4
 
 
 def test_refusals_again_and_again_lead_back_to_one() -> None:
-    drive = Drive(throttled(20e6))
-    drive.run(5)
+    transfer = SimulatedTransfer(throttled(20e6))
+    transfer.run(5)
     for _ in range(5):
-        drive.controller.refused(drive.now)
-        drive.run(2)
-    assert drive.controller.target == 1
+        transfer.controller.refused(transfer.now)
+        transfer.run(2)
+    assert transfer.controller.target == 1
 
 
 def test_a_refusal_during_a_trial_goes_back_to_what_was_kept() -> None:
-    drive = Drive(throttled(20e6))
-    while drive.controller.target < 4:
-        drive.run(TICK)
-    drive.controller.refused(drive.now)
-    assert drive.controller.target == 2
+    transfer = SimulatedTransfer(throttled(20e6))
+    while transfer.controller.target < 4:
+        transfer.run(TICK)
+    transfer.controller.refused(transfer.now)
+    assert transfer.controller.target == 2
 
 
 def test_an_origin_that_names_a_pause_is_left_alone_for_as_long() -> None:
-    drive = Drive(throttled(20e6))
-    drive.run(5)
-    drive.controller.refused(drive.now, 120.0)
-    assert drive.run(115) == 4
-    assert drive.run(10) == 8
+    transfer = SimulatedTransfer(throttled(20e6))
+    transfer.run(5)
+    transfer.controller.refused(transfer.now, 120.0)
+    assert transfer.run(115) == 4
+    assert transfer.run(10) == 8
 
 
 def test_falling_throughput_ends_with_fewer_when_fewer_bring_as_much() -> None:
     def line(connections: int, now: float) -> float:
         return 20e6 * connections if now < 10 else 40e6
 
-    drive = Drive(line)
-    assert drive.run(10) == 8
-    drive.run(FIRST_PAUSE_SECONDS - 1)
-    assert drive.controller.target == 4
+    transfer = SimulatedTransfer(line)
+    assert transfer.run(10) == 8
+    transfer.run(FIRST_PAUSE_SECONDS - 1)
+    assert transfer.controller.target == 4
 
 
 def test_a_line_that_gets_slower_for_all_keeps_its_connections() -> None:
-    drive = Drive(lambda connections, now: (20e6 if now < 10 else 5e6) * connections)
-    assert drive.run(10) == 8
-    assert drive.run(20) == 8
+    transfer = SimulatedTransfer(lambda connections, now: (20e6 if now < 10 else 5e6) * connections)
+    assert transfer.run(10) == 8
+    assert transfer.run(20) == 8
 
 
 def test_a_silent_line_does_not_confuse_it() -> None:
-    drive = Drive(lambda connections, now: 0.0 if 2 < now < 8 else 20e6 * connections)
-    drive.run(20)
-    assert drive.controller.target >= 1
-    assert drive.run(120) == 8
+    transfer = SimulatedTransfer(lambda connections, now: 0.0 if 2 < now < 8 else 20e6 * connections)
+    transfer.run(20)
+    assert transfer.controller.target >= 1
+    assert transfer.run(120) == 8

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tests.integration.web.conftest import MD5, NOW, SIZE, World, changed, stored
+from tests.integration.web.conftest import MD5, NOW, SIZE, Backend, changed, stored
 from tests.support.stores.memory import MemoryTaskTable
 from tests.support.web.clients import served
 from urlsum.errors import FailureCode
@@ -27,7 +27,7 @@ SLACK_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
-class Asked:
+class PageRequest:
     """One request for a task: when it came, when it was answered, and after how long to come again, in seconds.
 
     ``answered`` is before the first byte is sent, so no visitor can have had the answer any sooner.
@@ -46,7 +46,7 @@ class Recorder:
     """Notes every request on its way to ``app``. While ``lost`` is set, none gets there: a proxy answers."""
 
     app: ASGIApp
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[PageRequest] = field(default_factory=list)
     lost: bool = False
     lost_status: int = 502
     lost_headers: dict[str, str] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Recorder:
         sent = {name.decode().lower(): value.decode() for name, value in started["headers"]}
         accept = dict(scope["headers"]).get(b"accept", b"")
         self.asked.append(
-            Asked(
+            PageRequest(
                 at=at,
                 answered=started["answered"],
                 target=scope["path"] + "?" + scope["query_string"].decode(),
@@ -82,10 +82,10 @@ class Recorder:
 
 
 @dataclass
-class Stage:
-    """A served world whose clock and tasks the test moves."""
+class LiveService:
+    """A served backend whose clock and tasks the test moves."""
 
-    world: World
+    backend: Backend
     table: MemoryTaskTable
     recorder: Recorder
     base: str
@@ -95,41 +95,41 @@ class Stage:
 
     def age(self, seconds: float) -> None:
         """Let the tasks be this old: Retry-After is a tenth of it."""
-        self.world.clock.now = NOW + seconds
+        self.backend.clock.now = NOW + seconds
 
     def queued(self, url: str = URL, **fields: Any) -> Task:
-        return stored(self.world, url=url, **fields)
+        return stored(self.backend, url=url, **fields)
 
     def claimed(self, task: Task | None = None, **fields: Any) -> Task:
         before = task or self.queued(**fields)
-        return changed(self.world, before, before.claimed(self.world.clock(), 90))
+        return changed(self.backend, before, before.claimed(self.backend.clock(), 90))
 
     def hashed(self, task: Task, percent: int, rate: float = 104857600.4) -> Task:
         """``task`` with its next checkpoint; the rate is 100 MiB/s."""
         point = Checkpoint(offset=SIZE * percent // 100, md5_state=b"\0" * 29, validator="")
-        now = self.world.clock()
+        now = self.backend.clock()
         after = task.checkpointed(point, size=SIZE, rate=rate, now=now, lease_seconds=90)
-        return changed(self.world, task, after)
+        return changed(self.backend, task, after)
 
     def running(self, percent: int = 42, **fields: Any) -> Task:
         return self.hashed(self.claimed(**fields), percent)
 
     def resumed(self, **fields: Any) -> Task:
         half = self.running(**fields)
-        return self.hashed(self.claimed(changed(self.world, half, half.released(self.world.clock()))), 55)
+        return self.hashed(self.claimed(changed(self.backend, half, half.released(self.backend.clock()))), 55)
 
     def begun_again(self, task: Task | None = None) -> Task:
         before = task or self.running()
-        return changed(self.world, before, before.restarted(self.world.clock()))
+        return changed(self.backend, before, before.restarted(self.backend.clock()))
 
     def retrying(self, task: Task | None = None, delay: float = 30) -> Task:
         before = task or self.running()
         failure = Failure(FailureCode.INCOMPLETE, f"{URL}: 203.0.113.9 closed the connection 406.0 MiB before the end")
-        return changed(self.world, before, before.retried(failure, self.world.clock(), delay=delay))
+        return changed(self.backend, before, before.retried(failure, self.backend.clock(), delay=delay))
 
     def done(self, task: Task | None = None, **fields: Any) -> Task:
         before = task or self.claimed(**fields)
-        return changed(self.world, before, before.done(MD5, SIZE, NOW + 7))
+        return changed(self.backend, before, before.done(MD5, SIZE, NOW + 7))
 
     def noted(self) -> Task:
         """A done task with everything to remark on: a page that a redirect led to, from a server without validators."""
@@ -141,15 +141,15 @@ class Stage:
             notes=("web-page", "transformed", "content-encoding"),
         )
         before = self.claimed()
-        return changed(self.world, before, before.done(MD5, 0, NOW + 7, representation=known))
+        return changed(self.backend, before, before.done(MD5, 0, NOW + 7, representation=known))
 
     def failed(self, code: FailureCode = FailureCode.HTTP, **fields: Any) -> Task:
         before = self.claimed(**fields)
-        return changed(self.world, before, before.failed(Failure(code, f"{URL}: no luck"), NOW + 7))
+        return changed(self.backend, before, before.failed(Failure(code, f"{URL}: no luck"), NOW + 7))
 
     def cancelled(self) -> Task:
         before = self.queued()
-        return changed(self.world, before, before.cancelled(NOW + 7))
+        return changed(self.backend, before, before.cancelled(NOW + 7))
 
     def every_page(self) -> dict[str, str]:
         """The address of every page that there is, by a name for it."""
@@ -174,14 +174,14 @@ class Stage:
 
 
 @contextmanager
-def staged() -> Iterator[Stage]:
+def live_service() -> Iterator[LiveService]:
     table = MemoryTaskTable()
-    world = World(table)
-    recorder = Recorder(world.app())
+    backend = Backend(table)
+    recorder = Recorder(backend.app())
     with served(recorder, dates=False) as server:
-        yield Stage(world, table, recorder, f"http://localhost:{server.port}")
+        yield LiveService(backend, table, recorder, f"http://localhost:{server.port}")
 
 
-def with_url(stage: Stage, task: Task, url: str) -> Task:
+def with_url(service: LiveService, task: Task, url: str) -> Task:
     """``task``, as if it had been submitted with a URL that no guard would let pass."""
-    return changed(stage.world, task, replace(task, url=url))
+    return changed(service.backend, task, replace(task, url=url))

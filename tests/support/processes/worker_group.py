@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 
 
-class Fleet:
+class WorkerGroup:
     """Worker processes that the fork server starts with one environment; ``log`` collects their logs."""
 
-    def __init__(self, zygote: subprocess.Popen[str], entry: str, env: Mapping[str, str], log: Path) -> None:
-        self._zygote = zygote
+    def __init__(self, fork_server: subprocess.Popen[str], entry: str, env: Mapping[str, str], log: Path) -> None:
+        self._fork_server = fork_server
         self._entry = entry
         self._env = dict(env)
         self.log = log
@@ -39,11 +39,11 @@ class Fleet:
         assert self._order({"kill": pid}) == pid
 
     def _order(self, order: dict[str, Any]) -> int:
-        assert self._zygote.stdin is not None
-        assert self._zygote.stdout is not None
-        self._zygote.stdin.write(json.dumps(order) + "\n")
-        self._zygote.stdin.flush()
-        return int(self._zygote.stdout.readline())
+        assert self._fork_server.stdin is not None
+        assert self._fork_server.stdout is not None
+        self._fork_server.stdin.write(json.dumps(order) + "\n")
+        self._fork_server.stdin.flush()
+        return int(self._fork_server.stdout.readline())
 
     def replace_one(self, rng: random.Random) -> None:
         """Kill one process and start another."""
@@ -61,11 +61,11 @@ class Fleet:
 
 
 @contextmanager
-def fleet(directory: Path, env: Mapping[str, str], entry: str = "selfhost.worker:main") -> Iterator[Fleet]:
-    """Yield an empty fleet in ``directory``; none of its processes outlives the block."""
+def worker_group(directory: Path, env: Mapping[str, str], entry: str = "selfhost.worker:main") -> Iterator[WorkerGroup]:
+    """Yield an empty worker group in ``directory``; none of its processes outlives the block."""
     clean = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    zygote = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "tests.support.processes.zygote"],
+    fork_server = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "tests.support.processes.fork_server"],
         cwd=directory,  # where no .env lies
         env={**clean, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
         stdin=subprocess.PIPE,
@@ -73,9 +73,9 @@ def fleet(directory: Path, env: Mapping[str, str], entry: str = "selfhost.worker
         text=True,
     )
     try:
-        assert zygote.stdin is not None
-        assert zygote.stdout is not None
-        assert zygote.stdout.readline() == "ready\n"
-        yield Fleet(zygote, entry, env, directory / "workers.log")
+        assert fork_server.stdin is not None
+        assert fork_server.stdout is not None
+        assert fork_server.stdout.readline() == "ready\n"
+        yield WorkerGroup(fork_server, entry, env, directory / "workers.log")
     finally:
-        zygote.communicate()
+        fork_server.communicate()

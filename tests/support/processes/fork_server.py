@@ -1,6 +1,6 @@
 """A fork server: forks worker processes from one that has done the imports, in milliseconds instead of a second.
 
-``python -m tests.support.processes.zygote`` reads orders, one line of JSON each, and prints a pid for each:
+``python -m tests.support.processes.fork_server`` reads orders, one line of JSON each, and prints a pid for each:
 
 - ``{"entry": "module:function", "env": {…}, "log": "…"}`` forks a process that calls the function in that environment;
 - ``{"kill": pid}`` kills that process and reaps it.
