@@ -148,10 +148,10 @@ def test_a_file_that_ends_within_a_second_is_written_twice_claimed_and_done() ->
 
 
 def test_fewer_bytes_than_a_block_of_md5_are_no_checkpoint() -> None:
-    desk = Desk(CONTENT[:60])
-    desk.source.piece = 10
-    writes = desk.record()
-    desk.slice()
+    setup = SliceSetup(CONTENT[:60])
+    setup.source.piece = 10
+    writes = setup.record()
+    setup.slice()
     assert [(task.status, task.checkpoint) for task in writes] == [(Status.RUNNING, None), (Status.DONE, None)]
 
 
