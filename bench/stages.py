@@ -68,7 +68,7 @@ CASES = [
         "checkpoint",
         "Checkpoints and a resume",
         "12 GiB from nginx over HTTP through the worker's slices on SQLite (the bytes are zeros: MD5 takes as long for "
-        "any); with: a checkpoint every 5 s, and at half the file a deadline, after which another slice goes on.",
+        "any); with: a checkpoint every 5 s, and at half the file a deadline, after which another slice resumes.",
         "A checkpoint is one write to the table; a resume is a new connection and 64 KiB read again.",
         ["nginx"],
         5,

@@ -1,7 +1,7 @@
 """The task table.
 
 Rules for this folder. A migration only adds: a new column is nullable or has a server default, so that processes of the
-version before go on reading and inserting while and after it runs. It stands by itself and imports nothing of urlsum,
+version before can read and insert while and after it runs. It stands by itself and imports nothing of urlsum,
 whose tables will have moved on. And it can be run again: MySQL commits every statement of a migration by itself, so one
 that was cut short starts over.
 """  # noqa: INP001 - run by path, never imported

@@ -1,4 +1,4 @@
-"""Where a worker went on, so that whoever waits can be told."""  # noqa: INP001 - run by path, never imported
+"""Where the last slice resumed, for /check to show."""  # noqa: INP001 - run by path, never imported
 
 from __future__ import annotations
 
