@@ -1,4 +1,4 @@
-"""What the browser tests share: a Chromium for each module, and a visitor for whoever asks."""
+"""Fixtures of the browser tests: a Chromium for each module, and visitors for each test."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Visit = Callable[..., Visitor]
 
 
-# Not for the whole session: Playwright's event loop runs in this thread as long as the browser does, and other tests
-# have loops of their own.
+# Not for the whole session: Playwright's event loop runs in this thread as long as the browser, and other tests have
+# their own loops.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as started:
@@ -28,7 +28,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
-    """Open a browser with the given options; nothing may have gone wrong in it by the end of the test."""
+    """Open a browser with the given options; fail at the end of the test if it had errors."""
     with ExitStack() as stack:
         visitors: list[Visitor] = []
 

@@ -1,4 +1,4 @@
-"""Tasks that are moved by hand behind a real server, and a record of what the page asks for meanwhile."""
+"""A real server whose tasks the test advances itself, and a record of the requests of the page."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 URL = "https://data.example.org/releases/2026-11/NA12878.wgs.hg38.bam"
 OTHER = "0" * 32
-# What page and server may need beside the time that is measured, on a machine that runs other things too.
+# The time that page and server may need on a busy machine, besides the measured time.
 SLACK_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
 class PageRequest:
-    """One request for a task: when it came, when it was answered, and after how long to come again, in seconds.
+    """One request for a task: its time, the time of the response, and the seconds of Retry-After.
 
     ``answered`` is before the first byte is sent, so no visitor can have had the answer any sooner.
     """
@@ -43,7 +43,7 @@ class PageRequest:
 
 @dataclass
 class Recorder:
-    """Notes every request on its way to ``app``. While ``lost`` is set, none gets there: a proxy answers."""
+    """Records every request to ``app``. While ``lost`` is set, a proxy answers and no request reaches ``app``."""
 
     app: ASGIApp
     asked: list[PageRequest] = field(default_factory=list)
@@ -94,7 +94,7 @@ class LiveService:
         return f"{self.base}/check?id={task.id}"
 
     def age(self, seconds: float) -> None:
-        """Let the tasks be this old: Retry-After is a tenth of it."""
+        """Set the age of the tasks in seconds: Retry-After is a tenth of it."""
         self.backend.clock.now = NOW + seconds
 
     def queued(self, url: str = URL, **fields: Any) -> Task:
@@ -132,7 +132,7 @@ class LiveService:
         return changed(self.backend, before, before.done(MD5, SIZE, NOW + 7))
 
     def noted(self) -> Task:
-        """A done task with everything to remark on: a page that a redirect led to, from a server without validators."""
+        """A done task with every note: a web page reached by a redirect, from a server without validators."""
         known = Representation(
             name="an-archive-with-quite-a-long-name-2026-11-05.tar.gz",
             final_url=f"https://login.example.org/{'sign-in/' * 12}?ticket=secret",
@@ -152,7 +152,7 @@ class LiveService:
         return changed(self.backend, before, before.cancelled(NOW + 7))
 
     def every_page(self) -> dict[str, str]:
-        """The address of every page that there is, by a name for it."""
+        """The URL of every kind of page, by a name for it."""
         tasks = {
             "waiting": self.queued(),
             "connecting": self.claimed(),
@@ -183,5 +183,5 @@ def live_service() -> Iterator[LiveService]:
 
 
 def with_url(service: LiveService, task: Task, url: str) -> Task:
-    """``task``, as if it had been submitted with a URL that no guard would let pass."""
+    """``task``, as if it had been submitted with a URL that the guard blocks."""
     return changed(service.backend, task, replace(task, url=url))

@@ -55,7 +55,7 @@ def put_them_to_sleep(kind: str, stops: int, directory: Path, monkeypatch: pytes
             f" {len(deployment.tasks)} tasks, {len(writes)} writes accepted, none of them stale;"
             f" {refused} stale ones refused; {second_mails} second mails"
         )
-        # Whoever wakes up in the middle of a file tries to write, or else there was nothing to refuse.
+        # A worker that wakes up in the middle of a file tries to write; otherwise there was no write to refuse.
         assert refused >= taken / 4
         assert "Traceback" not in workers.said()
 

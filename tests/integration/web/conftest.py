@@ -87,7 +87,7 @@ def changed(backend: Backend, old: Task, new: Task) -> Task:
 
 
 def described(backend: Backend, *, url: str = URL, size: int = SIZE, **facts: Any) -> Task:
-    """A done task of a worker that knows what the response said."""
+    """A done task with the representation of the file."""
     task = stored(backend, url=url)
     claimed = changed(backend, task, task.claimed(NOW, 90))
     known = Representation(**{"name": "file.txt", "final_url": url, "etag": '"v1"', "proof": Proof.ETAG, **facts})
@@ -108,7 +108,7 @@ def _servers() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def table(tmp_path_factory: pytest.TempPathFactory) -> SqlTaskTable:
-    """One for all tests: of a table for each, the connections would stay open until the collector finds them."""
+    """One table for all tests: the connections of one per test would stay open until they are garbage-collected."""
     return SqlTaskTable(sqlite_uri(tmp_path_factory.mktemp("web")))
 
 

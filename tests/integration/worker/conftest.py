@@ -27,7 +27,7 @@ URL = f"https://o.example/a.bam?{SIGNATURE}"
 
 
 class FlakyTaskTable(MemoryTaskTable):
-    """Does not answer when it is asked for one of ``silent``."""
+    """A table that fails for the tasks in ``silent``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,12 +77,12 @@ class WorkerSetup:
         return task
 
     def process(self, *bodies: str, seconds: float = 300.0) -> list[str]:
-        """Hand a batch over; return the ids of what must come again. Messages are called 0, 1, and so on."""
+        """Handle a batch; return the ids of the messages to redeliver. Messages have the ids 0, 1, and so on."""
         records = [record(body, str(number)) for number, body in enumerate(bodies)]
         response = process({"Records": records}, Context(seconds), services=self.services)
         assert response.keys() == {"batchItemFailures"}
         assert all(failure.keys() == {"itemIdentifier"} for failure in response["batchItemFailures"])
-        # Lambda takes them in any order, and they fail side by side.
+        # Lambda accepts any order, and the messages fail in parallel.
         return sorted(failure["itemIdentifier"] for failure in response["batchItemFailures"])
 
     def work_on(self, task: Task, seconds: float = 300.0) -> Task:

@@ -174,7 +174,7 @@ def test_a_delivery_that_must_come_again_is_not_deleted(gated: GatedWorker, capl
     with gated.open():
         until(lambda: "TableUnavailable" in caplog.text)
         time.sleep(0.2)
-        assert gated.setup.queue.given == 1
+        assert gated.setup.queue.in_flight == 1
         gated.setup.table.silent = set()
         until(lambda: settled(gated, task_id))
 
@@ -202,7 +202,7 @@ def test_a_queue_that_fails_at_the_delete_costs_a_second_delivery_and_no_second_
 def settled(gated: GatedWorker, task_id: str) -> bool:
     """Whether the task is done and its message deleted; if not, the message's visibility time-out ends."""
     queue = gated.setup.queue
-    if gated.status(task_id) is Status.DONE and queue.given == 0 and queue.waiting == 0:
+    if gated.status(task_id) is Status.DONE and queue.in_flight == 0 and queue.waiting == 0:
         return True
     time.sleep(0.2)
     queue.redeliver()

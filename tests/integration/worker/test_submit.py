@@ -1,4 +1,4 @@
-"""POST /submit is all or nothing, and one key is one task, whoever sends it at the same moment."""
+"""POST /submit is atomic, and concurrent requests with one key create one task."""
 
 from __future__ import annotations
 

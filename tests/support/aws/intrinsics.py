@@ -96,10 +96,10 @@ class Resolver:
         return self.attributes.get((resource, attribute), f"{resource}.{attribute}" if attribute else resource)
 
     def _find_in_map(self, path: list[Any]) -> Any:
-        found = self.template["Mappings"]
+        value = self.template["Mappings"]
         for key in path:
-            found = found[self(key)]
-        return found
+            value = value[self(key)]
+        return value
 
     def _sub(self, argument: str | list[Any]) -> str:
         text, names = (argument, {}) if isinstance(argument, str) else argument

@@ -109,8 +109,8 @@ def to_ranges(spoil: Spoil) -> Spoil:
     return lambda request, file: spoil(request, file) if "range" in request.fields else file(request)
 
 
-def part(change: str, **given: str) -> Spoil:
-    return to_ranges(fields(change, without="content-range", **given))
+def part(change: str, **changes: str) -> Spoil:
+    return to_ranges(fields(change, without="content-range", **changes))
 
 
 def unasked(request: Request, file: File) -> Steps:

@@ -110,12 +110,12 @@ class File:
     def __call__(self, request: Request) -> Steps:
         fields = ["ETag: " + self.etag] if self.etag else []
         fields += ["Last-Modified: " + self.last_modified] if self.last_modified else []
-        found = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", request.fields.get("range", ""))
+        match = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", request.fields.get("range", ""))
         condition = request.fields.get("if-range")
         total = len(self.content)
-        if not self.ranges or found is None or (condition is not None and condition != self.etag):
+        if not self.ranges or match is None or (condition is not None and condition != self.etag):
             return self._sent("200 OK", fields, 0, total)
-        first, end = int(found[1]), min(int(found[2]) + 1 if found[2] else total, total)
+        first, end = int(match[1]), min(int(match[2]) + 1 if match[2] else total, total)
         if first >= total:
             return [head("416 Range Not Satisfiable", f"Content-Range: bytes */{total}", "Content-Length: 0")]
         return self._sent(

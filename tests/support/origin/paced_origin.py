@@ -68,16 +68,16 @@ class PacedOrigin:
         return digest.hexdigest()
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
-        asked = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", handler.headers.get("Range", ""))
-        at = int(asked[1]) if asked else 0
-        end = int(asked[2]) + 1 if asked and asked[2] else self.size
-        handler.send_response(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK)
-        if asked:
+        byte_range = re.fullmatch(r"bytes=([0-9]+)-([0-9]*)", handler.headers.get("Range", ""))
+        at = int(byte_range[1]) if byte_range else 0
+        end = int(byte_range[2]) + 1 if byte_range and byte_range[2] else self.size
+        handler.send_response(HTTPStatus.PARTIAL_CONTENT if byte_range else HTTPStatus.OK)
+        if byte_range:
             handler.send_header("Content-Range", f"bytes {at}-{end - 1}/{self.size}")
         handler.send_header("ETag", '"one version"')
         handler.send_header("Content-Length", str(end - at))
         handler.end_headers()
-        if not (asked and asked[2]):  # the short ranges of a closing proof do not count
+        if not (byte_range and byte_range[2]):  # the short ranges of a closing proof do not count
             self.starts.append(at)
         block = memoryview(self.block)
         while at < end and not self._stopping.is_set():

@@ -43,21 +43,25 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/starts":
             self._head(HTTPStatus.OK, len(body := json.dumps(self.starts).encode()))
             self.wfile.write(body)
-        elif found := re.fullmatch(r"/(\d+)/(\d+)/\w+", self.path):
+        elif match := re.fullmatch(r"/(\d+)/(\d+)/\w+", self.path):
             with suppress(OSError):  # the client may disconnect or be killed
-                self._file(int(found[1]), int(found[2]))
+                self._file(int(match[1]), int(match[2]))
         else:
             self._head(HTTPStatus.NOT_FOUND, 0)
 
     def _file(self, size: int, rate: int) -> None:
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        first, end = (int(asked[1]), min(int(asked[2] or size) + bool(asked[2]), size)) if asked else (0, size)
-        if not (asked and asked[2]):  # the short ranges of a closing proof do not count
+        byte_range = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        first, end = (
+            (int(byte_range[1]), min(int(byte_range[2] or size) + bool(byte_range[2]), size))
+            if byte_range
+            else (0, size)
+        )
+        if not (byte_range and byte_range[2]):  # the short ranges of a closing proof do not count
             self.starts.append(first)
         fields = {"ETag": '"one version"'}
-        if asked:
+        if byte_range:
             fields["Content-Range"] = f"bytes {first}-{end - 1}/{size}"
-        self._head(HTTPStatus.PARTIAL_CONTENT if asked else HTTPStatus.OK, end - first, fields)
+        self._head(HTTPStatus.PARTIAL_CONTENT if byte_range else HTTPStatus.OK, end - first, fields)
         block, at = memoryview(BLOCK), first
         while at < end:
             inside = at % len(block)

@@ -192,5 +192,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, folder: Path) -> None
         with suppress(OSError), socket.create_connection((HOST, port), START_SECONDS):
             return
         time.sleep(0.02)
-    said = "\n".join(path.read_text(errors="replace") for path in (folder / "output", folder / "log") if path.exists())
-    pytest.fail(f"the server does not listen (exit status {process.poll()}):\n{said}")
+    output = "\n".join(
+        path.read_text(errors="replace") for path in (folder / "output", folder / "log") if path.exists()
+    )
+    pytest.fail(f"the server does not listen (exit status {process.poll()}):\n{output}")

@@ -27,6 +27,6 @@ def smoke(base: str, url: str, md5: str, email: str, *, seconds: float = 60) -> 
         timeout=seconds + 60,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    found = re.search(r'"id":"([0-9a-f-]{36})"', ran.stdout)
-    assert found is not None, ran.stdout
-    return found[1]
+    match = re.search(r'"id":"([0-9a-f-]{36})"', ran.stdout)
+    assert match is not None, ran.stdout
+    return match[1]

@@ -109,5 +109,5 @@ def smtp_mailer(
     port: int, *, send_seconds: float = 20.0, monotonic: Callable[[], float] = time.monotonic, **settings: Any
 ) -> SmtpMailer:
     """Return a mailer for the server at ``port`` of this machine, without TLS by default."""
-    given = {"mail_server": "127.0.0.1", "mail_from": SENDER, "mail_use_tls": False, **settings}
-    return SmtpMailer(Settings(mail_port=port, **given), send_seconds=send_seconds, monotonic=monotonic)
+    values = {"mail_server": "127.0.0.1", "mail_from": SENDER, "mail_use_tls": False, **settings}
+    return SmtpMailer(Settings(mail_port=port, **values), send_seconds=send_seconds, monotonic=monotonic)

@@ -79,7 +79,7 @@ class MemoryQueue:
         self.sent: list[tuple[str, float]] = []
         self.down = False
         self._messages: deque[Delivery] = deque()
-        self._given: dict[str, Delivery] = {}
+        self._in_flight: dict[str, Delivery] = {}
         self._count = 0
 
     def send(self, task_id: str, *, delay: float = 0.0) -> None:
@@ -91,17 +91,17 @@ class MemoryQueue:
     def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
         self._check()
         deliveries = [self._messages.popleft() for _ in range(min(limit, len(self._messages)))]
-        self._given |= {delivery.receipt: delivery for delivery in deliveries}
+        self._in_flight |= {delivery.receipt: delivery for delivery in deliveries}
         return deliveries
 
     def delete(self, delivery: Delivery) -> None:
         self._check()
-        self._given.pop(delivery.receipt, None)
+        self._in_flight.pop(delivery.receipt, None)
 
     @property
-    def given(self) -> int:
+    def in_flight(self) -> int:
         """The number of deliveries that are received and not deleted."""
-        return len(self._given)
+        return len(self._in_flight)
 
     @property
     def waiting(self) -> int:
@@ -110,9 +110,9 @@ class MemoryQueue:
 
     def redeliver(self) -> None:
         """Make received and undeleted messages available again, as after a visibility time-out."""
-        for given in list(self._given.values()):
-            self._messages.append(given)
-        self._given.clear()
+        for delivery in list(self._in_flight.values()):
+            self._messages.append(delivery)
+        self._in_flight.clear()
 
     def _check(self) -> None:
         if self.down:

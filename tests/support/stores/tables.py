@@ -35,7 +35,7 @@ REPRESENTATION = Representation(
 
 def new_task(**changes: Any) -> Task:
     """Return a task as submit() creates it, with a new id and the given changes."""
-    made: dict[str, Any] = {
+    values: dict[str, Any] = {
         "id": str(uuid.uuid4()),
         "url": "https://example.org/a.bam",
         "created_at": NOW,
@@ -43,12 +43,12 @@ def new_task(**changes: Any) -> Task:
         "due_at": NOW,
         "expires_at": int(NOW) + 30 * 86400,
     }
-    return Task(**{**made, **changes})
+    return Task(**{**values, **changes})
 
 
 def full_task(**changes: Any) -> Task:
     """Return a task with a value in every field."""
-    made: dict[str, Any] = {
+    values: dict[str, Any] = {
         "email": "someone@example.org",
         "expected_md5": "0" * 32,
         "status": Status.RUNNING,
@@ -69,7 +69,7 @@ def full_task(**changes: Any) -> Task:
         "mail": Mail.PENDING,
         "finished_at": NOW + 0.000001,
     }
-    return new_task(**{**made, **changes})
+    return new_task(**{**values, **changes})
 
 
 @contextmanager

@@ -91,11 +91,11 @@ class Visitor:
         if not AXE.is_file():
             missing("no axe-core is installed here: make test-browser fetches it where there is npm")
         self.page.evaluate(AXE.read_text())  # not as a script element, which the page's policy would block
-        found: dict[str, Any] = self.page.evaluate("axe.run()")
-        assert found["passes"], "axe looked at nothing"
+        results: dict[str, Any] = self.page.evaluate("axe.run()")
+        assert results["passes"], "axe looked at nothing"
         return [
             f"{violation['id']}: {violation['help']}: {node['html']}: {node['failureSummary']}"
-            for violation in found["violations"]
+            for violation in results["violations"]
             for node in violation["nodes"]
         ]
 

@@ -57,7 +57,7 @@ class HookedMailer(MemoryMailer):
 
 @dataclass
 class MailSetup:
-    """One finished task whose mail is owed, as its worker leaves it: committed, under the worker's lease."""
+    """One finished task whose email is pending, as its worker leaves it: committed, under the worker's lease."""
 
     now: float = 1000.0
     slept: list[float] = field(default_factory=list)

@@ -17,7 +17,7 @@ LEASE = SETTINGS.lease_seconds
 
 
 class SweepSetup:
-    """A table and a queue to sweep, by a clock that is told the time."""
+    """A table and a queue to sweep, with a simulated clock."""
 
     def __init__(self) -> None:
         self.table = MemoryTaskTable()

@@ -12,13 +12,13 @@ from urlsum.origin.parallel.concurrency import FIRST_PAUSE_SECONDS, ConcurrencyC
 
 TICK = 0.05
 Line = Callable[[int, float], float]
-"""Bytes per second that a number of connections bring at a time."""
+"""Bytes per second of a number of connections at a given time."""
 
 
 class SimulatedTransfer:
-    """A controller that reads over a simulated line; ``history`` has each change of the number and when it came.
+    """A controller on a simulated line; ``history`` has each change of the number of connections and its time.
 
-    The reader takes at most ``reads`` bytes per second. Of all other time it waits for the share ``idle``.
+    The reader consumes at most ``reads`` bytes per second. It waits for the share ``idle`` of the remaining time.
     """
 
     def __init__(
