@@ -125,7 +125,8 @@ def test_the_digest_is_that_of_the_file_that_the_location_names(
     files = {right: File(CONTENT), wrong: File(OTHER)}
 
     def script(request: Request) -> Steps:
-        return to(location) if request.connection == 0 else files[request.path](request)
+        # By its path and not as the first one: a busy machine may have to ask again.
+        return to(location) if request.path == start else files[request.path](request)
 
     task = Worker().run(serve(script).url(start))
     assert (task.md5, code(task)) == (MD5, None)
