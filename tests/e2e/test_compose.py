@@ -166,7 +166,7 @@ def _two_servers_at_once(stack: Stack) -> None:
     try:
         for name in servers:
             eventually(
-                lambda name=name: "urlsum listens" in docker("logs", name),  # type: ignore[misc]
+                lambda name=name: "urlsum is listening" in docker("logs", name),  # type: ignore[misc]
                 60,
                 what=f"{name} listens: {docker('logs', name)}",
             )
