@@ -242,16 +242,17 @@ def test_a_task_survives_a_killed_worker_a_restarted_mysql_and_an_emptied_redis(
 
 # Run in a worker: tries each URL with the guard as it is by default, and then as this stack has it.
 TRY = """\
-import sys, time
+import sys
 from msgspec import structs
 from urlsum import settings
+from urlsum.deadline import Deadline
 from urlsum.errors import UrlsumError
 from urlsum.origin.guard.guard import Guard
 for networks in ((), settings.load().allowed_networks):
     guard = Guard(structs.replace(settings.load(), allowed_networks=networks))
     for url in sys.argv[1:]:
         try:
-            guard.connect(guard.inspect(url), deadline=time.monotonic() + 5).close()
+            guard.connect(guard.inspect(url), deadline=Deadline.after(5)).close()
             print("open", url)
         except UrlsumError as exc:
             print(type(exc).__name__, url, exc)
