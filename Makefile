@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install install-dev run migrate compose docker-build \
-	quick test test-python test-browser test-containers test-long mutants bench check format openapi lock sam-build \
+	quick test test-crash test-python test-browser test-containers test-long mutants bench check format openapi lock sam-build \
 	sam-local clean
 
 help: ## Show this list
@@ -111,6 +111,10 @@ test-browser: install $(VENV)/.installed-dev $(AXE) ## Run the tests of the page
 CONTAINER_TESTS := tests/e2e/test_compose.py tests/e2e/test_image.py tests/e2e/test_sam_local.py tests/infrastructure/test_layer.py
 test-containers: sam-build docker-build ## Run the tests that use containers; needs a Docker engine
 	@$(BIN)/python -m pytest -m "sam or docker" $(or $(ARGS),-n 3 --dist loadfile $(CONTAINER_TESTS))
+
+# These fill both cores by themselves, and judge how soon a killed task goes on: six at a time they would judge each other.
+test-crash: install $(VENV)/.installed-dev ## Kill, stop and flood whole deployments
+	@$(BIN)/python -m pytest -m "crash and not long" $(or $(ARGS),-n 2 --dist loadfile tests/e2e tests/integration/worker)
 
 test-long: install $(VENV)/.installed-dev ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m long $(ARGS)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.crash
+
 # What two cores serve with room to spare while two workers hash what is submitted; a self-hosted service for a few
 # hundred people. Each submission is also a file to fetch, a result to commit and a mail to write.
 SUBMITS_PER_SECOND = 20

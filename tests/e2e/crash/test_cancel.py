@@ -16,6 +16,8 @@ from urlsum.task import Status
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.crash
+
 SIZES = [30_000_000, 100_000]  # at the origin's pace the first takes five seconds
 
 

@@ -15,6 +15,8 @@ from tests.support.stores.audit import assert_lawful
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.crash
+
 TASKS = 200
 WORKERS = 4
 SIZES = [40_000, 400_000, 1_000_000]

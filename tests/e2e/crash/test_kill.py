@@ -15,6 +15,8 @@ from tests.support.stores.audit import assert_lawful, taken_over
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.crash
+
 MB = 10**6
 SIZES = [round((1 + number / 4) * MB) for number in range(17)]  # up to 5 MB: 0.8 s at the origin's pace
 WORKERS = 6

@@ -16,6 +16,8 @@ from tests.support.stores.audit import assert_lawful, taken_over
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.crash
+
 MB = 10**6
 SIZES = [12 * MB] * 4  # two seconds at the origin's pace, so that most workers are stopped in the middle of one
 WORKERS = 8

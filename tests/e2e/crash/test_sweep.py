@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.support.processes.deployed import WorkerDeployment
 
+pytestmark = pytest.mark.crash
+
 
 @pytest.mark.timeout(60)
 def test_a_task_whose_submitter_died_before_it_sent_the_message(

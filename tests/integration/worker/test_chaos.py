@@ -13,6 +13,8 @@ from tests.support.stores.every_table import KINDS, store
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.crash
+
 TASKS = 8
 SHARE = 0.1
 VIOLENCE = 0.1

@@ -21,6 +21,8 @@ from tests.support.stores.tables import mysql_database, sqlite_uri
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.crash
+
 SCENES = ("submit", "whole", "hand over", "sweep")
 
 
