@@ -92,7 +92,7 @@ quick: install $(VENV)/.installed-dev ## Check style, import rules and types; ru
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --quiet $(PARALLEL) -n 3 $(QUICK)
+	@$(BIN)/python -m pytest --quiet $(PARALLEL) -n 3 -m "not slow and not crash and not long and not sam and not docker" $(QUICK)
 
 test: install $(VENV)/.installed-dev $(AXE) ## Run the tests that need no containers, including those of the pages if Chromium is installed
 	@$(BIN)/python -m pytest $(TESTS)

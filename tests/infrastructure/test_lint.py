@@ -9,6 +9,8 @@ import pytest
 from scripts import lint_template
 from tests.support.aws import template
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_template_is_clean_as_written_and_as_translated() -> None:
     assert lint_template.main() == 0

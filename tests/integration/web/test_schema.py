@@ -22,6 +22,8 @@ from urlsum.web.openapi import operations, schemas
 if TYPE_CHECKING:
     from tests.integration.web.conftest import Backend
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

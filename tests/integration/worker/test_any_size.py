@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from urlsum.queues import TaskQueue
     from urlsum.tables import TaskTable
 
+pytestmark = pytest.mark.slow
+
 FIVE_TB = 5 * 10**12 // 2**20 * 2**20
 SETTINGS = Settings()
 

@@ -29,6 +29,8 @@ from urlsum.worker.sweep import sweep
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Settings(max_attempts=3)
 # As template.yaml has it: deliveries until a message is a dead letter.
 RECEIVES = 5

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from urlsum.tables import TaskTable
 
+pytestmark = pytest.mark.slow
+
 SENDERS = 8
 ROUNDS = 10
 

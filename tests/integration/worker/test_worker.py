@@ -19,6 +19,9 @@ from urlsum.task import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
+import pytest
+
+pytestmark = pytest.mark.slow
 
 serve = _serve
 FILES = 300
