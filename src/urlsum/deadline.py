@@ -44,6 +44,10 @@ class Deadline:
         """Whether the work was cancelled: what it did not achieve is nobody's fault."""
         return self.is_cancelled()
 
+    def ended(self, limit: Deadline) -> bool:
+        """Whether a wait up to ``limit``, made by ``within``, ended because of the deadline and not of the seconds."""
+        return limit.at == self.at or self.cancelled
+
     def within(self, seconds: float) -> Deadline:
         """The earlier of it and ``seconds`` from now; the same cancellation ends both."""
         return Deadline(min(self.at, self.clock() + seconds), self.clock, self.is_cancelled)

@@ -54,3 +54,13 @@ def test_a_shorter_limit_keeps_the_clock_and_the_cancellation(seconds: float, at
 def test_without_a_clock_it_is_on_the_monotonic_one() -> None:
     assert 9.0 < Deadline.after(10.0).remaining() <= 10.0
     assert not Deadline.after(10.0).cancelled
+
+
+@pytest.mark.parametrize(("seconds", "ended"), [(3.0, False), (10.0, True), (30.0, True)])
+def test_a_wait_ended_by_the_deadline_is_told_from_one_by_its_limit(seconds: float, ended: bool) -> None:
+    cancelled = Event()
+    deadline = Deadline.after(10.0, clock=Clock(), is_cancelled=cancelled.is_set)
+    limit = deadline.within(seconds)
+    assert deadline.ended(limit) is ended
+    cancelled.set()
+    assert deadline.ended(limit)

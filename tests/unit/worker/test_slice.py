@@ -132,7 +132,7 @@ def test_checkpoints_are_written_on_the_way_and_renew_the_lease() -> None:
     writes = setup.record()
     setup.slice()
     checkpoints = [task for task in writes if task.checkpoint is not None]
-    # 103 seconds: soon at first, for whoever watches, then one in 10.
+    # 103 seconds: soon at first, for those who watch, then one in 10.
     began = writes[0].updated_at
     assert [task.updated_at - began for task in checkpoints] == [1, 3, 7, 15, *range(25, 103, 10)]
     assert all(task.lease_until == task.updated_at + 90 for task in checkpoints)

@@ -114,7 +114,7 @@ class Guard:
         try:
             addresses = resolve(judged.host, self._resolve, within=within)
         except TimeoutError as exc:
-            if limit.at == deadline.at or deadline.cancelled:
+            if deadline.ended(limit):
                 raise DeadlineReached from exc
             raise DnsFailed(f"{judged}: the DNS lookup of {judged.host} got {exc}") from exc
         except (OSError, ValueError) as exc:

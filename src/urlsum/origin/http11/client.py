@@ -87,7 +87,7 @@ class Client:
             exc.redirected = exc.redirected or len(seen) > 1
             raise
         except DeadlineReached as exc:
-            if limit.at == deadline.at or deadline.cancelled:
+            if deadline.ended(limit):
                 raise
             seconds = settings.connect_timeout + settings.read_timeout
             raise TimedOut(f"{target}: no response within {seconds:g} s") from exc

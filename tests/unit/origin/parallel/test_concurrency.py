@@ -161,7 +161,7 @@ def test_over_a_long_line_a_step_may_begin_with_a_loss() -> None:
     begun: list[float] = []
 
     def line(connections: int, now: float) -> float:
-        """Cut off for them, the first stream begins anew, and for two seconds all together bring less than it did."""
+        """Cut off for them, the first stream starts over, and for two seconds all together bring less than it did."""
         if connections > 1:
             begun.append(now)
         return 38e6 if connections == 1 else 100e6 if now - begun[0] > 2 else 20e6
