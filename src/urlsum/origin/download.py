@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
+from msgspec import structs
+
 from urlsum.errors import DeadlineReached, Incomplete, OriginError, ProtocolViolated, RangesFailed
 from urlsum.origin.http11.body import OnlyPart
 from urlsum.origin.http11.stream import Block
+from urlsum.origin.known import identity
 from urlsum.origin.parallel.concurrency import ReadAheadPolicy, cpus
 from urlsum.origin.parallel.ranges import PART_OVERLAP_BYTES
 from urlsum.origin.representation.metadata import representation
@@ -31,16 +34,21 @@ if TYPE_CHECKING:
 # If the origin sends a shorter part than requested, the next one overlaps it by at most this fraction, a quarter: the
 # proof must not cost more than the part.
 SHORT_PART_DIVISOR = 4
+# A slow origin needs 40 s for a whole tail, longer than a slice while others wait. So the tail is what it sends in this
+# time, a fifth of HAND_OVER_SECONDS, and at least what no two versions of a file are likely to share.
+TAIL_SECONDS = 2.0
+LEAST_TAIL_BYTES = 4096
 
 
 class Download:
     """The bytes of one version of one file, from ``offset`` on. Also a context manager that closes it.
 
     ``size`` is the total length of the file in bytes once the framing proves it: at once with a length, at the end with
-    chunks. ``prefetch`` starts the read-ahead of a long file.
+    chunks. ``prefetch`` starts the read-ahead of a long file, of which some bytes have
+    been read since a time.
     """
 
-    def __init__(self, opened: Opened, file: FileClient, *, prefetch: Callable[[Opened], Prefetch]) -> None:
+    def __init__(self, opened: Opened, file: FileClient, *, prefetch: Callable[[Opened, float, int], Prefetch]) -> None:
         self.offset = opened.body.position
         self.reread = 0
         """How many bytes were read again, to prove the version or because the origin serves no ranges."""
@@ -49,7 +57,7 @@ class Download:
         self._prefetch: Prefetch | None = None
         self._head = opened.head  # of the first response, which has every field (RFC 9110, 15.3.7)
         self._read_ahead: ReadAheadPolicy | None = None  # only for a file beyond ``inline_bytes``
-        self._evidence = Evidence(opened.version)
+        self._evidence = Evidence(opened.version, first=self.offset, end=opened.body.size)
         self._view = memoryview(b"")
         self._leftover = memoryview(b"")  # prefetched, but beyond the limit of the last read
         self._buffer = memoryview(b"")
@@ -58,7 +66,7 @@ class Download:
         self._open = self._ended = False
         self._stuck_at: int | None = None
         self._proof: Proof | None = None
-        self._opened_at = file.client.clock()
+        self._opened_at, self._opened_from = file.client.clock(), self.offset
         self._begin(opened)
 
     @property
@@ -75,7 +83,7 @@ class Download:
     def validator(self) -> str:
         """The proof of version for the next checkpoint, as of the bytes read so far."""
         self._record_view()
-        return self._evidence.checkpoint(self._position, self.size)
+        return self._evidence.checkpoint(self._position, self.size, self._affordable_tail)
 
     @property
     def proof(self) -> Proof:
@@ -95,14 +103,45 @@ class Download:
             return replace(facts, notes=(*facts.notes, UNCONFIRMED))
         return facts
 
+    @property
+    def _affordable_tail(self) -> int:
+        """As many bytes as the origin sends in TAIL_SECONDS, within the bounds of a tail."""
+        seconds = self._file.client.clock() - self._opened_at
+        if seconds < TAIL_SECONDS / 4:
+            return RESUME_OVERLAP_BYTES  # too short a time to tell
+        return max(LEAST_TAIL_BYTES, int((self._position - self._opened_from) / seconds * TAIL_SECONDS))
+
+    @property
+    def identity(self) -> str | None:
+        """What identifies the version in the whole response (``urlsum.origin.known``); None if nothing does."""
+        if self.offset or self._opened.head.chunked:
+            return None
+        return identity(self._file, self._head, self._evidence.version)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The version with samples of its bytes, for ``HttpSource.recognize``.
+
+        None before the proven end of the file, and if the closing proof was weaker than the validators promised.
+        """
+        version, size = self._evidence.version, self.size
+        if size is None or not self._confirmed or self._proof is not version.strongest:
+            return None
+        self._record_view()
+        return self._evidence.fingerprint(size)
+
     def read(self) -> memoryview:
         """The next bytes, valid until the next call; empty only at the proven end of one version of the file.
 
         Raises every OriginError and DeadlineReached.
         """
-        view = self._read(self._file.client.tuning.block_bytes)
-        if not view and not self._confirmed:
-            self._confirm()
+        try:
+            view = self._read(self._file.client.tuning.block_bytes)
+            if not view and not self._confirmed:
+                self._confirm()
+        except OriginError as exc:
+            self._file.locate(exc)
+            raise
         return view
 
     def skip_to(self, position: int) -> None:
@@ -111,6 +150,11 @@ class Download:
             if not self._read(min(position - self._position, self._file.client.tuning.block_bytes)):
                 raise self._body.shorter()
         self.offset = self._position
+
+    def abort(self) -> None:
+        """Interrupt a read that waits for the origin, from any thread; the bytes before it stay valid."""
+        if self._prefetch is None:  # which checks the deadline often
+            self._body.connection.stream.abort()
 
     def close(self) -> None:
         """Release the connections. Idempotent."""
@@ -130,6 +174,7 @@ class Download:
         """Continue with ``opened``, whose next byte is the next of the file."""
         self._opened, self._body = opened, opened.body
         self._position = self._response_start = opened.body.position
+        self._response_at = self._file.client.clock()
         self.reread += opened.reread
         self._evidence.begin(opened.version, opened.overlap)
         self._open, self._ended = True, False
@@ -140,7 +185,9 @@ class Download:
             error, self._pending_error = self._pending_error, None
             self._recover_from(error)
         if self._prefetch is None and self._should_prefetch:
-            self._prefetch = self._start_prefetch(self._opened)
+            self._prefetch = self._start_prefetch(
+                self._opened, self._response_at, self._position - self._response_start
+            )
             self._buffer = memoryview(b"")
         try:
             view = self._read_prefetched(limit) if self._prefetch else self._read_direct(limit)
@@ -176,7 +223,7 @@ class Download:
         except RangeRefused as refused:
             raise RangesFailed(str(refused)) from error
         # An origin that shortened one range gets no parallel range requests.
-        self._begin(replace(opened, ranged=False, overlap=b""))
+        self._begin(structs.replace(opened, ranged=False, overlap=b""))
 
     @property
     def _should_prefetch(self) -> bool:

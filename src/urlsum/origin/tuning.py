@@ -29,7 +29,7 @@ class Tuning:
     over 80 ms and 1 Gbit/s, 2 GiB: 34 s with parts of 8 MiB, which fill the buffer, 26 s with 4 MiB, 22 s with
     2 MiB."""
 
-    observe_seconds: float = 0.05
+    observe_seconds: float = 0.025
     """The interval between throughput measurements; also the pause before a broken connection is replaced."""
 
     moment_seconds: float = 0.05
@@ -42,6 +42,9 @@ class Tuning:
     idle_connections: int = 16
     """The capacity of the connection pool: one for each file that a process reads at once, and some of another
     origin."""
+
+    processes: int = 1
+    """The worker processes of this machine, which share the memory for reading ahead."""
 
 
 DEFAULTS = Tuning()

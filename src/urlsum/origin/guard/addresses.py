@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 Address = IPv4Address | IPv6Address
 Table = dict[IPv4Network | IPv6Network, str]
 
+# Registered as public, and yet inside: these clouds route them to their own services from within a customer's network,
+# and nothing on the public internet has them.
+INSIDE_CLOUDS_V4: Table = {
+    # https://cloud.google.com/kubernetes-engine/docs/concepts/alias-ips#cluster_sizing_secondary_range_svcs
+    IPv4Network("34.118.224.0/20"): "in the range of services of Google Kubernetes Engine",
+    # https://cloud.google.com/vpc/docs/configure-private-google-access: private and restricted Google APIs, and their
+    # direct connectivity.
+    IPv4Network("34.126.0.0/18"): "in the range of Google APIs inside Google Cloud",
+    IPv4Network("199.36.153.4/30"): "in the range of restricted.googleapis.com",
+    IPv4Network("199.36.153.8/30"): "in the range of private.googleapis.com",
+    # https://cloud.ibm.com/docs/vpc?topic=vpc-service-endpoints-for-vpc
+    IPv4Network("161.26.0.0/16"): "in the range of IBM Cloud's infrastructure services",
+    IPv4Network("166.8.0.0/14"): "in the range of IBM Cloud's service endpoints",
+}
 SPECIAL_V4: Table = {
     IPv4Network("0.0.0.0/8"): "an address of this host or network (RFC 791)",
     IPv4Network("10.0.0.0/8"): "in a private network (RFC 1918)",
@@ -41,6 +55,7 @@ SPECIAL_V4: Table = {
     IPv4Network("203.0.113.0/24"): "reserved for documentation (RFC 5737)",
     IPv4Network("224.0.0.0/4"): "a multicast address (RFC 5771)",
     IPv4Network("240.0.0.0/4"): "a reserved or broadcast address (RFC 1112)",
+    **INSIDE_CLOUDS_V4,
 }
 GLOBAL_V6 = IPv6Network("2000::/3")
 SPECIAL_V6: Table = {
@@ -49,6 +64,10 @@ SPECIAL_V6: Table = {
     IPv6Network("2002::/16"): "a 6to4 address (RFC 3056)",
     IPv6Network("2620:4f:8000::/48"): "reserved for AS112 (RFC 7534)",
     IPv6Network("3fff::/20"): "reserved for documentation (RFC 9637)",
+    # As in INSIDE_CLOUDS_V4, from the same page of Google.
+    IPv6Network("2001:4860:8040::/42"): "in the range of Google APIs inside Google Cloud",
+    IPv6Network("2600:2d00:2:1000::/56"): "in the range of restricted.googleapis.com",
+    IPv6Network("2600:2d00:2:2000::/56"): "in the range of private.googleapis.com",
 }
 NAT64 = IPv6Network("64:ff9b::/96")
 # For networks that choose their own NAT64 prefix, of any length that RFC 6052 allows (RFC 8215).
@@ -56,10 +75,14 @@ LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 # Prefixes whose last 32 bits are, or may be, an IPv4 address: NAT64 (RFC 6052), IPv4-mapped and the deprecated
 # IPv4-compatible (RFC 4291), IPv4-translated (RFC 7915 and its forerunner RFC 2765).
 TRAILING_V4 = (NAT64, IPv6Network("::ffff:0:0/96"), IPv6Network("::/96"), IPv6Network("::ffff:0:0:0/96"))
+# The first half of the interface identifiers of ISATAP.
+ISATAP = 0x0000_5EFE
 # RFC 6052, 2.2: the lengths of prefixes that may precede an IPv4 address.
 PREFIX_LENGTHS = (32, 40, 48, 56, 64, 96)
 
-# ALLOWED_NETWORKS never opens these: here clouds serve credentials to every client inside.
+# ALLOWED_NETWORKS never opens these: here clouds serve credentials to every client inside. Those of Azure and AWS stand
+# in their documents; for the others see the data sources of cloud-init (Akamai, AliYun, Scaleway) and the SDKs of
+# Oracle and Google.
 NEVER: Table = {
     IPv4Network("169.254.0.0/16"): "a link-local address, where clouds serve metadata and credentials",
     IPv4Network("100.100.100.200/32"): "the metadata service of Alibaba Cloud",
@@ -68,6 +91,10 @@ NEVER: Table = {
     IPv6Network("fe80::/10"): "a link-local address",
     IPv6Network("fd00:ec2::/32"): "the metadata and credential services of AWS",
     IPv6Network("fd20:ce::254/128"): "the metadata service of Google Cloud",
+    IPv6Network("fd00:a9fe:a9fe::1/128"): "the metadata service of Akamai (Linode)",
+    IPv6Network("fd00:42::42/128"): "the metadata service of Scaleway",
+    IPv6Network("fd00:c1::a9fe:a9fe/128"): "the metadata service of Oracle Cloud",
+    IPv6Network("fd00:100::100:200/128"): "the metadata service of Alibaba Cloud",
 }
 # Loopback on Lambda is the runtime API, which hands out other callers' events; 0.0.0.0 and :: reach it too.
 NEVER_ON_LAMBDA: Table = {
@@ -102,7 +129,8 @@ def why_special(address: Address) -> str | None:
         return _look_up(embedded_ipv4(address, 96), SPECIAL_V4)
     if address not in GLOBAL_V6:
         return "not a global unicast address (RFC 4291)"
-    return _look_up(address, SPECIAL_V6)
+    special, inner = _look_up(address, SPECIAL_V6), isatap_ipv4(address)
+    return special if special or inner is None else _look_up(inner, SPECIAL_V4)
 
 
 def _look_up(address: Address, table: Table) -> str | None:
@@ -121,6 +149,20 @@ def embedded_ipv4(address: IPv6Address, prefix_length: int) -> IPv4Address:
     return IPv4Address(packed[prefix_length // 8 :][:4])
 
 
+def isatap_ipv4(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address in an interface identifier of ISATAP, under any prefix (RFC 5214, 6.1); None without one.
+
+    Where such a tunnel exists, packets to the address leave for that IPv4 address.
+
+    >>> isatap_ipv4(IPv6Address("2001:db8::200:5efe:192.0.2.33"))
+    IPv4Address('192.0.2.33')
+    """
+    # The bits u and g of the identifier may be set.
+    if int.from_bytes(address.packed[8:12], "big") & ~0x0300_0000 != ISATAP:
+        return None
+    return IPv4Address(address.packed[12:])
+
+
 def with_embedded_ipv4(address: Address) -> Iterator[Address]:
     """``address``, and every IPv4 address that it may embed."""
     yield address
@@ -131,6 +173,8 @@ def with_embedded_ipv4(address: Address) -> Iterator[Address]:
     if address in LOCAL_NAT64:
         for length in PREFIX_LENGTHS[2:]:
             yield embedded_ipv4(address, length)
+    if inner := isatap_ipv4(address):
+        yield inner
     if address.sixtofour:
         yield address.sixtofour
     if address.teredo:

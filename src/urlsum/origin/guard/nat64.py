@@ -10,49 +10,41 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING
 
 from urlsum.origin.guard.addresses import PREFIX_LENGTHS, embedded_ipv4
-from urlsum.origin.guard.dns import resolve
+from urlsum.origin.guard.dns import by_family
+from urlsum.origin.guard.known import KEPT_SECONDS, KnownAddresses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
+    from urlsum.deadline import Deadline
     from urlsum.origin.guard.addresses import Address
     from urlsum.origin.guard.dns import Resolver
 
-# RFC 7050, 8.2: the well-known name, and its two addresses.
-WELL_KNOWN_NAME = "ipv4only.arpa"
+# RFC 7050, 8.2: the well-known name, and its two addresses. With the root's dot, so that no search list changes it.
+WELL_KNOWN_NAME = "ipv4only.arpa."
 WELL_KNOWN_ADDRESSES = frozenset({IPv4Address("192.0.0.170"), IPv4Address("192.0.0.171")})
-# The name server has just resolved the origin's name, so this lookup is fast, or something is wrong.
-LOOK_UP_SECONDS = 2.0
-# A laptop may move to another network. A failed name server may recover sooner.
-CACHED_SECONDS = 3600.0
-CACHED_AFTER_FAILURE_SECONDS = 60.0
+# A laptop may move to another network, so an answer counts for KEPT_SECONDS. It is looked up again at half of that: the
+# other half is for a name server that fails meanwhile.
+REFRESH_SECONDS = KEPT_SECONDS / 2
 
 
 class Nat64:
-    """The NAT64 prefixes of this network, looked up at first use and again when the cache expires."""
+    """The NAT64 prefixes of this network, looked up at first use and kept up to date."""
 
-    def __init__(self, resolve: Resolver) -> None:
-        self._resolve = resolve
-        self._prefixes: tuple[IPv6Network, ...] = ()
-        self._expires_at = 0.0
-        self._looked_up = False
+    def __init__(self, resolver: Resolver) -> None:
+        # Only the IPv6 addresses: if their query failed, one for both would look like a network without a prefix.
+        self._known = KnownAddresses([WELL_KNOWN_NAME], by_family(resolver)[-1:], refresh_seconds=REFRESH_SECONDS)
 
-    def ipv4_in(self, address: IPv6Address, *, within: float, clock: Callable[[], float]) -> IPv4Address | None:
-        """The IPv4 address that ``address`` embeds after a prefix of this network; None without one.
+    def prefixes(self, deadline: Deadline) -> tuple[IPv6Network, ...] | None:
+        """The prefixes; none is an answer too, and None means that there was none yet: any address may lead inside.
 
-        Takes at most ``within`` seconds. A failed lookup finds no new prefix: most networks have none.
+        The first look-up of the process takes at most ``known.LOOK_UP_SECONDS``, later ones no time.
         """
-        if not self._looked_up or clock() >= self._expires_at:
-            cached_seconds = CACHED_SECONDS
-            try:
-                self._prefixes = prefixes(resolve(WELL_KNOWN_NAME, self._resolve, within=min(within, LOOK_UP_SECONDS)))
-            except (OSError, ValueError):
-                cached_seconds = CACHED_AFTER_FAILURE_SECONDS
-            self._looked_up, self._expires_at = True, clock() + cached_seconds
-        for prefix in self._prefixes:
-            if address in prefix:
-                return embedded_ipv4(address, prefix.prefixlen)
-        return None
+        self._known.begin(deadline.clock())
+        self._known.wait(deadline)
+        if not self._known.answered_since(deadline.clock() - KEPT_SECONDS):
+            return None
+        return prefixes(self._known.addresses)
 
 
 def prefixes(answers: Iterable[Address]) -> tuple[IPv6Network, ...]:

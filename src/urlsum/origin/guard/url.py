@@ -7,9 +7,11 @@ tabs, newlines and leading control characters.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from contextlib import suppress
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from urlsum.errors import InvalidUrl
 from urlsum.origin.guard.reference import quoted, remove_dot_segments, resolve
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 # The request line that common servers accept (nginx: 8 KB), and longer than any signed URL that we know of.
 MAX_URL_CHARACTERS = 8192
+REDIRECTED = "after a redirect"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 HIGHEST_PORT = 65535
 # RFC 1035, 2.3.4: 255 octets, minus the first length octet and the root's zero octet.
@@ -45,12 +48,13 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _DOTTED_QUAD = re.compile(r"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A parsed URL: the host and port to connect to, and the path to request.
 
     ``host`` is lower-case ASCII without brackets and trailing dot; ``address`` is set when it is a literal;
-    ``path`` is the origin-form of RFC 9112, 3.2.1: path and query.
+    ``path`` is the origin-form of RFC 9112, 3.2.1: path and query. ``redirected_from`` is the URL whose redirects led
+    here, None without any. ``private``: addresses that are not public are open to it, as ``Guard`` decides.
+    ``rooted``: the name is sent with the root's dot, as in the redirect that led here.
     """
 
     scheme: str
@@ -58,6 +62,9 @@ class Target:
     port: int
     path: str
     address: Address | None = None
+    redirected_from: str | None = None
+    private: bool = False
+    rooted: bool = False
 
     @property
     def secure(self) -> bool:
@@ -72,7 +79,7 @@ class Target:
     @property
     def authority(self) -> str:
         """Host and port as in the Host header; the scheme's own port is left out."""
-        host = f"[{self.host}]" if isinstance(self.address, IPv6Address) else self.host
+        host = f"[{self.host}]" if isinstance(self.address, IPv6Address) else f"{self.host}{'.' * self.rooted}"
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
@@ -92,18 +99,21 @@ class Target:
         return resolve(self.url, reference)
 
     def __str__(self) -> str:
-        return shown_url(self.url)
+        """The place of an error, for its text: an origin writes a Location as it likes, so no text quotes one."""
+        return (
+            shown_url(self.url) if self.redirected_from is None else f"{shown_url(self.redirected_from)}, {REDIRECTED}"
+        )
 
 
 def parse(url: str) -> Target:
     """Parse ``url``. Raises InvalidUrl, with a message for the person who typed it."""
     if len(url) > MAX_URL_CHARACTERS:
         raise InvalidUrl(f"the URL has {len(url)} characters; the limit is {MAX_URL_CHARACTERS}")
-    check_characters(url)
+    _check_unseen(url)
     check_backslash(url)
     parts = _URL.fullmatch(url)
     if parts is None:
-        raise InvalidUrl(_without_scheme(url))
+        raise _not_http(url)
     scheme = parts["scheme"].lower()
     if "@" in parts["authority"]:
         raise InvalidUrl("the URL contains a user name or password before @", "urlsum reads public files only")
@@ -115,6 +125,16 @@ def parse(url: str) -> Target:
     if len(path) > MAX_URL_CHARACTERS:
         raise InvalidUrl(f"the URL is {len(path)} characters long once encoded; the limit is {MAX_URL_CHARACTERS}")
     return Target(scheme, host, _port(authority["port"], scheme), path, address)
+
+
+def _check_unseen(url: str) -> None:
+    try:
+        check_characters(url)
+    except InvalidUrl as exc:
+        # Neither two URLs nor a URL with a remark are a name with a space.
+        is_name = " " in url and " #" not in url and url.count("://") == 1
+        meant = _parsable(url.replace(" ", "%20")) if is_name else None
+        raise InvalidUrl(exc.reason, "encode or remove it", meant) from None
 
 
 def check_characters(url: str, unwanted: re.Pattern[str] = _UNSEEN) -> None:
@@ -129,13 +149,27 @@ def check_backslash(url: str) -> None:
         raise InvalidUrl("the URL contains a backslash", "write / between its parts")
 
 
-def _without_scheme(url: str) -> str:
+def _not_http(url: str) -> InvalidUrl:
+    from urlsum.origin.guard import suggestion  # noqa: PLC0415 - most URLs need none, and its patterns take 1 ms
+
     scheme = _SCHEME.match(url)
-    if scheme is None:
-        return "the URL must be absolute and begin with http:// or https://"
-    if scheme["scheme"].lower() in DEFAULT_PORTS:
-        return f"two slashes are missing after {scheme['scheme']}:"
-    return f"urlsum reads http and https only, not {scheme['scheme']!r}"
+    meant = _parsable(suggestion.of(url))
+    if scheme is None or suggestion.is_without_scheme(url):
+        return InvalidUrl("the URL must be absolute and begin with http:// or https://", suggestion=meant)
+    name = scheme["scheme"].lower()
+    if name in DEFAULT_PORTS:
+        return InvalidUrl(f"two slashes are missing after {scheme['scheme']}:", suggestion=meant)
+    advice = suggestion.FTP if name == "ftp" else ""
+    return InvalidUrl(f"urlsum reads http and https only, not {scheme['scheme']!r}", advice, meant)
+
+
+def _parsable(url: str | None) -> str | None:
+    """``url``, unless it breaks the grammar as well."""
+    with suppress(InvalidUrl):
+        if url is not None and _URL.fullmatch(url):
+            parse(url)
+            return url
+    return None
 
 
 def _named(character: str) -> str:

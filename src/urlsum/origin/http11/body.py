@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from time import thread_time
 from typing import TYPE_CHECKING
 
-from urlsum.errors import Changed, Incomplete, TimedOut, TooLarge
+from urlsum.errors import Changed, Incomplete, TimedOut, TooCostly, TooLarge
+from urlsum.origin.http11.low_speed_limit import CpuLimit
 from urlsum.origin.http11.stream import Block, ConnectionClosed, ReadTimeout
 from urlsum.origin.tuning import BLOCK_BYTES
 from urlsum.text.format import human_bytes
@@ -45,6 +47,7 @@ class ResponseBody:
         self._byte_range = byte_range
         self._max_bytes = max_bytes
         self._low_speed_limit = low_speed_limit
+        self._cpu_limit = CpuLimit()
         self._ended = False
         self.end_assumed = byte_range.end_assumed
         """Whether only an earlier response gave its end."""
@@ -58,16 +61,16 @@ class ResponseBody:
     def read_into(self, view: memoryview) -> int:
         """Receive the next bytes into ``view``; return how many, 0 only at the proven end.
 
-        Raises Incomplete, TimedOut, TooLarge, Changed, ProtocolViolated, DeadlineReached.
+        Raises Incomplete, TimedOut, TooLarge, TooCostly, Changed, ProtocolViolated, DeadlineReached.
         """
         if self._ended:
             return 0
-        before = self.connection.stream.clock()
+        before, cpu = self.connection.stream.clock(), thread_time()
         with self._mapped_errors():
             count = self.connection.read_into(view)
         if count:
             self._advance(count)
-            self._check_speed(count, before)
+            self._check_speed(count, before, cpu)
         else:
             self._finish()
         return count
@@ -82,7 +85,7 @@ class ResponseBody:
             count = self.read_into(block.view[block.filled :])
             block.filled += count
             return count > 0
-        before, start = self.connection.stream.clock(), block.filled
+        before, cpu, start = self.connection.stream.clock(), thread_time(), block.filled
         with self._mapped_errors():
             try:
                 has_more = self.connection.fill(block)
@@ -92,7 +95,7 @@ class ResponseBody:
         if not has_more:
             self._finish()
             return False
-        self._check_speed(block.filled - start, before)
+        self._check_speed(block.filled - start, before, cpu)
         return True
 
     def skip_to(self, position: int, heartbeat: Callable[[], None]) -> None:
@@ -134,9 +137,12 @@ class ResponseBody:
             raise self._longer()
         self.position = position
 
-    def _check_speed(self, count: int, before: float) -> None:
+    def _check_speed(self, count: int, before: float, cpu: float) -> None:
         # Not called at the end of a body: it brings no byte, and waiting for it is allowed.
-        if self._low_speed_limit.too_slow(count, self.connection.stream.clock() - before):
+        seconds = self.connection.stream.clock() - before
+        if self._cpu_limit.too_costly(count, thread_time() - cpu, seconds):
+            raise TooCostly(f"{self._where}: the file comes in pieces of very few bytes, {self._progress()}")
+        if self._low_speed_limit.too_slow(count, seconds):
             raise TimedOut(
                 f"{self._where}: less than {self._low_speed_limit.min_rate} bytes per second, {self._progress()}"
             )

@@ -6,15 +6,15 @@ a copy.
 
 from __future__ import annotations
 
-import re
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import h11
 
-from urlsum.errors import DeadlineReached, Incomplete, ProtocolViolated, TimedOut
+from urlsum.errors import ConnectFailed, DeadlineReached, Incomplete, ProtocolViolated, TimedOut
 from urlsum.origin.http11 import malformed_head, tls, tls_failures, trailers
+from urlsum.origin.http11.origin_limit import NoPlace
 from urlsum.origin.http11.response import END_OF_HEAD, MAX_HEAD_BYTES, MAX_INTERIM, check_start, parse
 from urlsum.origin.http11.stream import ConnectionClosed, NetworkStream, ReadTimeout
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from urlsum.deadline import Deadline
     from urlsum.origin.guard.guard import Guard
     from urlsum.origin.guard.url import Target
+    from urlsum.origin.http11.access import Proxy
+    from urlsum.origin.http11.origin_limit import Place
     from urlsum.origin.http11.response import ResponseHead
     from urlsum.origin.http11.stream import Block
     from urlsum.settings import Settings
@@ -31,16 +33,40 @@ if TYPE_CHECKING:
 RECEIVE_HEAD_BYTES = 16_384
 # Chunked bodies pass through this buffer into h11; a quarter of the body's own buffer makes h11's copies cheap.
 RECEIVE_CHUNKED_BYTES = 262_144
-# Where h11 quotes the origin: a message that strangers may read must have no byte of it.
-_QUOTED = re.compile(r": (?:bytearray\(|b['\"]).*", re.DOTALL)
+# What h11 says of a fault before it quotes the origin. Strangers read our text, so only these pass into it.
+H11_FAULTS = (
+    "illegal status line",
+    "illegal header line",
+    "illegal chunk header",
+    "malformed chunk footer",
+    "conflicting Content-Length headers",
+    "bad Content-Length",
+    "multiple Transfer-Encoding headers",
+    "Only Transfer-Encoding: chunked is supported",
+    "Receive buffer too long",
+    "continuation line at start of headers",
+    "no response line received",
+    "Response status_code should be in range [200, 1000)",
+)
 
 
-def connect(target: Target, guard: Guard, settings: Settings, *, deadline: Deadline) -> Connection:
-    """A connection to a judged address of ``target``, with TLS for https.
+def connect(
+    target: Target, guard: Guard, settings: Settings, *, deadline: Deadline, place: Place, proxy: Proxy | None = None
+) -> Connection:
+    """A connection to a judged address of ``target`` that has a ``place`` for it, with TLS for https.
 
-    Raises what ``Guard.connect`` does, SettingsError, TlsFailed, TimedOut, DeadlineReached.
+    Through a ``proxy`` the address is the proxy's choice. Raises what ``Guard.connect`` does, NoPlace, SettingsError,
+    TlsFailed, TimedOut, DeadlineReached.
     """
-    sock = guard.connect(target, deadline=deadline)
+    try:
+        if proxy is not None:
+            sock = proxy.connect(target, within=settings.connect_timeout, deadline=deadline)
+        else:
+            sock = guard.connect(target, deadline=deadline, admit=place.admit)
+    except ConnectFailed as exc:
+        if place.refused is not None:
+            raise NoPlace(place.refused) from exc
+        raise
     if target.secure:
         left = deadline.remaining()
         if left <= 0:
@@ -57,15 +83,24 @@ def connect(target: Target, guard: Guard, settings: Settings, *, deadline: Deadl
             if left <= settings.connect_timeout or deadline.cancelled:
                 raise DeadlineReached from exc
             raise
-    return Connection(target, NetworkStream(sock, read_timeout=settings.read_timeout, deadline=deadline))
+    stream = NetworkStream(sock, read_timeout=settings.read_timeout, deadline=deadline)
+    return Connection(target, stream, place, None if target.secure else proxy)
 
 
 class Connection:
-    """One socket with one exchange at a time. ``_pending`` has the bytes that were received with the head."""
+    """One socket with one exchange at a time. ``_pending`` has the bytes that were received with the head.
 
-    def __init__(self, target: Target, stream: NetworkStream) -> None:
+    ``place`` is its place in the limits of the origin, given back when it is closed. ``proxy`` is at the other end,
+    and forwards each request.
+    """
+
+    def __init__(
+        self, target: Target, stream: NetworkStream, place: Place | None = None, proxy: Proxy | None = None
+    ) -> None:
+        self._proxy = proxy
         self.target = target
         self.stream = stream
+        self.place = place
         self._http = _parser()
         self._pending = memoryview(b"")
         self._remaining: int | None = None
@@ -94,9 +129,13 @@ class Connection:
         # A new parser for each exchange, because one response must not affect the next.
         self._http, self._ended, self._keeps_alive, self.response_began = _parser(), False, False, False
         self._received, self._well_formed = 0, True
-        all_fields = [_encoded(field) for field in (("Host", self.target.authority), *fields)]
-        request = h11.Request(method="GET", target=self.target.path, headers=all_fields)
+        # A proxy gets the absolute form (RFC 9112, 3.2.2).
+        path, for_proxy = (self.target.path, ()) if self._proxy is None else (self.target.url, self._proxy.fields)
+        all_fields = [_encoded(field) for field in (("Host", self.target.authority), *fields, *for_proxy)]
+        request = h11.Request(method="GET", target=path, headers=all_fields)
         data = (self._http.send(request) or b"") + (self._http.send(h11.EndOfMessage()) or b"")
+        if self.place is not None:
+            self.place.requests += 1
         sent_at = self.stream.clock()
         try:
             # A server may respond and close before it has read the whole request; the response still counts.
@@ -143,6 +182,7 @@ class Connection:
         """
         if self._chunked:
             count = self._read_chunks(view)
+            self._count(count)
             if self._remaining is not None:
                 self._remaining -= count
                 if self._remaining < 0:
@@ -154,6 +194,7 @@ class Connection:
             return 0
         count = self._receive(view[: self._remaining])
         self._remaining -= count
+        self._count(count)
         return count
 
     @property
@@ -176,6 +217,7 @@ class Connection:
             self.stream.fill(block, most, behind=before + self._remaining - most)
         finally:
             self._remaining -= block.filled - before
+            self._count(block.filled - before)
         return True
 
     def has_more(self) -> bool:
@@ -186,8 +228,14 @@ class Connection:
             return False
 
     def close(self) -> None:
-        """Close the socket; a second time does nothing."""
+        """Close the socket and give its place back; a second time does nothing."""
         self.stream.close()
+        if self.place is not None:
+            self.place.release()
+
+    def _count(self, received: int) -> None:
+        if self.place is not None:
+            self.place.received += received
 
     def _receive_head(self) -> ResponseHead:
         limit = self.stream.clock() + self.stream.read_timeout
@@ -201,7 +249,7 @@ class Connection:
                 self._http.receive_data(text)
                 event = self._http.next_event()
             except h11.RemoteProtocolError as exc:
-                raise ProtocolViolated(f"{self.target}: the response is not valid HTTP: {_unquoted(exc)}") from exc
+                raise self._violation("the response is not valid HTTP", exc, text) from exc
             if isinstance(event, h11.Response):
                 self._pending = memoryview(bytes(raw))
                 return parse(event, text, self.target)
@@ -253,7 +301,7 @@ class Connection:
             try:
                 event = self._http.next_event()
             except h11.RemoteProtocolError as exc:
-                raise ProtocolViolated(f"{self.target}: the chunked body is malformed: {_unquoted(exc)}") from exc
+                raise self._violation("the chunked body is malformed", exc, b"") from exc
             if isinstance(event, h11.Data):
                 view[filled : filled + len(event.data)] = event.data
                 filled += len(event.data)
@@ -268,14 +316,17 @@ class Connection:
                 count = self._receive(self._scratch[: len(view)], within=limit - self.stream.clock())
                 self._http.receive_data(bytes(self._scratch[:count]))
 
+    def _violation(self, what: str, error: h11.RemoteProtocolError, text: bytes) -> ProtocolViolated:
+        said = str(error)
+        fault = next((each for each in H11_FAULTS if said.startswith(each)), "")
+        # Without a quotation the fault is somewhere in the text.
+        raw = text if said == fault and text else said
+        return ProtocolViolated(f"{self.target}: {what}{f': {fault}' if fault else ''}", raw=raw)
+
 
 def _encoded(field: tuple[str, str | bytes]) -> tuple[bytes, bytes]:
     name, value = field
     return name.encode("ascii"), value if isinstance(value, bytes) else value.encode("ascii")
-
-
-def _unquoted(error: h11.RemoteProtocolError) -> str:
-    return _QUOTED.sub("", str(error))
 
 
 def _parser() -> h11.Connection:

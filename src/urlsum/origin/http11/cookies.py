@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from urlsum.origin.http11.set_cookie import canonical
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ class _Request:
         self.fields: dict[str, str] = {}
         self.type = target.scheme
         self.host = self.origin_req_host = target.host
-        self._url = target.url
+        self._url = replace(target, rooted=False).url  # one host with and without the root's dot
 
     def get_full_url(self) -> str:
         return self._url

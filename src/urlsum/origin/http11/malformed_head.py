@@ -57,7 +57,9 @@ def without_malformed(text: bytes, target: Target) -> bytes:
         for line in field:
             if likeness := _likeness(line):
                 how = "folded" if well_formed else "malformed"
-                raise ProtocolViolated(f"{target}: the response has a {how} header line that looks like {likeness}")
+                raise ProtocolViolated(
+                    f"{target}: the response has a {how} header line that looks like {likeness}", raw=line
+                )
         if well_formed:
             kept += field
     return b"\n".join([*kept, blank, rest])
@@ -68,7 +70,7 @@ def _fields(lines: list[bytes], target: Target) -> list[list[bytes]]:
     fields: list[list[bytes]] = []
     for line in lines:
         if _DANGEROUS.search(line):
-            raise ProtocolViolated(f"{target}: the response has a header line with NUL or a bare CR")
+            raise ProtocolViolated(f"{target}: the response has a header line with NUL or a bare CR", raw=line)
         if line[:1] in (b" ", b"\t") and fields:
             fields[-1].append(line)
         else:

@@ -6,12 +6,14 @@ A head is bounded before it is parsed, and refused where its framing could be re
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from urlsum.errors import ProtocolViolated, Unverifiable
+from msgspec import Struct
+
+from urlsum.errors import RAW_LIMIT, ProtocolViolated, Unverifiable
 
 if TYPE_CHECKING:
     import h11
@@ -27,17 +29,19 @@ MAX_INTERIM = 8
 # 19 digits hold 2**63; a longer file does not exist.
 MAX_LENGTH_DIGITS = 19
 
+# Three times the longest form, "Sunday, 06-Nov-94 08:49:37 GMT" (RFC 9110, 5.6.7), for comments and blanks.
+MAX_DATE_CHARACTERS = 100
+
 # Where h11 sees the end of a head: an empty line, ended by CRLF or, as RFC 9112, 2.2 allows, by LF alone.
 END_OF_HEAD = re.compile(rb"\n\r?\n")
 _CONTENT_LENGTH = re.compile(rb"^content-length[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHead:
+class ResponseHead(Struct, frozen=True):
     """Status and fields of a final response, and how its body is framed (RFC 9112, 6.3).
 
     ``length`` is Content-Length, in bytes; without it and without ``chunked`` only the end of the connection ends
-    the body.
+    the body. ``reason`` is the origin's own phrase, for the log only.
     """
 
     target: Target
@@ -45,6 +49,7 @@ class ResponseHead:
     length: int | None
     chunked: bool
     fields: tuple[tuple[bytes, bytes], ...]
+    reason: bytes = b""
 
     def get(self, name: str) -> str | None:
         """The value of the field ``name``, None without it. Raises ProtocolViolated for two different ones."""
@@ -53,10 +58,15 @@ class ResponseHead:
 
     def get_bytes(self, name: str) -> bytes | None:
         """The same as bytes, without a guess at the charset. Raises ProtocolViolated for two different ones."""
-        values = {value for field, value in self.fields if field == name.encode("ascii")}
+        values = set(self.all_bytes(name))
         if len(values) > 1:
             raise ProtocolViolated(f"{self.target}: the response has two different {_shown(name)} fields")
         return values.pop() if values else None
+
+    def all_bytes(self, name: str) -> list[bytes]:
+        """The values of all fields ``name``: where several do no harm."""
+        wanted = name.encode("ascii")
+        return [value for field, value in self.fields if field == wanted]
 
 
 def _shown(name: str) -> str:
@@ -68,7 +78,7 @@ def check_start(raw: bytearray, target: Target) -> None:
     """Refuse bytes that cannot become an HTTP/1 status line, without waiting for its end. Raises ProtocolViolated."""
     expected = b"HTTP/1."
     if raw[: len(expected)] != expected[: len(raw)]:
-        raise ProtocolViolated(f"{target}: the server does not speak HTTP/1.1")
+        raise ProtocolViolated(f"{target}: the server does not speak HTTP/1.1", raw=bytes(raw[:RAW_LIMIT]))
 
 
 def parse(event: h11.Response, raw: bytes, target: Target) -> ResponseHead:
@@ -89,7 +99,7 @@ def parse(event: h11.Response, raw: bytes, target: Target) -> ResponseHead:
     if chunked and event.http_version == b"1.0":
         # RFC 9112, 6.1: the framing of such a message is faulty; some relay forwarded a field that it does not know.
         raise ProtocolViolated(f"{target}: the response is HTTP/1.0 but has Transfer-Encoding")
-    return ResponseHead(target, event.status_code, _length(raw, target), chunked, fields)
+    return ResponseHead(target, event.status_code, _length(raw, target), chunked, fields, bytes(event.reason))
 
 
 def _length(raw: bytes, target: Target) -> int | None:
@@ -100,22 +110,26 @@ def _length(raw: bytes, target: Target) -> int | None:
         return None
     text = values[0].strip()
     if len(values) > 1 or not text.isdigit():
-        raise ProtocolViolated(f"{target}: the response has more than one Content-Length, or one that is not a number")
+        raise ProtocolViolated(
+            f"{target}: the response has more than one Content-Length, or one that is not a number",
+            raw=b", ".join(values),
+        )
     if len(text) > MAX_LENGTH_DIGITS:
         raise ProtocolViolated(f"{target}: the response has an impossible Content-Length")
     return int(text)
 
 
-# Longer waits are cut to this; the retry policy has its own, shorter bound.
-MAX_RETRY_AFTER_SECONDS = 86_400.0
 # 19 digits reach 2**63: no file is longer, and int() of a longer string costs time.
 _CONTENT_RANGE = re.compile(r"bytes[ \t]+([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
 _UNSATISFIED = re.compile(r"bytes[ \t]+\*/([0-9]{1,19})", re.IGNORECASE)
-_DELAY_SECONDS = re.compile(r"[0-9]{1,19}")
+# What a whole response says of itself, in the spellings that servers have for it; the total may be missing.
+_DECLARED = re.compile(
+    r"bytes?[ \t:=]*(?:([0-9]{1,19})[ \t]*-[ \t]*(-?[0-9]{1,19})?|\*)[ \t]*(?:/[ \t]*([0-9]{1,19}|\*))?", re.IGNORECASE
+)
+_COUNTS_BYTES = re.compile(r"bytes?(?![a-z]).*[0-9]", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class ByteRange:
+class ByteRange(Struct, frozen=True):
     """Positions in the file, in bytes: from ``first`` up to, but not including, ``end`` (RFC 9110, 14).
 
     ``end`` is None for a chunked body, which ends with its last chunk. ``total`` is the length of the whole file
@@ -183,29 +197,52 @@ def http_date(text: str | None) -> float | None:
     >>> http_date("Sun, 06 Nov 1994 08:49:37 GMT")
     784111777.0
     """
+    return _parsed_date(text) if text and len(text) <= MAX_DATE_CHARACTERS else None
+
+
+# One response's dates are looked at some times each, and files of a data set share theirs.
+@lru_cache(maxsize=256)
+def _parsed_date(text: str) -> float | None:
     try:
-        date = parsedate_to_datetime(text or "")
+        date = parsedate_to_datetime(text)
         # The asctime form has no zone. Every HTTP-date is in UTC.
         return (date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
-def retry_after(text: str | None, *, date: str | None, now: float) -> float | None:
-    """Seconds to wait by Retry-After (RFC 9110, 10.2.3): a number, or a date; None without either.
+def sent_at(head: ResponseHead) -> float | None:
+    """The Date of the response in seconds since the epoch; None when it is missing or invalid.
 
-    A date is counted from the response's own ``date``, as both come from one clock; without it, from ``now`` (seconds
-    since the epoch).
+    Proxies add a Date of their own to that of the server (jetty/jetty.project#13961). The earliest one promises least
+    of a file that changed shortly before.
     """
-    if text is None:
+    dates = [http_date(decoded(value)) for value in head.all_bytes("date")]
+    return min((date for date in dates if date is not None), default=None)
+
+
+def declared_total(head: ResponseHead) -> int | None:
+    """The length of the file by the Content-Range of a response that carries all of it; None if that gives none.
+
+    RFC 9110, 14.4 gives the field no meaning in a 200, but a cache that sends its slice as the whole file says so here,
+    and so does one whose slice is shorter than it should be. Units other than bytes count the pages of an API. Raises
+    ProtocolViolated if the field describes a part, or contradicts the length.
+    """
+    text = head.get("content-range") or ""
+    if not _COUNTS_BYTES.match(text):
         return None
-    if _DELAY_SECONDS.fullmatch(text):
-        return min(float(text), MAX_RETRY_AFTER_SECONDS)
-    retry_at = http_date(text)
-    if retry_at is None:
-        return None
-    sent_at = http_date(date)
-    return min(max(retry_at - (now if sent_at is None else sent_at), 0.0), MAX_RETRY_AFTER_SECONDS)
+    declared = _DECLARED.fullmatch(text)
+    if declared is None:
+        raise ProtocolViolated(f"{head.target}: the whole file came with a Content-Range that makes no sense", raw=text)
+    first, last, total = declared.groups()
+    end = int(last) + 1 if last else None
+    known = end if total in (None, "*") else int(total)
+    # Programs write ``0--1/0`` for an empty file, and ``0-10/10`` for one of ten bytes.
+    if first and (int(first) or total == "*" or (end is not None and end < (known or 0))):
+        raise ProtocolViolated(f"{head.target}: bytes {first}-{last or ''} were sent as the whole file")
+    if None not in (head.length, known) and head.length != known:
+        raise ProtocolViolated(f"{head.target}: Content-Length and Content-Range disagree")
+    return known
 
 
 def range_of_whole(head: ResponseHead, known_size: int | None) -> ByteRange:
@@ -213,8 +250,11 @@ def range_of_whole(head: ResponseHead, known_size: int | None) -> ByteRange:
 
     Raises Unverifiable.
     """
-    if head.length is not None or head.chunked:
+    if head.length is not None:
         return ByteRange(0, head.length, head.length)
+    if head.chunked:
+        total = declared_total(head)
+        return ByteRange(0, total, total)
     if known_size is None:
         raise Unverifiable(
             f"{head.target}: the response has no length and is not chunked, so a cut connection would look like its end"

@@ -7,8 +7,9 @@ import select
 import socket
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from urlsum.errors import DeadlineReached
 from urlsum.origin.http11.tls import TlsSocket
@@ -26,8 +27,7 @@ GATHER_BYTES = 131_072
 FAST_BYTES_PER_SECOND = GATHER_BYTES * 100
 
 
-@dataclass(slots=True, eq=False)
-class Block:
+class Block(Struct, eq=False):
     """A piece of a file: ``filled`` bytes of ``view`` have come, and the reader has taken ``taken`` of them.
 
     One thread fills it while another reads it, without a lock between them: both numbers only grow, and counted bytes
@@ -128,6 +128,8 @@ class NetworkStream:
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return False
         try:
+            if not hasattr(select, "poll"):  # Windows, whose select() has no such limit
+                return not select.select([self._sock], [], [], 0)[0]
             poller = select.poll()  # not select(), which takes no descriptor beyond 1023
             poller.register(self._sock, select.POLLIN)
             return not poller.poll(0)

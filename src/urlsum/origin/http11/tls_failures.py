@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from urlsum.errors import TlsFailed, TlsUnsupported
 from urlsum.origin.http11.phrases import NOT_YET_VALID, UNKNOWN_ISSUER
@@ -127,8 +128,7 @@ _RFC_NAMES = {"user_cancelled": "user_canceled"}
 _UNNAMED = re.compile(r"\[SSL\] (.+) \(_ssl\.c:[0-9]+\)")
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """Why TLS failed; ``text`` explains it without a URL.
 
     ``certificate`` is True when the server's certificate is not valid, ``final`` when every other try would fail alike.
@@ -139,9 +139,10 @@ class Reason:
     final: bool = False
 
 
-def reason(error: BaseException, host: str, sent: Certificates = ()) -> Reason:
+def reason(error: BaseException, host: str | None, sent: Certificates = ()) -> Reason:
     """Why ``error`` ended the handshake with ``host``; ``sent`` are the server's certificates, its own first.
 
+    ``host`` is None where a redirect chose it: the text then has no name.
     A certificate that is not valid may be that of one machine behind a balancer, so another try can find a valid one.
     TLS that the server does not support is final.
     """
@@ -154,7 +155,7 @@ def reason(error: BaseException, host: str, sent: Certificates = ()) -> Reason:
 
 def failure(target: Target, error: OSError | ValueError, sent: Certificates = ()) -> TlsFailed:
     """The error to raise for a handshake that ``error`` ended: TlsUnsupported where that is final."""
-    why = reason(error, target.host, sent)
+    why = reason(error, target.host if target.redirected_from is None else None, sent)
     kind = TlsUnsupported if why.final else TlsFailed
     what = "the certificate is not valid" if why.certificate else "the TLS handshake failed"
     return kind(f"{target}: {what}: {why.text}")
@@ -192,13 +193,15 @@ def _unlisted(name: str, error: BaseException, ended: str = "handshake") -> str:
         return f"the server broke off the {ended} ({_RFC_NAMES.get(described, described)})"
     if name:
         return f"OpenSSL rejected what the server sent ({name.lower().replace('_', ' ')})"
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "no certificate can carry the name of the host" if isinstance(error, ValueError) else type(error).__name__
 
 
-def _certificate_fault(error: ssl.SSLCertVerificationError, host: str, sent: Certificates) -> str:
+def _certificate_fault(error: ssl.SSLCertVerificationError, host: str | None, sent: Certificates) -> str:
     code = error.verify_code
     if code in _WRONG_NAME:
-        return f"it was issued for other names, not for '{host}'"
+        return f"it was issued for other names, not for {'that host' if host is None else repr(host)}"
     if code in _ISSUER_UNKNOWN:
         return _unknown_issuer(sent)
     return _CERTIFICATE_FAULTS.get(code) or _WEAK_CERTIFICATES.get(code) or f"OpenSSL says: {error.verify_message}"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from urlsum.errors import Changed, Incomplete
 from urlsum.origin.http11.response import ByteRange, content_range, decoded, http_date
-from urlsum.origin.http11.trailer_failures import reports_failure, reports_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import ModuleType
 
     from urlsum.origin.http11.response import ResponseHead
 
@@ -73,9 +73,11 @@ def check_head(head: ResponseHead) -> None:
         return
     for name, value in head.fields:
         text = decoded(value).strip()
-        if (name == b"grpc-status" and not _is_zero(text)) or (name == b"x-stream-error" and not reports_nothing(text)):
+        if (name == b"grpc-status" and not _is_zero(text)) or (
+            name == b"x-stream-error" and not _words().reports_nothing(text)
+        ):
             raise Incomplete(
-                f"{head.target}: the server reported an error in the response head: {name.decode('ascii')}"
+                f"{head.target}: the server reported an error in the response head: {name.decode('ascii')}", raw=value
             )
 
 
@@ -89,10 +91,12 @@ def _check_errors(fields: list[tuple[str, str]], head: ResponseHead) -> None:
     for name, value in fields:
         if grpc and name.endswith(_GRPC_DETAILS):
             continue  # the status says that they describe no error
-        details = name.endswith(_GRPC_DETAILS) and not reports_nothing(value)
-        if details or reports_failure(name, value, head.status):
+        details = name.endswith(_GRPC_DETAILS) and not _words().reports_nothing(value)
+        if details or _words().reports_failure(name, value, head.status):
             shown = _SHOWN.get(name, "in a trailer field")
-            raise Incomplete(f"{target}: the server reported an error after the last chunk: {shown}")
+            raise Incomplete(
+                f"{target}: the server reported an error after the last chunk: {shown}", raw=f"{name}: {value}"
+            )
 
 
 def _check_framing(fields: list[tuple[str, str]], head: ResponseHead, received: int) -> None:
@@ -135,6 +139,12 @@ def _check_version(fields: list[tuple[str, str]], head: ResponseHead) -> None:
             before, after = http_date(head.get("last-modified")), http_date(value)
             if None not in (before, after) and before != after:
                 raise Changed(f"{head.target}: the Last-Modified date changed while the file was being read")
+
+
+def _words() -> ModuleType:
+    from urlsum.origin.http11 import trailer_failures  # noqa: PLC0415 - compiles for 10 ms, and few files have trailers
+
+    return trailer_failures
 
 
 def _is_zero(text: str) -> bool:

@@ -18,13 +18,15 @@ from urlsum.errors import (
     DeadlineReached,
     HttpFailed,
     Incomplete,
+    OriginBusy,
     OriginError,
     RangesFailed,
     TimedOut,
 )
+from urlsum.origin.http11.origin_limit import TURN_SECONDS
 from urlsum.origin.http11.pool import retry_on_stale_connection
 from urlsum.origin.parallel.ranges import NoRanges
-from urlsum.origin.version.refusals import is_transient
+from urlsum.origin.version.refusals import is_transient, words
 
 if TYPE_CHECKING:
     from urlsum.deadline import Deadline
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 # The reader waits this long for a whole block before it takes a partial one; it also checks the deadline this often.
 POLL_SECONDS = 0.1
+# The pause after a further connection found no place: a try costs a look-up of the name.
+BUSY_SECONDS = 1.0
 # The wait for threads to end. They are woken, so only one that is just connecting takes longer; it ends by itself
 # within CONNECT_TIMEOUT.
 JOIN_SECONDS = 0.5
@@ -66,7 +70,6 @@ class Prefetch:
         self.pool = client.pool
         self.reassembly = reassembly
         self._concurrency = concurrency
-        self._origin_limit = client.origin_limit
         self._where = body.connection.target
         self._deadline = deadline
         self._silence = silence
@@ -75,9 +78,10 @@ class Prefetch:
         self._waited = 0.0
         self._observed_at = self._clock()
         self._last_error: OriginError | None = None
+        self._busy: OriginBusy | None = None  # why the last thread found no place, until bytes come
+        self._busy_until = 0.0
         self._threads: list[RangeThread] = []
         self._received = 0  # by threads that have ended
-        self._origin_limit.try_acquire(self._where, first=True)
         self._start(body)
 
     @property
@@ -98,7 +102,8 @@ class Prefetch:
     def read(self) -> memoryview:
         """The next bytes in order, valid until the next call; empty at the proven end.
 
-        Raises OriginError, after all bytes before the error were read, and DeadlineReached.
+        Raises OriginError, after all bytes before the error were read, DeadlineReached, and OriginBusy when no
+        connection is left and none gets its turn.
         """
         started = now = self._clock()
         partial_block = False
@@ -112,7 +117,10 @@ class Prefetch:
             before, now = now, self._clock()
             self._waited += now - before
             if view is not None:
+                self._busy = None
                 return view
+            if self._busy is not None and not self.connections and now - started > TURN_SECONDS:
+                raise self._busy
             partial_block = now - started >= POLL_SECONDS
 
     def close(self) -> None:
@@ -129,15 +137,9 @@ class Prefetch:
             thread.join(JOIN_SECONDS)
 
     def is_surplus(self, thread: RangeThread) -> bool:
-        """Whether ``thread`` exceeds the target of the controller, or the origin's limit of connections."""
+        """Whether ``thread`` exceeds the target of the controller, or another file waits for its connection."""
         alive = [other for other in self._threads if other.is_alive()]
-        return thread in alive[self._concurrency.target :] or (
-            thread in alive[1:] and self._origin_limit.exceeded(self._where)
-        )
-
-    def thread_ended(self) -> None:
-        """Release the thread's place in the origin's limit of connections."""
-        self._origin_limit.release(self._where)
+        return thread in alive[self._concurrency.target :] or (thread in alive[1:] and thread.is_wanted)
 
     @property
     def single_connection(self) -> bool:
@@ -152,7 +154,13 @@ class Prefetch:
         if opening and isinstance(error, HttpFailed | BadRedirect | Blocked):
             # The response to one of several requests is not final for the file: a single request follows for the rest.
             kind = Incomplete if isinstance(error, HttpFailed) and is_transient(error.status) else RangesFailed
-            error = kind(f"{error}, when more of the file was requested", retry_after=error.retry_after)
+            failed = kind(f"{words(error)}, when more of the file was requested", retry_after=error.retry_after)
+            failed.__cause__, error = error, failed
+        if isinstance(error, OriginBusy):
+            self._busy = error
+            self._busy_until = self._clock() + BUSY_SECONDS
+            self.reassembly.give_up(part, error, final=False, tried=False)
+            return
         if isinstance(error, NoRanges):
             self.ranges = None
         elif isinstance(error, OriginError) and not self.reassembly.closed:
@@ -176,9 +184,9 @@ class Prefetch:
         count = self._received + sum(thread.received for thread in self._threads)
         target = self._concurrency.observe(now, count, self._waited)
         self.reassembly.resize(target, self._concurrency.rate_per_connection)
+        if self._threads and now < self._busy_until:
+            return
         while len(self._threads) < target and self.reassembly.has_work(target):
-            if not self._origin_limit.try_acquire(self._where, first=not self._threads):
-                break
             self._start(None)
 
     def _start(self, body: ResponseBody | None) -> None:
@@ -204,6 +212,7 @@ class RangeThread(threading.Thread):
         self._reassembly = prefetch.reassembly
         self._body = body
         self._connection: Connection | None = body.connection if body else None
+        self._found_no_place = False
 
     def run(self) -> None:
         """Read part after part."""
@@ -214,7 +223,6 @@ class RangeThread(threading.Thread):
                 self._read_part(part, None)
         finally:
             self._release_connection()
-            self._prefetch.thread_ended()
 
     def abort(self) -> None:
         """Interrupt its wait for the origin. Any thread may call this."""
@@ -222,9 +230,15 @@ class RangeThread(threading.Thread):
         if connection is not None:
             connection.stream.abort()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether another file waits for the connection."""
+        connection = self._connection
+        return connection is not None and connection.place is not None and connection.place.wanted
+
     def _claim(self) -> Part | None:
         # The first part may have failed before the origin proved that it serves ranges.
-        if self._prefetch.ranges is None or self._prefetch.is_surplus(self):
+        if self._prefetch.ranges is None or self._found_no_place or self._prefetch.is_surplus(self):
             return None
         return self._reassembly.claim(self, to_end=self._prefetch.single_connection)
 
@@ -240,6 +254,7 @@ class RangeThread(threading.Thread):
                     self._reassembly.end(part)
                     break
         except Exception as exc:  # noqa: BLE001 - raised in the reader's thread
+            self._found_no_place = isinstance(exc, OriginBusy)
             self._release_connection()
             self._prefetch.part_failed(part, exc, opening=opening)
 

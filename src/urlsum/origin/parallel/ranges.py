@@ -38,7 +38,7 @@ class Ranges:
         return self._file.client.pool.acquire(self._target)
 
     def connect(self) -> Connection:
-        """A new connection to ``target``. Raises OriginError, DeadlineReached."""
+        """A further connection to ``target``. Raises OriginError, NoPlace, DeadlineReached."""
         return self._file.client.connect(self._target, self._file.deadline)
 
     def open(self, connection: Connection, first: int, end: int) -> tuple[ResponseBody, Overlap]:
@@ -60,6 +60,8 @@ class Ranges:
         except (ProtocolViolated, Unverifiable) as exc:
             raise NoRanges(str(exc)) from exc
         except DifferentVersion as exc:
+            if exc.now.coding != self._version.coding:
+                raise NoRanges(f"{head.target}: the range has another content coding") from exc
             raise RangesFailed(f"{exc} while the file was being read") from exc
         with closed_on_error(connection):
             if (part.first, part.body.length) != (begin, end - begin) or not self._version.proven_by(part.version):
@@ -67,7 +69,8 @@ class Ranges:
             return part.body, _read_overlap(part.body, first)
 
     def _check_same(self, head: ResponseHead) -> None:
-        if difference := self._version.difference(Version.of(head, head.length)):
+        now = Version.of(head, head.length)
+        if now.coding == self._version.coding and (difference := self._version.difference(now)):
             raise RangesFailed(f"{head.target}: {difference} while the file was being read")
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from urlsum.origin.http11.stream import Block
 from urlsum.origin.parallel.buffers import BLOCKS_PER_CONNECTION
@@ -68,7 +69,8 @@ class ReassemblyBuffer:
                 return None
             if not to_end and part.end is not None and part is self._parts[-1]:
                 share = self._claim_bytes(part.end - part.position)
-                if part.end - part.position > 2 * share:
+                # The last connection reads alone meanwhile, so its part is at most half a block longer than others.
+                if part.end - part.position > share + share // 2:
                     self._split(part, part.position + share)
             part.owner, part.granted, part.response_end, part.proven, part.overlap = (
                 owner,
@@ -78,6 +80,7 @@ class ReassemblyBuffer:
                 None,
             )
             part.tries += 1
+            part.starved = False
             return part
 
     def prove(self, part: Part, overlap: Overlap | None = None) -> None:
@@ -120,10 +123,15 @@ class ReassemblyBuffer:
                 part.end = part.position
             self.changed.notify_all()
 
-    def give_up(self, part: Part, error: Exception, *, final: bool) -> None:
-        """Leave the rest of ``part`` to another try; fail it if ``final``, or after MAX_TRIES without progress."""
+    def give_up(self, part: Part, error: Exception, *, final: bool, tried: bool = True) -> None:
+        """Leave the rest of ``part`` to another try; fail it if ``final``, or after MAX_TRIES without progress.
+
+        A part that nobody could ask for, because the origin has no place for another connection, was not ``tried``.
+        """
         with self.changed:
             part.owner = None
+            part.tries -= not tried
+            part.starved = not tried
             if part.position - part.first >= self._tuning.block_bytes:
                 # A block is progress: an origin may cut every connection and still be read to the end.
                 part.first, part.tries = part.position, 0
@@ -271,12 +279,19 @@ class ReassemblyBuffer:
     def _may_stop(self, part: Part) -> bool:
         """Whether the thread of ``part`` may stop at its end: its response ends there, or another has taken over.
 
-        Until then it may have to read the rest itself, if the origin turns out to serve no ranges.
+        Until then it may have to read the rest itself, if the origin turns out to serve no ranges. Where only its own
+        connection has a place, nobody else can take over.
         """
         if part.response_end == part.end:
             return True
         following = part.following
-        return following is None or following.proven or following.complete or following.error is not None
+        return (
+            following is None
+            or following.proven
+            or following.complete
+            or following.starved
+            or following.error is not None
+        )
 
     def _release_read(self) -> None:
         if self._read is not None:
@@ -285,20 +300,19 @@ class ReassemblyBuffer:
             self.changed.notify_all()
 
 
-@dataclass(slots=True, eq=False)
-class PartBlock(Block):
+class PartBlock(Block, eq=False):
     """A block of a part. ``overlap`` is that of the response whose first bytes it holds, else None."""
 
     overlap: Overlap | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Part:
+class Part(Struct, eq=False):
     """The bytes of the file from ``first`` to ``end`` (None: to the unknown end of the file).
 
     ``position`` is the next byte to arrive, ``granted`` the end of the allocated blocks. ``owner`` is the range thread
     that reads the part, None without one. ``response_end`` is the end of its response, beyond ``end`` once the part was
-    split. ``proven``: the response was checked. ``overlap`` is the overlap of the response.
+    split. ``proven``: the response was checked. ``starved``: there was no place for a connection that reads it.
+    ``overlap`` is the overlap of the response.
     """
 
     first: int
@@ -310,6 +324,7 @@ class Part:
     response_end: int | None = None
     granted: int = 0
     tries: int = 0
+    starved: bool = False
     error: Exception | None = None
     following: Part | None = None
     blocks: deque[PartBlock] = field(default_factory=deque)

@@ -18,7 +18,7 @@ from urlsum.origin.version.edges import get_from_same_edge
 from urlsum.origin.version.file_client import OK, PARTIAL
 from urlsum.origin.version.refusals import OverlapMismatch, RangeRefused, is_transient, range_refusals
 from urlsum.origin.version.responses import DifferentVersion, closed_on_error, open_range, open_whole
-from urlsum.origin.version.samples import matches_samples, read_sample
+from urlsum.origin.version.samples import matches_samples, read_samples, stretch
 from urlsum.origin.version.version import PROOFS, Version
 from urlsum.text.format import human_bytes, shown_url
 
@@ -44,6 +44,8 @@ class Contradicted(Changed):
 MOMENT_BYTES = 1024
 BAD_REQUEST = 400
 RANGE_NOT_SATISFIABLE = 416
+# A server that compresses unasked may do so for whole files only, or for ranges only.
+OTHER_CODING = "the response to a range request has another content coding"
 WHILE = " while the file was being read"
 # A refusal of the plain GET counts after this many: a transient error must neither confirm a file nor fail it.
 REFUSAL_TRIES = 3
@@ -110,10 +112,11 @@ def _confirm_once(file: FileClient, version: Version, tail: Overlap) -> tuple[Pr
 
 
 def _refuses(head: ResponseHead, version: Version) -> bool:
-    """Whether the origin no longer serves the file, by its status or by a web page in place of the file."""
+    """Whether the origin no longer serves the file, by its status or by a page or message in place of the file."""
     if head.status == OK:
         # A page of the same length may be the file, overwritten.
-        return head.length != version.size and version.is_replaced_by_page(Version.of(head, head.length))
+        now = Version.of(head, head.length)
+        return now.size != version.size and (version.is_replaced_by_page(now) or version.is_replaced_by_message(now))
     return head.status >= BAD_REQUEST and not is_transient(head.status)
 
 
@@ -132,26 +135,40 @@ def _prove_by_ranges(file: FileClient, version: Version, samples: list[Overlap])
     A well-formed response of another version is evidence, even if a plain GET would disagree: a cache may serve that.
     """
     proofs, count = [], 0
-    for sample in samples:
+    for together in _one_range_each(samples):
+        start, end = stretch(together)
         with range_refusals(passed=Contradicted):
             # Without If-Range: validators show another version, which then need not send the whole file.
-            range_field = ("Range", f"bytes={sample.start}-{sample.end - 1}")
+            range_field = ("Range", f"bytes={start}-{end - 1}")
             connection, head, version = _get_range(file, version, range_field)
             with closed_on_error(connection):
                 if head.status == PARTIAL:
-                    proofs.append(_prove_by_range(file, connection, head, version, sample))
+                    proofs.append(_prove_by_range(file, connection, head, version, together))
                 elif head.status == OK and not _refuses(head, version):
                     file.check_whole(head)
+                    if Version.of(head, head.length).coding != version.coding:
+                        raise RangeRefused(f"{head.target}: {OTHER_CODING}")
                     return _prove_by_whole(file, connection, head, version, samples, up_to_tail=False)
                 else:
                     _check_total(head, version)
                     raise file.status_error(head)
-        count += sample.length
+        count += end - start
     proof = min(proofs, key=PROOFS.index)
     if PROOFS.index(proof) < PROOFS.index(version.proof(version)):
         # RFC 9110, 15.3.7: a 206 has the validators that a 200 would have. These lack them.
         raise RangeRefused("the range responses lack the validators of the whole file")
     return proof, count
+
+
+def _one_range_each(samples: list[Overlap]) -> list[list[Overlap]]:
+    """The samples, in groups that one range each brings: together where they touch.
+
+    A data set in small pieces then costs one request of the proof for each, and no byte more.
+    """
+    opening, *others = samples
+    if all(sample.start <= opening.end for sample in others):
+        return [samples]
+    return [[sample] for sample in samples]
 
 
 def _get_range(file: FileClient, version: Version, range_field: Field) -> tuple[Connection, ResponseHead, Version]:
@@ -169,17 +186,20 @@ def _check_total(head: ResponseHead, version: Version) -> None:
 
 
 def _prove_by_range(
-    file: FileClient, connection: Connection, head: ResponseHead, version: Version, sample: Overlap
+    file: FileClient, connection: Connection, head: ResponseHead, version: Version, samples: list[Overlap]
 ) -> Proof:
+    start, _ = stretch(samples)
     try:
-        part = open_range(file, connection, head, sample.start, version)
+        part = open_range(file, connection, head, start, version)
     except DifferentVersion as exc:
         if version.is_dated_by_response(exc.now):
             raise RangeRefused(exc) from exc  # a plain GET then raises Unsteady, and the file is read twice
+        if version.coding != exc.now.coding:
+            raise RangeRefused(f"{head.target}: {OTHER_CODING}") from exc
         raise Contradicted(f"{exc}{WHILE}") from exc
-    body = read_sample(file, part.body, version, sample)
+    body = read_samples(file, part.body, version, samples)
     if body is None:
-        if sample.start == 0:
+        if start == 0 and version.coding == part.version.coding:
             raise _contradiction(head, "the bytes changed")
         raise OverlapMismatch(f"{head.target}: the range now has different bytes")
     file.client.pool.release(body.connection)

@@ -37,7 +37,9 @@ def get_from_same_edge(get: Get, version: Version, *fields: Field) -> tuple[Conn
         try:
             size = head.length if head.status == OK else version.size
             now = Version.of(head, size)
-            if head.status not in (OK, PARTIAL) or not version.is_another_edge_of(now):
+            # The ETags of two codings differ, and each range has its own; what it proves, its reader decides.
+            recoded = head.status == PARTIAL and now.coding != version.coding
+            if head.status not in (OK, PARTIAL) or recoded or not version.is_another_edge_of(now):
                 return connection, head, version
             others[now.etag, now.modified] += 1
             given_up = max(others.values()) >= SAME_TRIES or others.total() >= TRIES

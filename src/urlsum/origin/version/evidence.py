@@ -1,7 +1,8 @@
-"""Records the evidence of a version while a file is read: its first bytes and its last ones."""
+"""Records the evidence of a version while a file is read: its first bytes, its last ones, and a spot between them."""
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 # The tail, which ends on a block boundary, and the bytes between that boundary and the position.
 KEPT_BYTES = RESUME_OVERLAP_BYTES + MD5_BLOCK_BYTES
+# A change is found by where it is, not by how much of it is read: as much as the overlap of two parts.
+SPOT_BYTES = 16_384
 
 
 class TailRecorder:
@@ -30,11 +33,11 @@ class TailRecorder:
             del self._buffer[:excess]
         self._buffer += view
 
-    def tail(self, position: int) -> Overlap | None:
-        """The tail of the bytes recorded up to ``position``; None for less than one block."""
+    def tail(self, position: int, most: int = RESUME_OVERLAP_BYTES) -> Overlap | None:
+        """The tail of the bytes recorded up to ``position``, at most ``most``; None for less than one block."""
         end = position - position % MD5_BLOCK_BYTES
         stop = len(self._buffer) - (position - end)
-        length = min(RESUME_OVERLAP_BYTES, stop)
+        length = min(RESUME_OVERLAP_BYTES, most, stop)
         if length <= 0:
             return None
         with memoryview(self._buffer) as kept, kept[stop - length : stop] as part:
@@ -52,12 +55,46 @@ class TailRecorder:
             return overlap.matches(part)
 
 
-class Evidence:
-    """The version of a download, and samples of the bytes read so far: the opening and the tail."""
+class SpotRecorder:
+    """Records SPOT_BYTES at a random place between ``first`` and ``end``, outside the other samples, if there is one.
 
-    def __init__(self, version: Version) -> None:
+    Builds of disk images differ in the middle alone, with equal ends, length and date. A place that nobody can predict
+    finds a change of a tenth of the file once in ten times, and no origin can prepare for it.
+    """
+
+    def __init__(self, first: int, end: int | None) -> None:
+        first = max(first, OPENING_BYTES)
+        last = first if end is None else end - RESUME_OVERLAP_BYTES - SPOT_BYTES
+        self._start = first + secrets.randbelow(last - first) if last > first else None
+        self._bytes = bytearray()
+
+    def record(self, view: memoryview, end: int) -> None:
+        """Take what belongs to the spot from ``view``, which ends at position ``end``."""
+        if self._start is None or end <= self._start:
+            return
+        missing = SPOT_BYTES - len(self._bytes)
+        if missing:
+            at = max(self._start + len(self._bytes) - (end - len(view)), 0)
+            self._bytes += view[at : at + missing]
+
+    @property
+    def overlap(self) -> Overlap | None:
+        """The sample; None if it is not complete."""
+        if self._start is None or len(self._bytes) < SPOT_BYTES:
+            return None
+        return Overlap.of(bytes(self._bytes), self._start + SPOT_BYTES)
+
+
+class Evidence:
+    """The version of a download, and samples of the bytes read so far: the opening, a spot and the tail.
+
+    The spot lies between ``first`` and ``end``, the stretch of the file that this download reads.
+    """
+
+    def __init__(self, version: Version, *, first: int = 0, end: int | None = None) -> None:
         self.version = version
         self.tail = TailRecorder()
+        self._spot = SpotRecorder(first, end)
         self._opening = bytearray()
 
     @property
@@ -73,6 +110,7 @@ class Evidence:
     def record(self, view: memoryview, end: int) -> None:
         """Append ``view``, which ends at position ``end``."""
         self.tail.record(view)
+        self._spot.record(view, end)
         if self.version.opening is None and end - len(view) == len(self._opening):
             self._opening += view[: OPENING_BYTES - len(self._opening)]
             if len(self._opening) == OPENING_BYTES:
@@ -82,9 +120,14 @@ class Evidence:
         """The version of a file of ``size`` bytes, with the sample of its opening."""
         return replace(self.version, size=size, opening=self._opening_overlap)
 
-    def checkpoint(self, position: int, size: int | None) -> str:
-        """The proof of version for a checkpoint at ``position``."""
-        return replace(self.sampled(size), tail=self.tail.tail(position)).dump()
+    def fingerprint(self, size: int) -> str:
+        """The version of the whole file of ``size`` bytes, with all samples: enough to recognize it later."""
+        tail = self.tail.last(size, RESUME_OVERLAP_BYTES)
+        return replace(self.sampled(size), tail=tail, spot=self._spot.overlap).dump()
+
+    def checkpoint(self, position: int, size: int | None, most: int = RESUME_OVERLAP_BYTES) -> str:
+        """The proof of version for a checkpoint at ``position``, with a tail of at most ``most`` bytes."""
+        return replace(self.sampled(size), tail=self.tail.tail(position, most)).dump()
 
     @property
     def _opening_overlap(self) -> Overlap | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import HttpFailed, ProtocolViolated
@@ -10,12 +11,15 @@ from urlsum.origin.http11.cookies import Cookies
 from urlsum.origin.http11.low_speed_limit import LowSpeedLimit
 from urlsum.origin.http11.phrases import PREPARING
 from urlsum.origin.http11.redirects import REDIRECTS
-from urlsum.origin.http11.response import content_range, retry_after
+from urlsum.origin.http11.response import content_range, declared_total
+from urlsum.origin.http11.waits import longest_wait
+from urlsum.text.format import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.deadline import Deadline
+    from urlsum.errors import OriginError
     from urlsum.origin.guard.url import Target
     from urlsum.origin.http11.client import Client, Field, Fields
     from urlsum.origin.http11.connection import Connection
@@ -63,6 +67,12 @@ class RangeMemory:
         return self._stuck.pop(url, None) == offset
 
 
+def _own_phrase(head: ResponseHead) -> bytes:
+    """The reason phrase, unless it only repeats the status (RFC 9110, 15)."""
+    usual = HTTPStatus(head.status).phrase if head.status in HTTPStatus.__members__.values() else ""
+    return b"" if head.reason.lower() == usual.lower().encode("ascii") else head.reason
+
+
 def _bound(urls: dict[str, Any]) -> None:
     while len(urls) > MOST_REMEMBERED:
         urls.pop(next(iter(urls)), None)
@@ -97,10 +107,15 @@ class FileClient:
         self._wall_clock = wall_clock
         self._cookies = Cookies()
 
+    @property
+    def has_cookies(self) -> bool:
+        """Whether any response so far has set a cookie."""
+        return bool(self._cookies)
+
     def get(self, *fields: Field) -> tuple[Connection, ResponseHead]:
         """The response to a GET of the submitted URL. Raises the errors of ``Client.get``."""
         self.heartbeat()
-        return self._follow_redirects(fields)
+        return self._follow_redirects(fields, self.heartbeat)
 
     def get_at_target(self, *fields: Field) -> tuple[Connection, ResponseHead]:
         """The response to a GET of ``target``, over a pooled connection if there is one.
@@ -110,8 +125,10 @@ class FileClient:
         if self.target is None:
             return self.get(*fields)
         self.heartbeat()
-        connection, head = self.client.send(self.target, self.fields(self.target, fields), self.deadline)
-        return self._refollowed_if_expired(connection, head, fields)
+        connection, head = self.client.send(
+            self.target, self.fields(self.target, fields), self.deadline, self.heartbeat
+        )
+        return self._refollowed_if_expired(connection, head, fields, self.heartbeat)
 
     def get_on(self, connection: Connection, target: Target, *fields: Field) -> tuple[Connection, ResponseHead]:
         """The response to a GET of ``target`` on ``connection``, which is closed if redirects are followed again.
@@ -119,7 +136,8 @@ class FileClient:
         Raises the errors of ``Client.get``.
         """
         head = self.client.send_on(connection, target, self.fields(target, fields), self.deadline)
-        return self._refollowed_if_expired(connection, head, fields)
+        # Any thread may call this, and only the reader's may renew the lease.
+        return self._refollowed_if_expired(connection, head, fields, lambda: None)
 
     def fields(self, target: Target, fields: Fields) -> Fields:
         """``fields`` and the cookies that ``target`` set earlier."""
@@ -139,22 +157,32 @@ class FileClient:
 
     def status_error(self, head: ResponseHead) -> HttpFailed:
         """The error of a final status without a file, with the wait of its Retry-After."""
-        wait = retry_after(head.get("retry-after"), date=head.get("date"), now=self._wall_clock())
+        wait = longest_wait(head, self._wall_clock())
         if head.status == ACCEPTED:
             message = f"{head.target}: {PREPARING} (status {ACCEPTED})"
         else:
             message = f"{head.target}: the server answered with status {head.status}"
-        return HttpFailed(head.status, message, retry_after=wait)
+        return HttpFailed(head.status, message, retry_after=wait, raw=_own_phrase(head))
+
+    def locate(self, error: OriginError) -> None:
+        """Note in ``error`` where the redirects ended, for the log."""
+        if self.target is not None and self.target.redirected_from is not None:
+            error.at = error.at or shown_url(self.target.url)
 
     def check_whole(self, head: ResponseHead) -> None:
         """Check that a response to a plain GET is the whole file. Raises HttpFailed, ProtocolViolated."""
-        sent = content_range(head.get("content-range"))
-        if head.status in (OK, PARTIAL) and sent is not None and (sent.first, sent.end) != (0, sent.total):
-            # A cache that sends its slice as the whole file declares it here, whatever RFC 9110, 14.4 makes of that.
-            raise ProtocolViolated(f"{head.target}: bytes {sent} were sent as the whole file")
-        if head.status == OK or (head.status == PARTIAL and sent is not None and sent.total == head.length):
+        if head.status in (OK, PARTIAL):
+            declared_total(head)
+            if any(value.lower().startswith(b"multipart/byteranges") for value in head.all_bytes("content-type")):
+                # RFC 9110, 14.6: parts of the file between delimiters.
+                raise ProtocolViolated(f"{head.target}: parts (multipart/byteranges) were sent as the whole file")
+        if head.status == OK:
             return
         if head.status == PARTIAL:
+            sent = content_range(head.get("content-range"))
+            # Content-Range gives the length of a chunked one, too.
+            if sent is not None and (head.chunked or sent.total == head.length):
+                return
             # RFC 9110, 15.3.7: the response to a range request only.
             raise ProtocolViolated(f"{head.target}: partial content (206) in response to a request for the whole file")
         if head.status == NOT_MODIFIED:
@@ -165,15 +193,15 @@ class FileClient:
         raise self.status_error(head)
 
     def _refollowed_if_expired(
-        self, connection: Connection, head: ResponseHead, fields: Fields
+        self, connection: Connection, head: ResponseHead, fields: Fields, heartbeat: Callable[[], None]
     ) -> tuple[Connection, ResponseHead]:
         # ``target`` may have been a short-lived signed URL; the submitted URL redirects to a new one.
         if head.status not in EXPIRED and head.status not in REDIRECTS:
             return connection, head
         connection.close()
-        return self._follow_redirects(fields)
+        return self._follow_redirects(fields, heartbeat)
 
-    def _follow_redirects(self, fields: Fields) -> tuple[Connection, ResponseHead]:
-        connection, head = self.client.get(self.url, fields, self.deadline, self._cookies)
+    def _follow_redirects(self, fields: Fields, heartbeat: Callable[[], None]) -> tuple[Connection, ResponseHead]:
+        connection, head = self.client.get(self.url, fields, self.deadline, self._cookies, heartbeat)
         self.target = head.target
         return connection, head

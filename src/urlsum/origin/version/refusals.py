@@ -41,10 +41,20 @@ class RangeRefused(Exception):
     def __init__(
         self, reason: object, *, transient: bool = False, other_bytes: bool = False, other_length: bool = False
     ) -> None:
-        super().__init__(str(reason))
+        super().__init__(words(reason))
         self.transient = transient
         self.other_bytes = other_bytes
         self.other_length = other_length
+
+
+def words(reason: object) -> str:
+    """``reason`` for the text of another error, which strangers may read.
+
+    An error of the guard names a host that a redirect chose, and tells whether it answers.
+    """
+    if isinstance(reason, Blocked | ConnectFailed | DnsFailed):
+        return "a redirect leads to a host that urlsum cannot reach"
+    return str(reason)
 
 
 class OverlapMismatch(Changed):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from urlsum.errors import AnotherKind, Changed, Unsteady
 from urlsum.origin.http11.response import range_of_part, range_of_whole
 from urlsum.origin.version.file_client import PARTIAL
-from urlsum.origin.version.version import Version
+from urlsum.origin.version.version import MESSAGE_TYPES, PAGE_TYPES, Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from urlsum.origin.version.file_client import FileClient
 
 
-@dataclass(frozen=True, slots=True)
-class OpenResponse:
+class OpenResponse(Struct, frozen=True):
     """A response of ``version``, by its own validators, whose next byte is the one at ``first``."""
 
     body: ResponseBody
@@ -83,12 +84,20 @@ def check_same(head: ResponseHead, version: Version, now: Version, done: str) ->
     if version.is_dated_by_response(now):
         raise Unsteady(f"{head.target}: the Last-Modified date is the time of the response{done}")
     if version.is_replaced_by_message(now):
-        size = "" if now.size is None else f", {now.size} bytes"
+        size = "" if now.size is None else f" of {now.size} bytes"
         raise AnotherKind(
-            f"{head.target}: the server now sends something else ({now.kind or 'of no type'}{size}), perhaps an error"
-            f" or login page, where the file was {version.kind or 'of no type'}{done}"
+            f"{head.target}: the server now sends {_shown(now.kind)}{size} in place of the file, perhaps an error or"
+            f" login page{done}",
+            raw=f"{now.kind or 'no type'} where the file was {version.kind or 'of no type'}",
         )
     raise Changed(f"{head.target}: {difference}{done}")
+
+
+def _shown(kind: str | None) -> str:
+    """The media type in words; an origin chooses other types freely, so a text must not have them."""
+    if kind in PAGE_TYPES:
+        return "a web page"
+    return "JSON" if kind in MESSAGE_TYPES else "something else"
 
 
 def range_fields(first: int, version: Version, end: int | None = None) -> Fields:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from urlsum.errors import Changed
+from msgspec import Struct
+
+from urlsum.errors import Changed, OriginBusy
 from urlsum.origin.version.edges import get_from_same_edge
 from urlsum.origin.version.file_client import PARTIAL
 from urlsum.origin.version.parts import read_across_parts
@@ -38,8 +39,7 @@ log = logging.getLogger(__name__)
 RANGE_TRIES = 2
 
 
-@dataclass(frozen=True, slots=True)
-class ResumePoint:
+class ResumePoint(Struct, frozen=True):
     """The position to resume at, in bytes, and the version to resume.
 
     The request starts at the tail, not at ``offset``: validators are only a claim, so the overlapping bytes must match
@@ -70,8 +70,7 @@ class ResumePoint:
         return f"; {human_bytes(self.offset)} had been hashed"
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A response whose next byte is the requested one, or the first of the file.
 
     ``overlap`` holds the compared bytes before it; ``reread`` counts all bytes that were read before it. ``ranged`` is
@@ -117,7 +116,7 @@ def resume_at(file: FileClient, point: ResumePoint) -> Opened:
     with closed_on_error(connection):
         file.check_whole(head)
         for _ in range(RANGE_TRIES if refused and refused.transient else 0):
-            with suppress(RangeRefused):
+            with suppress(RangeRefused, OriginBusy):
                 opened = resume_by_range(file, point)
                 connection.close()
                 return opened

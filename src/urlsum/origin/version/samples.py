@@ -30,7 +30,7 @@ def matches_samples(
     if end > REREAD_BYTES:
         first_to_last = sorted(samples, key=lambda sample: sample.end)
         compared = [sample for sample in first_to_last if up_to_tail or sample.start == 0]
-        if not all(read_sample(file, body, version, sample) for sample in compared):
+        if not all(read_samples(file, body, version, [sample]) for sample in compared):
             return False
         if up_to_tail:
             body.fill(Block(memoryview(bytearray(1))))  # a chunked body proves its length only at its end
@@ -43,13 +43,19 @@ def matches_samples(
     return all(sample.matches(received[sample.start : sample.end]) for sample in samples)
 
 
-def read_sample(file: FileClient, body: ResponseBody, version: Version, sample: Overlap) -> ResponseBody | None:
-    """Read up to the end of ``sample``; the response that continues there, None if the bytes differ.
+def read_samples(file: FileClient, body: ResponseBody, version: Version, samples: list[Overlap]) -> ResponseBody | None:
+    """Read ``samples`` in one stretch; the response that continues at its end, None if the bytes differ.
 
     Raises Changed, other OriginErrors, DeadlineReached.
     """
-    body, received = read_across_parts(file, body, version, sample.start, sample.end)
-    if sample.matches(received):
+    start, end = stretch(samples)
+    body, received = read_across_parts(file, body, version, start, end)
+    if all(sample.matches(received[sample.start - start : sample.end - start]) for sample in samples):
         return body
     body.connection.close()
     return None
+
+
+def stretch(samples: list[Overlap]) -> tuple[int, int]:
+    """The positions from the first byte of ``samples`` up to, but not including, the byte after the last."""
+    return min(sample.start for sample in samples), max(sample.end for sample in samples)

@@ -12,8 +12,11 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from urlsum.errors import Changed
-from urlsum.origin.http11.response import http_date
+from urlsum.origin.http11.codings import content_codings
+from urlsum.origin.http11.response import decoded, http_date, sent_at
 from urlsum.task import Proof
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ MAX_ETAG_CHARACTERS = 96
 PAGE_TYPES = frozenset({"application/xhtml+xml", "text/html"})
 MESSAGE_TYPES = PAGE_TYPES | {"application/json", "application/problem+json"}
 MAX_TYPE_CHARACTERS = 60
+MALFORMED = "?"
 # Last-Modified has whole seconds, and a server may read its clock a moment before the file.
 SETTLED_SECONDS = 1
 # From the weakest to the strongest.
@@ -42,8 +46,11 @@ PROOFS = (Proof.LENGTH, Proof.LAST_MODIFIED, Proof.ETAG)
 
 # RFC 9110, 8.3.1.
 _MEDIA_TYPE = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+)")
-# RFC 9110, 8.8.3. A value that breaks this grammar is no ETag.
-_ETAG = re.compile(r'(?P<weak>W/)?(?P<tag>"[\x21\x23-\x7e\x80-\U0010ffff]*")')
+# RFC 9110, 8.8.3. A value that breaks this grammar, mostly one without quotes, is no ETag: it proves nothing and is
+# never sent back. But two different ones are evidence of two versions, so its digest is kept, marked. Without an ETag
+# that goes for a date in another form, too. All characters but those that the grammar excludes: to compile its ranges
+# takes 2 ms longer.
+_ETAG = re.compile(r'(?P<weak>W/)?(?P<tag>"[^\x00-\x20"\x7f]*")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +82,14 @@ class Overlap:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """``etag`` is quoted as sent, or a bare digest; ``modified`` in seconds since the epoch; ``size`` in bytes.
+    """``etag`` is quoted as sent, or a bare digest, or MALFORMED and a digest; ``modified`` in seconds since the epoch.
 
-    ``kind`` is the media type without its parameters. ``opening`` is a sample of the beginning: at most OPENING_BYTES,
-    fewer if a checkpoint was written before that. ``weakest`` is the weakest proof among the responses whose bytes were
-    hashed so far, None for a single one. ``settled``: ``modified`` lies before the first response, so a later change
-    cannot have the same date (RFC 9110, 8.8.2.2). ``current``: ``modified`` is the time of the response.
+    ``size`` is the length of the file in bytes, ``kind`` the media type without its parameters, ``coding`` the content
+    codings. ``opening`` is a sample of the beginning: at most OPENING_BYTES, fewer if a checkpoint was written before
+    that. ``spot`` is a sample of an unpredictable place, taken of whole files only. ``weakest`` is the weakest proof
+    among the responses whose bytes were hashed so far, None for a single one. ``settled``: ``modified`` lies before the
+    first response, so a later change cannot have the same date (RFC 9110, 8.8.2.2). ``current``: ``modified`` is the
+    time of the response.
     """
 
     etag: str | None = None
@@ -89,7 +98,9 @@ class Version:
     size: int | None = None
     tail: Overlap | None = None
     opening: Overlap | None = None
+    spot: Overlap | None = None
     kind: str | None = None
+    coding: str | None = None
     weakest: Proof | None = None
     settled: bool = False
     current: bool = False
@@ -97,14 +108,20 @@ class Version:
     @classmethod
     def of(cls, head: ResponseHead, size: int | None) -> Version:
         """The version that the response declares."""
-        date, modified = http_date(head.get("date")), http_date(head.get("last-modified"))
-        etag = _ETAG.fullmatch(head.get("etag") or "")
+        date, dates = sent_at(head), dict.fromkeys(head.all_bytes("last-modified"))
+        modified = http_date(decoded(next(iter(dates)))) if len(dates) == 1 else None
+        text = head.get("etag") or ""
+        etag = _ETAG.fullmatch(text)
+        if not text and modified is None:
+            text = decoded(b", ".join(dates))  # two programs that date one response prove nothing, either
+        malformed = MALFORMED + _digest(text.encode()) if text else None
         return cls(
-            etag=_bounded_etag(etag["tag"]) if etag else None,
+            etag=_bounded_etag(etag["tag"]) if etag else malformed,
             weak=bool(etag and etag["weak"]),
             modified=None if modified is None else int(modified),
             size=size,
             kind=_kind(head),
+            coding=",".join(content_codings(head))[:MAX_TYPE_CHARACTERS] or None,
             settled=None not in (date, modified) and (date or 0.0) - (modified or 0.0) > SETTLED_SECONDS,
             current=None not in (date, modified) and (modified or 0.0) >= (date or 0.0),
         )
@@ -117,14 +134,12 @@ class Version:
             if values.pop("format") != FORMAT:
                 raise ValueError(text)  # noqa: TRY301 - one exit for everything that is not a dump
             values["tail"]
-            known = {name: values[name] for name in values.keys() & cls.__dataclass_fields__.keys()}
-            samples = {name: known.get(name) and Overlap(**known[name]) for name in ("tail", "opening")}
-            weakest = known.get("weakest")
-            version = cls(**{**known, **samples, "weakest": weakest and Proof(weakest)})
-            if any(sample and not 0 <= sample.start < sample.end for sample in (version.tail, version.opening)):
+            version = msgspec.convert(values, cls)
+            sampled = (version.tail, version.opening, version.spot)
+            if any(sample and not 0 <= sample.start < sample.end for sample in sampled):
                 raise ValueError(text)  # noqa: TRY301 - the same
             return version  # noqa: TRY300 - the lines that can fail stand above
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, msgspec.ValidationError) as exc:
             raise Changed("the checkpoint's proof of version cannot be read, so the file is read again") from exc
 
     def dump(self) -> str:
@@ -135,7 +150,9 @@ class Version:
     @property
     def if_range(self) -> str | None:
         """The strong ETag to send as If-Range (RFC 9110, 13.1.5), None without one."""
-        return self.etag if self.etag and self.etag.startswith('"') and not self.weak else None
+        # A digest is neither quoted nor sent.
+        sendable = self.etag and self.etag.isascii() and _ETAG.fullmatch(self.etag)
+        return self.etag if sendable and not self.weak else None
 
     @property
     def is_distinguishable(self) -> bool:
@@ -144,13 +161,13 @@ class Version:
         A strong ETag changes with every byte, Last-Modified together with the length nearly always. A weak ETag by
         itself promises only that two versions are equivalent (RFC 9110, 8.8.1).
         """
-        return self.size is not None and (self._strong or self.modified is not None)
+        return self.size is not None and (self._proves or self.modified is not None)
 
     def proven_by(self, now: Version) -> bool:
         """Whether the validators of ``now`` confirm this version; missing ones confirm nothing."""
         if now.size != self.size or self.difference(now) is not None:
             return False
-        if self._strong:
+        if self._proves:
             return now.etag == self.etag and not now.weak
         return self.modified is not None and now.modified == self.modified
 
@@ -161,8 +178,8 @@ class Version:
         if self.etag and now.etag:
             # Weak comparison (RFC 9110, 8.8.3.2): Apache's ETag is weak for a second, then the same one is strong.
             if self.etag != now.etag:
-                return "the ETag changed"
-            if not (self.weak or now.weak):
+                return "the ETag or date changed" if MALFORMED in (self.etag[0], now.etag[0]) else "the ETag changed"
+            if self._proves and now._proves:
                 return None
         if None not in (self.modified, now.modified) and self.modified != now.modified:
             return "the Last-Modified date changed"
@@ -188,6 +205,12 @@ class Version:
         return self.current and now.current and self.difference(replace(now, modified=self.modified)) is None
 
     @property
+    def strongest(self) -> Proof:
+        """The proof that every response of this version would bring, by the validators of the first one."""
+        alone = replace(self, weakest=None)
+        return alone.proof(alone)
+
+    @property
     def without_tag(self) -> Version:
         """The same version without its ETag, for an origin that makes a new one in each response."""
         return replace(self, etag=None, weak=False)
@@ -199,14 +222,16 @@ class Version:
         """
         if (self.etag is None, self.weak) != (now.etag is None, now.weak):
             return False
-        return self._strong or (self.modified is None) == (now.modified is None)
+        return self._proves or (self.modified is None) == (now.modified is None)
 
     def is_replaced_by_message(self, now: Version) -> bool:
         """Whether ``now``, which differs, is more likely a message in place of the file than a new version of it."""
         if now.kind in MESSAGE_TYPES and self.kind is not None and self.kind not in MESSAGE_TYPES:
             return True
         unvalidated = now.etag is None and now.modified is None
-        return unvalidated and self.size != now.size and (self.etag or self.modified) is not None
+        # A program answers, not the file server: the validators are lost, or the type changed where there were none.
+        other = (self.etag or self.modified) is not None or self.kind != now.kind
+        return unvalidated and self.size != now.size and other
 
     def is_replaced_by_page(self, now: Version) -> bool:
         """Whether ``now`` is a web page although the file is not."""
@@ -215,7 +240,7 @@ class Version:
     def proof(self, now: Version) -> Proof:
         """The proof that a later response, ``now``, which does not differ, is of this version."""
         proof = Proof.LENGTH
-        if self._strong and now._strong and self.etag == now.etag:
+        if self._proves and now._proves and self.etag == now.etag:
             proof = Proof.ETAG
         elif self.modified is not None and self.modified == now.modified:
             proof = Proof.LAST_MODIFIED
@@ -235,6 +260,10 @@ class Version:
     @property
     def _strong(self) -> bool:
         return self.etag is not None and not self.weak
+
+    @property
+    def _proves(self) -> bool:
+        return self._strong and not (self.etag or "").startswith(MALFORMED)
 
 
 def _digest(data: memoryview | bytes) -> str:
