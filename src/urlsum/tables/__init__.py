@@ -1,11 +1,31 @@
-"""The port to the task table; each adapter beside it serves one technology."""
+"""The ports to the task table and to the records beside it; each adapter serves one technology."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import random
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from msgspec import Struct
+
+from urlsum.errors import RecordChanged, TableUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from urlsum.task import Task
+
+Result = TypeVar("Result")
+
+# Tries of a change that other writers overtake. The pauses double from 1 ms, so the last ones together take a second,
+# in which a hundred writers of the same record get their turn.
+CHANGE_TRIES = 12
+FIRST_PAUSE_SECONDS = 0.001
+LONGEST_PAUSE_SECONDS = 0.25
+
+# The expiry of a record that is kept for good: the end of the year 9999, the last that datetime and SQL can show.
+NEVER = 253_402_300_799
 
 
 class TaskStore(Protocol):
@@ -28,6 +48,15 @@ class TaskStore(Protocol):
         ...
 
 
+class Overdue(Struct, frozen=True):
+    """A task that is overdue, and what a sweep must know to judge it; times as in ``urlsum.task.Task``."""
+
+    id: str
+    due_at: float
+    lease_until: float
+    continued: bool
+
+
 class TaskTable(TaskStore, Protocol):
     """Keeps the tasks of a service, and refuses stale writes."""
 
@@ -35,14 +64,31 @@ class TaskTable(TaskStore, Protocol):
         """Insert a new task. Raises TaskExists when the id is taken."""
         ...
 
-    def remove(self, task: Task) -> None:
-        """Delete ``task`` if the stored fence and status are still its own; else do nothing."""
+    def remove(self, task: Task) -> bool:
+        """Delete ``task`` if the stored fence and status are still its own; else do nothing and return False."""
         ...
 
-    def due(self, before: float, limit: int) -> list[str]:
+    def due(self, before: float, limit: int, *, continued: bool | None = None) -> list[str]:
         """Ids of at most ``limit`` tasks whose ``due_at`` is not after ``before``, the longest waiting first.
 
-        A sparse index serves this read; it may lag behind the writes by a moment.
+        With ``continued``, only those that are continuations, or only those that are not. A sparse index serves this
+        read; it may lag behind the writes by a moment.
+        """
+        ...
+
+    def overdue(self, before: float, limit: int) -> Iterable[Overdue]:
+        """At most ``limit`` tasks whose ``due_at`` is not after ``before``, the longest waiting first.
+
+        It costs a fraction of ``get`` for each task, so that a sweep can look at every one of a long queue. It may lag
+        behind the writes by a moment.
+        """
+        ...
+
+    def unfinished(self, limit: int) -> int:
+        """The number of tasks that need more work, or still owe an email; ``limit`` if there are more.
+
+        It counts entries of the same index, at most ``limit`` for each of its partitions, and never the whole table.
+        Below half of a large limit the number may be an estimate.
         """
         ...
 
@@ -52,3 +98,77 @@ class TaskTable(TaskStore, Protocol):
         Does nothing and returns 0 if the store expires items by itself (DynamoDB TTL).
         """
         ...
+
+
+class Record(Struct, frozen=True):
+    """A small value that is shared by all processes, with the version that a conditional write compares.
+
+    ``expires_at`` is in seconds since the epoch. An expired record may still be read until the store deletes it.
+    """
+
+    key: str
+    value: str
+    version: int
+    expires_at: int
+
+
+class Records(Protocol):
+    """Keeps small records beside the tasks: counters, leases, and what else all processes share.
+
+    Every method raises TableUnavailable if the store does not respond; the outcome of a write is then unknown.
+    """
+
+    def read(self, key: str) -> Record | None:
+        """The record as last written (a strongly consistent read), None if there is none."""
+        ...
+
+    def write(self, key: str, value: str, *, over: Record | None, expires_at: float, durable: bool = False) -> Record:
+        """Replace ``over``, the record as read, by ``value`` in one conditional write; None stands for no record.
+
+        Keys are ASCII of at most 200 characters. Values may have at most 60,000 bytes in UTF-8; DynamoDB charges for
+        each kilobyte. A ``durable`` write survives a power failure once this returns. Raises RecordChanged when another
+        write came between.
+        """
+        ...
+
+    def purge(self, now: float, limit: int) -> int:
+        """Delete at most ``limit`` records whose ``expires_at`` is past; return their number.
+
+        Does nothing and returns 0 if the store expires items by itself (DynamoDB TTL).
+        """
+        ...
+
+
+class Change(Struct, frozen=True):
+    """The new value of a record and the time (epoch seconds) from which it may be deleted."""
+
+    value: str
+    expires_at: float
+
+
+def change(
+    records: Records,
+    key: str,
+    decide: Callable[[str | None], tuple[Change | None, Result]],
+    *,
+    now: float,
+    durable: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Result:
+    """Read the record of ``key``, write what ``decide`` makes of its value, and return the result of ``decide``.
+
+    ``decide`` gets None if there is no record or it has expired, and may be called several times: a write that another
+    writer overtook is decided again. It returns no Change if nothing is to be written. Raises TableUnavailable.
+    """
+    pause = FIRST_PAUSE_SECONDS
+    for _ in range(CHANGE_TRIES):
+        stored = records.read(key)
+        wanted, result = decide(None if stored is None or stored.expires_at <= now else stored.value)
+        if wanted is None:
+            return result
+        with suppress(RecordChanged):
+            records.write(key, wanted.value, over=stored, expires_at=wanted.expires_at, durable=durable)
+            return result
+        sleep(pause * random.random())  # noqa: S311 - jitter
+        pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+    raise TableUnavailable(f"the record {key} changed too often to be written")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,16 @@ if TYPE_CHECKING:
 # thousands of writers in a row, and the response is 503 before callers time out (API clients and proxies wait 30 s or
 # more).
 SQLITE_BUSY_SECONDS = 10.0
+# Only the owner may read the file: it holds email addresses, and signed URLs, which grant access like a password.
+SQLITE_MODE = 0o600
 # A server that does not complete a TCP handshake within 5 s is down.
 MYSQL_CONNECT_SECONDS = 5
-# Every statement touches one row or one short index range. A server that needs 15 s is in trouble.
-MYSQL_STATEMENT_SECONDS = 15
+# Every statement touches one row or one short index range. A server that needs 10 s is in trouble. A submission whose
+# insert had no reply takes as long again to take it back, and clients and proxies wait for 30 s or more.
+MYSQL_STATEMENT_SECONDS = 10
+# A statement waits for locks for this share of that. The server then gives it up itself and says so; a statement that
+# this side stops waiting for would be carried out later, when the lock is free.
+MYSQL_LOCK_SHARE = 0.5
 # A connection pool of up to 15 per process. A statement takes milliseconds, so the web server's 40 threads do not queue
 # for long, and ten processes stay below MySQL's default max_connections of 151.
 POOL_SIZE = 5
@@ -34,6 +41,10 @@ POOL_WAIT_SECONDS = 5.0
 # Signs that the schema does not fit this version: MySQL's error codes, SQLite's words.
 # https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 MYSQL_NO_SUCH = frozenset({1054, 1146})
+# MySQL numbers the errors of its clients from 2000 to 2999: the connection broke, or nothing came. All others are a
+# reply, after which the statement has no effect, except those that name the network or the commit.
+MYSQL_CLIENT_ERRORS = range(2000, 3000)
+MYSQL_IN_DOUBT = frozenset({1158, 1159, 1160, 1161, 1180})
 SQLITE_NO_SUCH = ("no such table", "no such column", "has no column named")
 
 
@@ -43,11 +54,7 @@ def create_engine(database_uri: str, *, timeout: float | None = None) -> sa.Engi
     A statement may wait ``timeout`` seconds for locks and for the server; the default is the few seconds that a
     request can spare.
     """
-    try:
-        url = sa.make_url(database_uri)
-    except ArgumentError:
-        # Not chained, and not quoted: the URI may hold a password.
-        raise SettingsError("DATABASE_URI: not a database URI; write for example sqlite:///data/urlsum.db") from None
+    url = _parsed(database_uri)
     match url.get_backend_name():
         case "sqlite" if url.database and url.database != ":memory:":
             return _sqlite_engine(url, SQLITE_BUSY_SECONDS if timeout is None else timeout)
@@ -59,13 +66,34 @@ def create_engine(database_uri: str, *, timeout: float | None = None) -> sa.Engi
             raise SettingsError("DATABASE_URI: write sqlite:///FILE or mysql+pymysql://USER:PASSWORD@HOST/DATABASE")
 
 
+def shown(database_uri: str) -> str:
+    """The URI for people: without its password and its query, where a driver takes passwords too."""
+    return _parsed(database_uri).set(query={}).render_as_string(hide_password=True)
+
+
+def _parsed(database_uri: str) -> sa.URL:
+    """Raise SettingsError, neither chained nor with a quotation, because the URI may hold a password."""
+    # SQLAlchemy takes the rest of the password for the host, and errors name hosts.
+    if database_uri.count("@") > 1 and not database_uri.startswith("sqlite"):
+        raise SettingsError("DATABASE_URI: write @ in a password as %40, or the password into DATABASE_PASSWORD")
+    try:
+        return sa.make_url(database_uri)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise SettingsError("DATABASE_URI: not a database URI; write for example sqlite:///data/urlsum.db") from None
+
+
 def _sqlite_engine(url: sa.URL, busy_seconds: float) -> sa.Engine:
-    directory = Path(str(url.database)).parent
+    path = Path(str(url.database))
     engine = _pooled_engine(url, connect_args={"timeout": busy_seconds})
 
     @event.listens_for(engine, "do_connect")
-    def _make_directory(*_: object) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+    def _make_file(*_: object) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # SQLite gives the log and its index (-wal, -shm) the mode of the file: findCreateFileMode in its os_unix.c. The
+        # mode of an existing file is its owner's choice. Only SQLite itself knows what a URI (file:…) names.
+        if not path.exists() and not str(path).startswith("file:"):
+            with suppress(FileExistsError):  # another process was faster
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, SQLITE_MODE))
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:  # noqa: ANN401 - the DBAPI's connection has no type
@@ -78,7 +106,7 @@ def _sqlite_engine(url: sa.URL, busy_seconds: float) -> sa.Engine:
 
 def _mysql_engine(url: sa.URL, statement_seconds: float) -> sa.Engine:
     # SQLAlchemy sets FOUND_ROWS, so an UPDATE reports the rows that its WHERE matched, even if no value changes.
-    return _pooled_engine(
+    engine = _pooled_engine(
         url,
         connect_args={
             "charset": "utf8mb4",
@@ -89,6 +117,16 @@ def _mysql_engine(url: sa.URL, statement_seconds: float) -> sa.Engine:
         # The pool replaces a connection that the server closed (restart, wait_timeout) before its next use.
         pool_pre_ping=True,
     )
+    seconds = max(1, int(statement_seconds * MYSQL_LOCK_SHARE))
+
+    @event.listens_for(engine, "connect")
+    def _bound_locks(connection: Any, _: object) -> None:  # noqa: ANN401 - the DBAPI's connection has no type
+        # The first is for locks of tables, such as that of FLUSH TABLES WITH READ LOCK (by default a year on MySQL, a
+        # day on MariaDB), the second for those of rows (50 s).
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET SESSION lock_wait_timeout = {seconds}, SESSION innodb_lock_wait_timeout = {seconds}")
+
+    return engine
 
 
 def _pooled_engine(url: sa.URL, **arguments: Any) -> sa.Engine:  # noqa: ANN401 - passed to SQLAlchemy unchanged
@@ -106,10 +144,11 @@ def _pooled_engine(url: sa.URL, **arguments: Any) -> sa.Engine:  # noqa: ANN401 
 
 
 @contextmanager
-def translate_errors() -> Iterator[None]:
+def translate_errors(*, writes: bool = False) -> Iterator[None]:
     """Translate SQLAlchemy's exceptions for an unavailable database into TableUnavailable.
 
-    A violated constraint or a value that does not fit is not an outage, and passes through.
+    It is in doubt if the block ``writes`` and the statement was sent without a reply. A violated constraint or a value
+    that does not fit is not an outage, and passes through.
     """
     try:
         yield
@@ -118,9 +157,20 @@ def translate_errors() -> Iterator[None]:
     except DBAPIError as exc:
         if _is_schema_mismatch(exc.orig):
             raise TableUnavailable(f"the database lacks this version's schema; run `make migrate`: {exc.orig}") from exc
-        raise TableUnavailable(f"the database does not answer: {exc.orig}") from exc
+        raise TableUnavailable(
+            f"the database does not answer: {exc.orig}", in_doubt=writes and _is_in_doubt(exc)
+        ) from exc
     except (PoolTimeout, OSError) as exc:
-        raise TableUnavailable(f"the database does not answer: {exc}") from exc
+        # An OSError is that of the group commit: the row is written, and may not be on the disk.
+        in_doubt = writes and isinstance(exc, OSError)
+        raise TableUnavailable(f"the database does not answer: {exc}", in_doubt=in_doubt) from exc
+
+
+def _is_in_doubt(error: DBAPIError) -> bool:
+    code = next(iter(error.orig.args if error.orig else ()), None)
+    if error.statement is None or not isinstance(code, int):  # no connection, or SQLite, which undoes what it reports
+        return False
+    return code in MYSQL_CLIENT_ERRORS or code in MYSQL_IN_DOUBT or code == 0  # 0: PyMySQL's for a closed connection
 
 
 def _is_schema_mismatch(error: BaseException | None) -> bool:

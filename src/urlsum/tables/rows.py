@@ -47,6 +47,12 @@ def to_row(task: Task) -> dict[str, Value]:
         "updated_at": task.updated_at,
         "finished_at": task.finished_at,
         "expires_at": task.expires_at,
+        "client": task.client,
+        "network": task.network,
+        "fresh": task.fresh or None,
+        "reused_at": task.reused_at,
+        "continued": task.continued,
+        "file_key": task.file_key,
     }
 
 
@@ -78,6 +84,12 @@ def from_row(row: Mapping[str, Any]) -> Task:
         updated_at=float(row["updated_at"]),
         finished_at=_float(row["finished_at"]),
         expires_at=row["expires_at"],
+        client=row["client"],
+        network=row["network"],
+        fresh=bool(row["fresh"]),
+        reused_at=_float(row["reused_at"]),
+        continued=bool(row["continued"]),
+        file_key=row["file_key"],
     )
 
 

@@ -7,7 +7,6 @@ creates the schema.
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -15,14 +14,12 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.exc import IntegrityError
 
 from urlsum.errors import LeaseLost, TaskExists, TaskNotFound
-from urlsum.tables import engine
+from urlsum.tables import Overdue
 from urlsum.tables.rows import from_row, to_row
-from urlsum.tables.sqlite import SqliteFile
+from urlsum.tables.sql_database import Database, metadata
 
 if TYPE_CHECKING:
     from urlsum.task import Task
-
-metadata = sa.MetaData()
 
 # A binary collation compares bytes, even on a server whose default treats "a" and "A" as equal.
 _Id = sa.String(36).with_variant(mysql.VARCHAR(36, charset="ascii", collation="ascii_bin"), "mysql")
@@ -64,6 +61,14 @@ tasks = sa.Table(
     sa.Column("updated_at", _Float, nullable=False),
     sa.Column("finished_at", _Float),
     sa.Column("expires_at", sa.BigInteger(), nullable=False, index=True),
+    sa.Column("client", sa.String(100)),
+    sa.Column("network", sa.String(64)),
+    sa.Column("fresh", sa.Boolean()),
+    sa.Column("reused_at", _Float),
+    sa.Column("continued", sa.SmallInteger(), nullable=False, server_default="0"),
+    # First slices apart from continuations, each by the time that they have waited.
+    sa.Index("ix_tasks_continued_due_at", "continued", "due_at"),
+    sa.Column("file_key", sa.String(64)),
     # Independent of the server's and the database's defaults. Only InnoDB loses nothing in a crash.
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
@@ -87,6 +92,12 @@ _DUE = (
     .order_by(tasks.c.due_at)
     .limit(sa.bindparam("most"))
 )
+_DUE_OF_KIND = _DUE.where(tasks.c.continued == sa.bindparam("continued"))
+_OVERDUE = _DUE.with_only_columns(tasks.c.id, tasks.c.due_at, tasks.c.lease_until, tasks.c.continued)
+# With a LIMIT, so that a full table costs no more than the caller wants to know.
+_UNFINISHED = sa.select(sa.func.count().label("tasks")).select_from(
+    sa.select(tasks.c.due_at).where(tasks.c.due_at.is_not(None)).limit(sa.bindparam("most")).subquery("due")
+)
 # A second SELECT wraps this one, because MySQL does not support LIMIT directly inside IN.
 _EXPIRED = (
     sa.select(tasks.c.id)
@@ -100,16 +111,13 @@ _PURGE = sa.delete(tasks).where(tasks.c.id.in_(sa.select(_EXPIRED.subquery("expi
 class SqlTaskTable:
     """Tasks as rows of one table. Safe for many threads and, on one database, many processes."""
 
-    def __init__(self, database_uri: str) -> None:
-        self._engine = engine.create_engine(database_uri)
-        self._database = _database(self._engine)
-        # The port has no close(): connections close with the table, not when the garbage collector finds them.
-        weakref.finalize(self, self._database.close)
+    def __init__(self, database: str | Database) -> None:
+        self._database = Database(database) if isinstance(database, str) else database
 
     def add(self, task: Task) -> None:
         """Insert a new task. Raises TaskExists."""
         try:
-            self._write(_INSERT, to_row(task))
+            self._database.write(_INSERT, to_row(task))
         except IntegrityError as exc:
             raise TaskExists(task.id) from exc
 
@@ -117,8 +125,7 @@ class SqlTaskTable:
         """Read the task as last written. Raises TaskNotFound."""
         if not task_id.isascii():  # every id is ASCII, and MySQL refuses to compare it with other text
             raise TaskNotFound(task_id)
-        with engine.translate_errors():
-            rows = self._database.read(_SELECT, {"wanted": task_id})
+        rows = self._database.read(_SELECT, {"wanted": task_id})
         # MySQL pads with spaces before it compares, so "x" also matches "x ".
         if not rows or rows[0]["id"] != task_id:
             raise TaskNotFound(task_id)
@@ -137,49 +144,35 @@ class SqlTaskTable:
         change, values = _UPDATE, {**to_row(task), **_before(over)}
         if lease_before is not None:
             change, values["lease_before"] = _CLAIM, lease_before
-        if not self._write(change, values, durable=task.complete):
+        if not self._database.write(change, values, durable=task.complete):
             raise LeaseLost(over.id)
 
-    def remove(self, task: Task) -> None:
-        """Delete ``task`` unless another write came between."""
-        self._write(_DELETE, _before(task))
+    def remove(self, task: Task) -> bool:
+        """Delete ``task`` and return True unless another write came between."""
+        return bool(self._database.write(_DELETE, _before(task)))
 
-    def due(self, before: float, limit: int) -> list[str]:
+    def due(self, before: float, limit: int, *, continued: bool | None = None) -> list[str]:
         """Ids of tasks whose ``due_at`` is not after ``before``, the longest waiting first."""
-        with engine.translate_errors():
-            return [row["id"] for row in self._database.read(_DUE, {"before": before, "most": limit})]
+        values: dict[str, Any] = {"before": before, "most": limit}
+        if continued is None:
+            return [row["id"] for row in self._database.read(_DUE, values)]
+        return [row["id"] for row in self._database.read(_DUE_OF_KIND, {**values, "continued": int(continued)})]
+
+    def overdue(self, before: float, limit: int) -> list[Overdue]:
+        """Tasks whose ``due_at`` is not after ``before``, the longest waiting first."""
+        return [
+            Overdue(row["id"], row["due_at"], row["lease_until"], bool(row["continued"]))
+            for row in self._database.read(_OVERDUE, {"before": before, "most": limit})
+        ]
+
+    def unfinished(self, limit: int) -> int:
+        """The number of tasks with a ``due_at``; ``limit`` if there are more."""
+        [row] = self._database.read(_UNFINISHED, {"most": limit})
+        return int(row["tasks"])
 
     def purge(self, now: float, limit: int) -> int:
         """Delete at most ``limit`` expired tasks; return their number."""
-        return self._write(_PURGE, {"now": now, "most": limit})
-
-    def _write(self, statement: sa.Executable, values: dict[str, Any], *, durable: bool = True) -> int:
-        with engine.translate_errors():
-            return self._database.write(statement, values, durable=durable)
-
-
-def _database(sql_engine: sa.Engine) -> SqliteFile | _Server:
-    if sql_engine.dialect.name == "sqlite":
-        return SqliteFile(sql_engine, busy_timeout=engine.SQLITE_BUSY_SECONDS)
-    return _Server(sql_engine)
-
-
-class _Server:
-    """MySQL or MariaDB, through the connection pool."""
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._engine = engine
-
-    def read(self, statement: sa.Executable, values: dict[str, Any]) -> list[dict[str, Any]]:
-        with self._engine.connect() as connection:
-            return [dict(row) for row in connection.execute(statement, values).mappings()]
-
-    def write(self, statement: sa.Executable, values: dict[str, Any], *, durable: bool) -> int:  # noqa: ARG002 - always
-        with self._engine.connect() as connection:
-            return connection.execute(statement, values).rowcount
-
-    def close(self) -> None:
-        self._engine.dispose()
+        return self._database.write(_PURGE, {"now": now, "most": limit})
 
 
 def _before(task: Task) -> dict[str, Any]:

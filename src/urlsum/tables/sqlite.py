@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import sqlalchemy as sa
+
+# Pauses between tries while another process writes; they double. SQLite itself would sleep for 1 ms at first, then 2, 5
+# and 10 ms, ten to a hundred times as long as most writes, while all threads of this process wait behind.
+FIRST_PAUSE_SECONDS = 0.0001
+LONGEST_PAUSE_SECONDS = 0.01
 
 
 class SqliteFile:
@@ -74,6 +80,10 @@ class _Prepared(NamedTuple):
     defaults: dict[str, Any]
 
 
+def _is_busy(error: sqlite3.Error) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the low byte of all its extended codes
+
+
 class _LockedConnection:
     """One connection, used by one thread at a time: SQLite would make the other threads wait by sleeping.
 
@@ -97,7 +107,8 @@ class _LockedConnection:
             text, names, defaults = self._prepared.get(statement) or self._prepare(statement, values)
             bound = defaults | values
             try:
-                cursor = (self._connection or self._connect()).execute(text, [bound[name] for name in names])
+                values_in_order = [bound[name] for name in names]
+                cursor = self._execute(self._connection or self._connect(), text, values_in_order)
                 rows = cursor.fetchall()
             except sqlite3.Error as exc:
                 if not isinstance(exc, sqlite3.IntegrityError):
@@ -123,6 +134,23 @@ class _LockedConnection:
         finally:
             self._lock.release()
 
+    def _execute(self, connection: sqlite3.Connection, text: str, values: list[Any]) -> sqlite3.Cursor:
+        """Execute ``text``, which the connection keeps prepared, as soon as no other process writes."""
+        try:
+            return connection.execute(text, values)
+        except sqlite3.OperationalError as exc:
+            if not _is_busy(exc):
+                raise
+        until, pause = time.monotonic() + self._busy_timeout, FIRST_PAUSE_SECONDS
+        while True:
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            try:
+                return connection.execute(text, values)
+            except sqlite3.OperationalError as exc:
+                if not _is_busy(exc) or time.monotonic() >= until:
+                    raise
+
     def _prepare(self, statement: sa.Executable, values: dict[str, Any]) -> _Prepared:
         compiled: Any = statement.compile(self._engine, column_keys=list(values))  # type: ignore[attr-defined]
         prepared = self._prepared[statement] = _Prepared(str(compiled), compiled.positiontup, compiled.params)
@@ -135,6 +163,8 @@ class _LockedConnection:
         self._connection = connection
         if connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
             connection.execute("PRAGMA synchronous = NORMAL")
+            # A statement that meets a writer has had no effect yet. Without a log it may have: SQLite waits itself.
+            connection.execute("PRAGMA busy_timeout = 0")
             self.log = connection.execute("PRAGMA database_list").fetchone()[2] + "-wal"
         return connection
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urlsum.text.signed_url import public_path
+
 UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 # Enough for a usual URL. A message must stay readable, and fit a table item, even if the URL is 8 KB long.
 SHOWN_URL_CHARACTERS = 200
@@ -24,12 +26,25 @@ def human_bytes(count: int) -> str:
 
 
 def shown_url(url: str) -> str:
-    """``url`` for a message: bounded, and without its query, which holds the secrets of signed URLs.
+    """``url`` for a message: bounded, and without its query and fragment, which hold the secrets of signed URLs.
 
-    >>> shown_url("https://host/a.bam?X-Signature=secret")
-    'https://host/a.bam?…'
+    >>> shown_url("https://host/a.bam?X-Signature=secret"), shown_url("https://host/a.bam#token=secret")
+    ('https://host/a.bam?…', 'https://host/a.bam')
     """
-    path, mark, _ = url.partition("?")
+    path, mark, _ = url.partition("#")[0].partition("?")
+    path = public_path(path)
     if len(path) > SHOWN_URL_CHARACTERS:
         return path[:SHOWN_URL_CHARACTERS] + "…"
     return path + "?…" if mark else path
+
+
+def human_seconds(count: int) -> str:
+    """``count`` seconds in the largest unit of which there are two, rounded up: nobody comes back too early.
+
+    >>> human_seconds(1), human_seconds(119), human_seconds(121), human_seconds(86400)
+    ('1 second', '119 seconds', '3 minutes', '24 hours')
+    """
+    units = (("hour", 3600), ("minute", 60))
+    unit, length = next(((unit, length) for unit, length in units if count >= 2 * length), ("second", 1))
+    amount = -(-count // length)
+    return f"{amount} {unit}{'' if amount == 1 else 's'}"

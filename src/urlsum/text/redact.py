@@ -6,11 +6,10 @@ import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from urlsum.errors import FailureCode
+from urlsum.errors import MESSAGE_LIMIT, FailureCode, one_line
 from urlsum.task import Failure
 
-# A sentence or two. The longest of urlsum's own messages quotes a host name (at most 253 characters) once.
-MESSAGE_LIMIT = 400
+__all__ = ["CAUSES", "MESSAGE_LIMIT", "PUBLIC_CODES", "one_line", "public_failure"]
 
 # These three would reveal hosts and ports of a network that only this service can reach (SSRF), so the public sees one
 # code for all. The exact code stays in the table and in the log.
@@ -102,16 +101,6 @@ def public_failure(failure: Failure, url: str) -> Failure:
         return "(address)" + match[1][len(candidate) :]
 
     return Failure(failure.code, one_line(_ADDRESS_LIKE.sub(hide, failure.message)))
-
-
-def one_line(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """``text`` as one line of printable characters, at most ``limit`` of them.
-
-    Line breaks, control and bidirectional characters could forge a second line in a log or an email; lone surrogates
-    cannot be encoded.
-    """
-    shown = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def _is_address(text: str) -> bool:

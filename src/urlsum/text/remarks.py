@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from urlsum.task import Proof
 from urlsum.text import md5sum
 from urlsum.text.format import human_bytes, shown_url
 from urlsum.text.redact import one_line
+from urlsum.text.signed_url import public_url
 
 if TYPE_CHECKING:
     from urlsum.task import Representation, Task
@@ -19,6 +21,8 @@ TRANSFORMED = "transformed"
 CONTENT_ENCODING = "content-encoding"
 UNCONFIRMED = "unconfirmed"
 READ_TWICE = "read-twice"
+# urlsum.worker.notify finds this one.
+EMAIL_LIMIT = "email-limit"
 # These codes follow from the fields of a task.
 EMPTY = "empty"
 NO_VALIDATOR = "no-validator"
@@ -27,7 +31,9 @@ WEAK_VALIDATOR = "weak-validator"
 # The basis of the version without a validator, and the codes for no proof.
 INSTEAD_OF_PROOF = (READ_TWICE, UNCONFIRMED)
 UNPROVEN = (NO_VALIDATOR, UNCONFIRMED_VALIDATOR, WEAK_VALIDATOR)
-CODES = (WEB_PAGE, EMPTY, TRANSFORMED, CONTENT_ENCODING, UNCONFIRMED, READ_TWICE, *UNPROVEN)
+CODES = (WEB_PAGE, EMPTY, TRANSFORMED, CONTENT_ENCODING, UNCONFIRMED, READ_TWICE, *UNPROVEN, EMAIL_LIMIT)
+
+HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 PROOFS = {
     # True of a short file too: it comes in one response, and urlsum does not request it again.
@@ -52,6 +58,9 @@ MESSAGES = {
     READ_TWICE: (
         "The server's ETag, date or length differed between two readings of the file, but both readings gave this MD5."
     ),
+    EMAIL_LIMIT: (
+        "The result was not emailed: urlsum has sent this address as many emails as anybody may get from it in a day."
+    ),
     NO_VALIDATOR: PROOFS[Proof.LENGTH],
     WEAK_VALIDATOR: (
         "The server sends only a weak ETag (W/). If the file changed while it was read, this may have gone unnoticed."
@@ -59,8 +68,7 @@ MESSAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """A remark about a digest: a stable code, and a sentence or two."""
 
     code: str
@@ -79,15 +87,14 @@ def redirected(task: Task) -> bool:
 
 
 def final_url(task: Task) -> str | None:
-    """The URL at the end of the redirects; None if unknown.
+    """The URL at the end of the redirects, as others may see it; None if unknown.
 
     The query of a redirect's URL is hidden: it may be a signature that the origin issued to urlsum only.
     """
     known = task.representation
     if known is None:
         return None
-    path, mark, _ = known.final_url.partition("?")
-    return f"{path}?…" if mark and redirected(task) else known.final_url
+    return public_url(known.final_url, query_is_secret=redirected(task))
 
 
 def proof(task: Task) -> str | None:
@@ -119,7 +126,8 @@ def with_redirect(note_code: str, message: str, url: str, found_at: str | None) 
 
     ``found_at`` is the URL at the end of the redirects from the submitted ``url``, if known.
     """
-    if note_code != WEB_PAGE or found_at is None or found_at == url.partition("#")[0]:
+    submitted = url.partition("#")[0]
+    if note_code != WEB_PAGE or found_at in (None, submitted, public_url(submitted)):
         return message
     sentence = one_line(f"The URL redirects to it ({shown_url(found_at)}).")
     # The message of an older service already contains the sentence.
@@ -133,8 +141,8 @@ def _messages(task: Task, known: Representation) -> dict[str, str]:
 def _web_page(task: Task, known: Representation) -> str:
     size = task.size or 0
     length = human_bytes(size) if size >= 1024 else f"{size} byte{'' if size == 1 else 's'}"  # noqa: PLR2004 - as there
-    # A page sent with another type, or with none, still consists of HTML.
-    content_type = known.content_type if "html" in (known.content_type or "") else "HTML"
+    # A page sent with another type, or with none, still consists of HTML. Other types are the server's own words.
+    content_type = known.content_type if known.content_type in HTML_TYPES else "HTML"
     return one_line(f"The server sent a web page ({content_type}, {length}). Is this the file you meant?")
 
 
