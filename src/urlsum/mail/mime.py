@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -18,9 +19,13 @@ if TYPE_CHECKING:
 
 # This header keeps autoresponders from replying (RFC 3834, 5).
 AUTO_SUBMITTED = ("Auto-Submitted", "auto-generated")
+# The body of the POST with which a mail program unsubscribes its user (RFC 8058, 3.2).
+ONE_CLICK = ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
 # RFC 5322, 2.1.1 allows lines of at most 998 characters. They keep a long URL in one piece for people who read the
 # source of a message. Longer lines are encoded, and so is text that is not ASCII: not every server accepts 8 bits.
 POLICY = SMTP.clone(max_line_length=998, cte_type="7bit")
+
+_URL = re.compile(r"https?://[!-;=?-~]+")
 
 
 def sender(mail_from: str) -> Address:
@@ -56,6 +61,21 @@ def subject(letter: Letter) -> str:
     return letter.subject
 
 
+def headers(letter: Letter) -> list[tuple[str, str]]:
+    """The headers of the message besides those of every message. Raises MailRefused.
+
+    One click (RFC 8058) is for https only; a link of http is a page to open (RFC 2369, 3.2).
+    """
+    found = [AUTO_SUBMITTED]
+    if letter.unsubscribe is not None:
+        if not _URL.fullmatch(letter.unsubscribe):
+            raise MailRefused("the link to unsubscribe is not a URL")
+        found.append(("List-Unsubscribe", f"<{letter.unsubscribe}>"))
+        if letter.unsubscribe.startswith("https:"):
+            found.append(ONE_CLICK)
+    return found
+
+
 def build(letter: Letter, sent_by: Address, *, now: float) -> EmailMessage:
     """The message from ``sent_by``, dated ``now`` (epoch seconds). Raises MailRefused.
 
@@ -69,6 +89,7 @@ def build(letter: Letter, sent_by: Address, *, now: float) -> EmailMessage:
     message["Date"] = format_datetime(datetime.fromtimestamp(now, UTC))
     identity = hashlib.sha256(repr(letter).encode()).hexdigest()[:32]
     message["Message-ID"] = f"<{identity}@{sent_by.domain}>"
-    message[AUTO_SUBMITTED[0]] = AUTO_SUBMITTED[1]
+    for name, value in headers(letter):
+        message[name] = value
     message.set_content(letter.body)
     return message

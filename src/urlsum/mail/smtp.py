@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import selectors
 import smtplib
 import ssl
 import time
 from contextlib import closing, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from urlsum.errors import MailError, MailRefused, MailUnavailable, SettingsError
-from urlsum.mail import SEND_SECONDS, Letter, mime
+from urlsum.errors import (
+    MailError,
+    MailRefused,
+    MailSystemDown,
+    MailUnanswered,
+    MailUnavailable,
+    SettingsError,
+)
+from urlsum.mail import ANSWER_SECONDS, SEND_SECONDS, Letter, mime
 from urlsum.text.redact import one_line
 
 if TYPE_CHECKING:
@@ -24,8 +32,14 @@ IMPLICIT_TLS_PORT = 465
 CONNECT_SECONDS = 10.0
 # The server has accepted the email by then, so a worker need not wait for a slow reply to QUIT.
 QUIT_SECONDS = 2.0
+# Nearly every server replies within seconds to a whole email. So long it needs no longer lease.
+PROMPT_SECONDS = 10.0
 # 5yz: "permanent negative completion" (RFC 5321, 4.2.1).
 PERMANENT = 500
+# "Service not available, closing transmission channel" (RFC 5321, 4.2.2), whatever command it replies to.
+CLOSING = 421
+# DATA has two replies: to the command, and to the email.
+REPLIES_TO_DATA = 2
 # "Authentication required" and related replies (RFC 4954, 6): they reject the email, but the operator must fix them.
 AUTHENTICATION_REPLIES = frozenset({530, 534, 535, 538})
 
@@ -45,6 +59,8 @@ class SmtpMailer:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         send_seconds: float = SEND_SECONDS,
+        prompt_seconds: float = PROMPT_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._settings = settings
         self._from = mime.sender(settings.mail_from)
@@ -55,16 +71,22 @@ class SmtpMailer:
         self._clock = clock
         self._monotonic = monotonic
         self._send_seconds = send_seconds
+        self._prompt_seconds = prompt_seconds
+        self._answer_seconds = answer_seconds
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Letter, *, hold: Callable[[float], bool] | None = None) -> None:
         """Return when the server has replied 250 to the whole email.
 
-        Raises MailRefused on a 5xx to the recipient or to the content. Raises MailUnavailable on everything else: 4xx,
-        no connection, TLS, and also a refused login or sender, because those are the operator's mistake.
+        Raises MailRefused on a 5xx to the recipient or to the content. Raises MailUnavailable on a 4xx to them, and
+        MailSystemDown on everything else: no connection, TLS, and also a refused login or sender, because those are the
+        operator's mistake. Raises MailUnanswered if the connection ends, or the time, after the whole email.
         """
         message = mime.build(letter, self._from, now=self._clock())
+        session: _Session | None = None
         try:
-            with closing(self._open()) as session:
+            session = self._open()
+            with closing(session):
+                session.wait_for_answer = partial(self._wait_for_answer, session, hold)
                 session.sendmail(self._from.addr_spec, [letter.to], message.as_bytes())
                 session.farewell()
         except smtplib.SMTPRecipientsRefused as exc:
@@ -74,7 +96,15 @@ class SmtpMailer:
             raise _judged("the email", exc.smtp_code, exc.smtp_error) from exc
         # All errors of smtplib and ssl are OSErrors; a host name that cannot be encoded for DNS is a UnicodeError.
         except (OSError, UnicodeError) as exc:
-            raise MailUnavailable(f"{self._settings.mail_server}:{self._settings.mail_port}: {exc}") from exc
+            down = MailUnanswered if session is not None and session.whole else MailSystemDown
+            raise down(f"{self._settings.mail_server}:{self._settings.mail_port}: {exc}") from exc
+
+    def _wait_for_answer(self, session: _Session, hold: Callable[[float], bool] | None) -> None:
+        """Wait for the reply to the whole email as long as RFC 5321 asks, if ``hold`` allows that."""
+        if hold is None or session.readable_within(self._prompt_seconds):
+            return
+        if hold(self._answer_seconds):
+            session.deadline = self._monotonic() + self._answer_seconds
 
     def _open(self) -> _Session:
         settings = self._settings
@@ -110,13 +140,46 @@ class _Session(smtplib.SMTP):
 
     # The other arguments are those of smtplib.SMTP and SMTP_SSL.
     def __init__(self, *args: Any, deadline: float, monotonic: Callable[[], float], **kwargs: Any) -> None:  # noqa: ANN401
-        self._deadline = deadline
+        self.deadline = deadline
+        self.wait_for_answer: Callable[[], None] = lambda: None
+        """Called between the whole email and its reply."""
+        self.whole = False
+        """Whether the whole email was sent, and the server has not refused it."""
         self._monotonic = monotonic
+        self._replies_to_data: int | None = None
         super().__init__(*args, **kwargs)
 
+    def data(self, msg: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as in smtplib
+        """DATA; smtplib reads its second reply after the final dot."""
+        self._replies_to_data = 0
+        try:
+            return super().data(msg)
+        finally:
+            self._replies_to_data = None
+
     def getreply(self) -> tuple[int, bytes]:
+        if self._replies_to_data is None:
+            return self._reply()
+        self._replies_to_data += 1
+        if self._replies_to_data < REPLIES_TO_DATA:
+            return self._reply()
+        self.whole = True
+        self.wait_for_answer()
+        reply = self._reply()
+        self.whole = False
+        return reply
+
+    def readable_within(self, seconds: float) -> bool:
+        """Whether the server sends something, or closes, within so many seconds."""
+        if self.sock is None:
+            return True
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.sock, selectors.EVENT_READ)
+            return bool(selector.select(seconds))
+
+    def _reply(self) -> tuple[int, bytes]:
         if self.sock is not None:
-            left = self._deadline - self._monotonic()
+            left = self.deadline - self._monotonic()
             if left <= 0:
                 self.close()
                 raise TimeoutError("the mail server did not answer in time")
@@ -125,7 +188,7 @@ class _Session(smtplib.SMTP):
 
     def farewell(self) -> None:
         """Send QUIT and ignore errors: the server has accepted the email, so it must not be sent again."""
-        self._deadline = self._monotonic() + QUIT_SECONDS
+        self.deadline = self._monotonic() + QUIT_SECONDS
         with suppress(OSError):
             self.quit()
 
@@ -136,5 +199,7 @@ class _TlsSession(_Session, smtplib.SMTP_SSL):
 
 def _judged(what: str, code: int, reply: bytes | str) -> MailError:
     text = one_line(reply.decode(errors="replace") if isinstance(reply, bytes) else reply)
-    permanent = code >= PERMANENT and code not in AUTHENTICATION_REPLIES
-    return (MailRefused if permanent else MailUnavailable)(f"the mail server refused {what}: {code} {text}")
+    kind: type[MailError] = MailRefused if code >= PERMANENT else MailUnavailable
+    if code == CLOSING or code in AUTHENTICATION_REPLIES:
+        kind = MailSystemDown
+    return kind(f"the mail server refused {what}: {code} {text}")
