@@ -1,15 +1,12 @@
-"""Metrics for CloudWatch, as log lines in its embedded metric format: they need no request and no permission.
-
-https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format.html
-"""
+"""What the worker and the sweeper count for CloudWatch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aws_lambda_powertools.metrics import MetricUnit
-from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
-
+from urlsum import md5
+from urlsum.cloudwatch import Metrics
+from urlsum.md5 import engines
 from urlsum.task import Mail, Status
 
 if TYPE_CHECKING:
@@ -17,33 +14,39 @@ if TYPE_CHECKING:
     from urlsum.worker.sweep import Swept
 
 
-class Metrics:
-    """What one invocation of the function ``service`` counts; ``flush`` writes it to standard output."""
+class WorkMetrics(Metrics):
+    """The metrics of one invocation of the worker or the sweeper. Zeros are not written: each metric costs money."""
 
-    def __init__(self, service: str) -> None:
-        self._provider = AmazonCloudWatchEMFProvider(namespace="urlsum", service=service)
+    def count_slice(self, task: Task, *, seconds: float, began: float) -> None:
+        """Count one slice of ``task``, which took ``seconds`` from the time ``began`` on.
 
-    def count_slice(self, task: Task, seconds: float) -> None:
-        """Count one slice of ``task``, which took ``seconds``."""
-        self._add("SliceSeconds", seconds, MetricUnit.Seconds)
-        if task.status is Status.DONE:
-            self._add("Done", 1)
-            self._add("BytesHashed", task.size or 0, MetricUnit.Bytes)
-        elif task.status is Status.FAILED:
-            self._add("Failed", 1)
+        A task that had ended before came for its email only: it is not counted a second time.
+        """
+        self.add("SliceSeconds", seconds, unit="Seconds")
+        rate = task.rate
+        if task.finished_at is not None and task.finished_at >= began:
+            if task.status is Status.DONE:
+                size = task.size or 0
+                self.add("Done")
+                # A result that another task had computed cost no reading.
+                if task.reused_at is None:
+                    self.add("BytesHashed", size, unit="Bytes")
+                rate = size / seconds if task.slices == 1 and seconds > 0 and task.reused_at is None else None
+            elif task.status is Status.FAILED and task.error is not None:
+                self.add("Failed", code=task.error.code)
+        if rate is not None:
+            self.add("BytesPerSecond", rate, unit="Bytes/Second")
         if task.mail is Mail.FAILED:
-            self._add("MailFailed", 1)
+            self.add("MailFailed")
+
+    def count_engine(self) -> None:
+        """Count this invocation if it hashed in pure Python."""
+        if md5.engine == engines.PYTHON.name:
+            self.add("SlowMD5")
 
     def count_sweep(self, swept: Swept) -> None:
-        """Count one complete sweep: an alarm rings when ``Sweeps`` stays away."""
-        self._add("Sweeps", 1)
-        self._add("Resent", swept.resent)
-        self._add("GivenUp", swept.failed)
-
-    def flush(self) -> None:
-        """Write the counts as one line, unless there are none."""
-        if self._provider.metric_set:
-            self._provider.flush_metrics()
-
-    def _add(self, name: str, value: float, unit: MetricUnit = MetricUnit.Count) -> None:
-        self._provider.add_metric(name=name, unit=unit, value=value)
+        """Count what one sweep did."""
+        if swept.resent:
+            self.add("Resent", swept.resent)
+        if swept.failed:
+            self.add("GivenUp", swept.failed)

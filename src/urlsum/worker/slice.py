@@ -17,27 +17,28 @@ from urlsum.errors import (
     DeadlineReached,
     FailureCode,
     Incomplete,
+    OriginBusy,
     OriginError,
     RangesFailed,
     StateError,
     TooLarge,
+    TooSlow,
     Unsteady,
     UrlsumError,
 )
 from urlsum.md5 import MD5
 from urlsum.task import Checkpoint, Failure, Task
 from urlsum.text.format import human_bytes, shown_url
-from urlsum.worker import retry, two_readings
+from urlsum.worker import retry, reuse, two_readings
 from urlsum.worker.catch_up import CatchUp
 from urlsum.worker.lease import claim
 from urlsum.worker.throughput import Rate
+from urlsum.worker.turns import FIRST_SECONDS, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.deadline import Deadline
-    from urlsum.settings import Settings
-    from urlsum.tables import TaskStore
     from urlsum.task import Representation
     from urlsum.worker.source import Source, Stream
 
@@ -55,27 +56,12 @@ FIRST_CHECKPOINT_SECONDS = 1.0
 READINGS = retry.MAX_RESTARTS + 1
 
 
-class SliceDeps(Protocol):
+class SliceDeps(reuse.ReuseDeps, Protocol):
     """What a slice needs of ``urlsum.wiring.Services``."""
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of this process."""
-        ...
-
-    @property
-    def table(self) -> TaskStore:
-        """Where the task is kept."""
-        ...
 
     @property
     def source(self) -> Source:
         """What opens the file."""
-        ...
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """Wall clock: seconds since the epoch, as the task's times are."""
         ...
 
     @property
@@ -84,27 +70,38 @@ class SliceDeps(Protocol):
         ...
 
 
-def run_slice(task_id: str, deps: SliceDeps, *, deadline: Deadline) -> Task:
-    """Work on the task until it ends or ``deadline`` comes; return it as it was last written.
+def run_slice(task_id: str, deps: SliceDeps, *, deadline: Deadline, turn: Turn | None = None) -> Task:
+    """Work on the task until it ends, ``deadline`` comes, or its ``turn`` is over; return it as it was last written.
 
     Raises LeaseHeld, NotDue or NothingToDo if there is nothing to claim, LeaseLost if another worker has taken over,
     TaskNotFound, TableUnavailable.
     """
-    task = claim(task_id, deps.table, now=deps.clock(), lease_seconds=deps.settings.lease_seconds)
+    turn = turn or Turn(continued=True)
+    task = claim(
+        task_id,
+        deps.table,
+        now=deps.clock(),
+        lease_seconds=deps.settings.lease_seconds,
+        first_only=not turn.continued,
+    )
     if task.complete:
         return task
-    return _Slice(task, deps, deadline).run()
+    return _Slice(task, deps, deadline, turn).run()
 
 
 class _Slice:
-    def __init__(self, task: Task, deps: SliceDeps, deadline: Deadline) -> None:
+    def __init__(self, task: Task, deps: SliceDeps, deadline: Deadline, turn: Turn) -> None:
         self.task = task
         self.deps = deps
         self.deadline = deadline
+        self.turn = turn
+        self.began = deps.monotonic()
         self.md5 = MD5()
         self.rate = Rate(deps.monotonic(), 0)
         self.body: Stream | None = None
         self.readings = two_readings.TwoReadings()
+        self.rejected: reuse.Known | None = None  # a result that no longer holds
+        self.alone = task.fresh  # whether the file is read whatever others know of it
         self.catch_up: CatchUp | None = None  # while bytes before the checkpoint are hashed again
         self.received = task.received  # before the file was opened
         self.opened_at = 0
@@ -113,12 +110,20 @@ class _Slice:
     def run(self) -> Task:
         # The claim has already counted this try.
         used = self.task.attempts - 1
-        if spent := retry.spent(self.task, attempts=used, max_attempts=self.deps.settings.max_attempts):
-            return self._write(self.task.failed(spent, self.deps.clock()))
+        settings, now = self.deps.settings, self.deps.clock()
+        spent = retry.spent(
+            self.task,
+            attempts=used,
+            max_attempts=settings.max_attempts,
+            now=now,
+            max_task_hours=settings.max_task_hours,
+        )
+        if spent is not None:
+            return self._write(self.task.failed(spent, now))
         try:
             return self._stream()
-        except DeadlineReached:
-            return self._hand_over()
+        except DeadlineReached as reached:
+            return self._put_off(reached) if isinstance(reached, OriginBusy) else self._hand_over()
         except OriginError as error:
             if self.deadline.expired:
                 # A wait that the deadline cut short looks like a time-out. Errors after the deadline are not blamed on
@@ -132,27 +137,86 @@ class _Slice:
             return self._settle(OriginError("an unexpected error in urlsum; its log has the details"))
 
     def _stream(self) -> Task:
-        while True:
+        found = self._recall()
+        task = self._take(found) if found else None
+        while task is None:
             with self._open() as body:
-                began = body.offset
-                try:
-                    return self._hash(body)
-                except (OriginError, DeadlineReached) as error:
-                    if isinstance(error, Unsteady):
-                        if self.readings.agree(self.md5, body.size):
-                            return self._done(two_readings.proven(body.representation))
-                        if not self.readings.half_done or self.task.restarts >= retry.MAX_RESTARTS:
-                            raise
-                        log.info("task %s: %s; reading the file once more", self.task.id, error)
-                        self._restart()
-                        continue
-                    if isinstance(error, Changed) and not isinstance(error, AnotherKind):
-                        raise
-                    # The bytes up to here are valid: the next try resumes behind them.
-                    self._checkpoint(body)
-                    if not isinstance(error, RangesFailed) or self.md5.count == began:
-                        raise
-                    log.info("task %s: %s; continuing with a single response", self.task.id, error)
+                found = self._announce(body)
+                task = None if found else self._read(body)
+            if found:
+                task = self._take(found)
+        return task
+
+    def _recall(self) -> reuse.Found | None:
+        """What other tasks know of the version that was here the last time; None if the origin must be asked."""
+        key = self.task.file_key or reuse.last_seen(self.task.url)
+        if key is None or self.alone or self.task.checkpoint is not None:
+            return None
+        self.task = replace(self.task, file_key=key)
+        return reuse.announced(self.task, self.deps)
+
+    def _announce(self, body: Stream) -> reuse.Found | None:
+        """What other tasks know of the version in ``body``; None if this task reads it."""
+        begun = body.offset or self.task.checkpoint is not None or self.readings.half_done
+        if begun or self.deps.records is None:
+            return None
+        large = body.size is not None and body.size > reuse.SMALL_BYTES
+        key = body.identity if large else None
+        if key != self.task.file_key:
+            self.task = replace(self.task, file_key=key)
+        return None if self.alone else reuse.announced(self.task, self.deps, rejected=self.rejected)
+
+    def _take(self, found: reuse.Found) -> Task | None:
+        """Wait for the reading of another task, or take its result; None if this task must read the file."""
+        if isinstance(found, reuse.Wait):
+            log.info("task %s: another task is reading the file; next look in %.0f s", self.task.id, found.seconds)
+            return self._write(self.task.waiting(self.deps.clock(), delay=found.seconds))
+        try:
+            recognized = self.deps.source.recognize(
+                self.task.url,
+                self.task.file_key or "",
+                found.fingerprint,
+                deadline=self.deadline,
+                heartbeat=self._renew,
+            )
+        except Changed as error:
+            log.info("task %s: a known result does not hold: %s", self.task.id, error)
+            self.rejected = found
+            return None
+        except OriginError as error:
+            if self.task.attempts <= 1:
+                raise
+            log.info("task %s: not recognized: %s", self.task.id, error)
+            recognized = None
+        if recognized is None:
+            self.alone = True
+            return None
+        facts, count = recognized
+        self.received, self.body = self.received + count, None
+        return self._write(reuse.reused(self.task, found, facts, self.deps.clock()))
+
+    def _read(self, body: Stream) -> Task | None:
+        """Hash the rest of the file; None if it must be opened once more."""
+        began = body.offset
+        try:
+            return self._hash(body)
+        except (OriginError, DeadlineReached) as error:
+            if isinstance(error, Unsteady):
+                if self.readings.agree(self.md5, body.size):
+                    return self._done(two_readings.proven(body.representation))
+                if not self.readings.half_done or self.task.restarts >= retry.MAX_RESTARTS:
+                    raise
+                log.info("task %s: %s; reading the file once more", self.task.id, error)
+                self._restart()
+                return None
+            if isinstance(error, Changed) and not isinstance(error, AnotherKind):
+                raise
+            # The bytes up to here are valid: the next try resumes behind them.
+            self._checkpoint(body)
+            if not isinstance(error, RangesFailed) or self.md5.count == began:
+                raise
+            log.info("task %s: %s; continuing with a single response", self.task.id, error)
+            return None
 
     def _open(self) -> Stream:
         self.received, self.body, self.catch_up = self.task.received, None, None
@@ -207,7 +271,11 @@ class _Slice:
         due_time, due_count = monotonic() + pause, md5.count + CHECKPOINT_BYTES
         while chunk := body.read():
             self._update(chunk)
-            if monotonic() >= due_time or md5.count >= due_count:
+            now = monotonic()
+            if self.turn.over(now) and self._can_hand_over(body):
+                log.info("task %s: others wait; handing over", self.task.id)
+                raise DeadlineReached  # which is also followed by a checkpoint
+            if now >= due_time or md5.count >= due_count:
                 self._checkpoint(body)
                 pause = min(2 * pause, longest)
                 due_time, due_count = monotonic() + pause, md5.count + CHECKPOINT_BYTES
@@ -215,7 +283,18 @@ class _Slice:
             self._end_catch_up(same=False)  # the file ended before the checkpoint
         if body.size is not None and body.size != md5.count:
             raise Incomplete(f"{md5.count} bytes were read, but the file has {body.size}")
-        return self._done(body.representation)
+        return self._done(body.representation, body.fingerprint if self.task.file_key else None)
+
+    def _can_hand_over(self, body: Stream) -> bool:
+        """Whether the next slice will resume behind the last one.
+
+        It must, because a turn can be shorter than the bytes that are read twice: a resume reads the tail again, and
+        an origin without ranges sends the whole file again, which only a longer slice can end.
+        """
+        resumed = self.task.resumed_from or 0
+        return self.md5.checkpoint()[0] > max(resumed, self.task.offset if self.catch_up else 0) and (
+            body.offset > 0 or resumed == 0
+        )
 
     def _update(self, chunk: memoryview) -> None:
         if self.catch_up is None:
@@ -233,9 +312,11 @@ class _Slice:
             self._write(self.task.restarted(self.deps.clock()))
         self.catch_up = None
 
-    def _done(self, representation: Representation) -> Task:
+    def _done(self, representation: Representation, fingerprint: str | None = None) -> Task:
         md5 = self.md5
-        return self._write(self.task.done(md5.hexdigest(), md5.count, self.deps.clock(), representation=representation))
+        done = self.task.done(md5.hexdigest(), md5.count, self.deps.clock(), representation=representation)
+        reuse.remember(self.task, self.deps, fingerprint=fingerprint, done=done)
+        return self._write(done)
 
     def _checkpoint(self, body: Stream) -> None:
         limit = READINGS * self.deps.settings.max_bytes
@@ -247,6 +328,7 @@ class _Slice:
         if self.catch_up is not None:
             self._renew()  # the stored checkpoint is ahead
             return
+        self._check_end(body.size)
         offset, state = self.md5.checkpoint()
         if offset == 0:
             return
@@ -262,6 +344,16 @@ class _Slice:
             )
         )
 
+    def _check_end(self, size: int | None) -> None:
+        """Give up a file that cannot end in time. Raises TooSlow."""
+        settings, count = self.deps.settings, self.md5.count
+        rate = self.rate.mean(self.deps.monotonic(), count, at_least=settings.min_rate_seconds)
+        if size is None or not rate:  # without a length nobody knows, and without a byte other limits judge
+            return
+        now, hours = self.deps.clock(), settings.max_task_hours
+        if why := retry.too_slow(self.task, size=size, count=count, rate=rate, now=now, max_task_hours=hours):
+            raise TooSlow(f"{shown_url(self.task.url)}: {why}")
+
     def _hand_over(self) -> Task:
         task = self.task.released(self.deps.clock())
         if task.attempts and not self.deadline.cancelled:
@@ -271,9 +363,16 @@ class _Slice:
             task = replace(task, error=Failure(FailureCode.TIMEOUT, f"{shown_url(task.url)}: {why}"))
         return self._write(task)
 
+    def _put_off(self, busy: OriginBusy) -> Task:
+        now = self.deps.clock()
+        delay = busy.wait or retry.turn_delay(self.task, now=now)
+        log.info("task %s: put off by %.0f s: %s", self.task.id, delay, busy)
+        return self._write(self.task.put_off(now, delay=delay))
+
     def _settle(self, error: OriginError) -> Task:
         settings, now = self.deps.settings, self.deps.clock()
-        failure = Failure(error.code, str(error))
+        detail = error.detail
+        failure = Failure(error.code, str(error), detail)
         if isinstance(error, Changed) and not isinstance(error, AnotherKind):
             if self.task.restarts >= retry.MAX_RESTARTS:
                 return self._write(self.task.failed(failure, now))
@@ -289,15 +388,17 @@ class _Slice:
             base_seconds=settings.retry_base_seconds,
         )
         log.info(
-            "task %s: %s: %s; %s",
+            "task %s: %s: %s%s; %s",
             self.task.id,
             error.code,
             error,
+            f" [{detail}]" if detail else "",
             "given up" if wait is None else f"retry in {wait:.0f} s",
         )
         if wait is None:
             return self._write(self.task.failed(failure, now))
-        return self._write(self.task.retried(failure, now, delay=max(wait, preparing or 0.0)))
+        cheap = self.deps.monotonic() - self.began < FIRST_SECONDS
+        return self._write(self.task.retried(failure, now, delay=max(wait, preparing or 0.0), cheap=cheap))
 
     def _received(self) -> int:
         reread = self.body.reread if self.body else 0

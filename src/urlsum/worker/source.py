@@ -39,11 +39,28 @@ class Stream(Protocol):
         """The facts about the file in the responses so far."""
         ...
 
+    @property
+    def identity(self) -> str | None:
+        """What identifies the version of the file, in 64 hexadecimal digits; None if its validators prove too little.
+
+        Of a stream from the first byte, as soon as it is open.
+        """
+        ...
+
+    @property
+    def fingerprint(self) -> str | None:
+        """At the end of the file: the version with samples of its bytes, for ``Source.recognize``; None if unproven."""
+        ...
+
     def read(self) -> memoryview:
         """The next bytes, valid until the next call; empty only at the proven end of one version.
 
         Raises OriginError, and DeadlineReached if the deadline came first.
         """
+        ...
+
+    def abort(self) -> None:
+        """Interrupt a read that waits, from any thread; ``read`` then raises after the bytes that have come."""
         ...
 
     def close(self) -> None:
@@ -64,5 +81,15 @@ class Source(Protocol):
         """The file from ``resume`` on; ``heartbeat`` is called often while no new bytes arrive.
 
         Raises Changed if it is not provably the same version, other OriginErrors, and DeadlineReached.
+        """
+        ...
+
+    def recognize(
+        self, url: str, wanted: str, fingerprint: str, *, deadline: Deadline, heartbeat: Callable[[], None] = ...
+    ) -> tuple[Representation, int] | None:
+        """The facts about the file if it is still the version ``wanted``, an identity, and the bytes read for that.
+
+        None if the origin does not let that be proven without reading the file. Raises Changed if it is another
+        version now, OriginErrors that may pass, and DeadlineReached.
         """
         ...

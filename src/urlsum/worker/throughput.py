@@ -20,8 +20,8 @@ class Rate:
     """
 
     def __init__(self, now: float, count: int) -> None:
-        self._at = now
-        self._count = count
+        self._at = self._began_at = now
+        self._count = self._began_count = count
         self._measured = 0.0  # seconds
         self._rate: float | None = None
 
@@ -38,3 +38,8 @@ class Rate:
             self._rate = keep * self._rate + (1 - keep) * read / elapsed
         self._measured += elapsed
         return self._rate
+
+    def mean(self, now: float, count: int, *, at_least: float) -> float | None:
+        """Bytes per second since the file was opened; None until ``at_least`` seconds have passed."""
+        elapsed = now - self._began_at
+        return None if elapsed < at_least else (count - self._began_count) / elapsed
