@@ -64,7 +64,11 @@ def json_object(body: bytes) -> Pairs:
         raise InvalidRequest(BODY, 'Send one JSON object, for example {"url": "https://example.org/file.bin"}.')
     for name, member in value:
         if type(member) is not str:
-            raise InvalidRequest(name, "Each value must be a string. Leave out a field that has no value.")
+            # Programs send a boolean in the field fresh.
+            meant = f'Write "{str(member).lower()}".' if isinstance(member, bool) else None
+            raise InvalidRequest(
+                name, f"Each value must be a string. {meant or 'Leave out a field that has no value.'}"
+            )
     return list(value)
 
 

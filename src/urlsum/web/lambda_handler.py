@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from urlsum import wiring
-from urlsum.settings import load, on_lambda
+from urlsum import cloudwatch, wiring
+from urlsum.settings import function_name, load
+from urlsum.web.cross_site import allow_origins
 from urlsum.web.negotiation import PROBLEM
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from mangum.types import LambdaContext
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from urlsum.settings import Settings
+
+# What a log line says of the task that a caller names: an id is a UUID.
+ID_CHARACTERS = 36
+
 
 class LambdaHandler:
     """The ``handler`` of a function.
@@ -26,11 +32,13 @@ class LambdaHandler:
     (SettingsError). Elsewhere nothing happens before the first event.
     """
 
-    def __init__(self, app: ASGIApp, public_url: Callable[[], str | None] = lambda: load().public_url) -> None:
+    def __init__(self, app: ASGIApp, settings: Callable[[], Settings] = load) -> None:
         self._app = app
-        self._public_url = public_url
+        self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
-        if on_lambda():
+        function = function_name()
+        if function is not None:
+            cloudwatch.log_as_json(function)
             wiring.services()
             _ = self._mangum
 
@@ -41,7 +49,9 @@ class LambdaHandler:
         # Mangum uses the current event loop of the thread. asyncio.run() may have cleared it since the last event, and
         # relying on asyncio to create one is deprecated.
         asyncio.set_event_loop(self._loop)
-        return self._mangum(event, context)
+        task = (event.get("queryStringParameters") or {}).get("id", "")
+        with cloudwatch.request(context.aws_request_id), cloudwatch.about(task[:ID_CHARACTERS] or None):
+            return self._mangum(event, context)
 
     def close(self) -> None:
         """Close the event loop; on Lambda it lives as long as the process."""
@@ -60,11 +70,12 @@ class LambdaHandler:
             def _setup_event_loop(self) -> None:
                 """Do nothing: LambdaHandler owns the loop. The way of Mangum is deprecated or leaves a loop open."""
 
+        config = self._settings()
         return LoopTaker(
-            _Staged(self._app),
+            _Staged(allow_origins(self._app, config)),
             lifespan="off",
             # Behind a custom domain the path begins with the API mapping, which PUBLIC_URL contains.
-            api_gateway_base_path=urlsplit(self._public_url() or "").path.rstrip("/"),
+            api_gateway_base_path=urlsplit(config.public_url or "").path.rstrip("/"),
             text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, PROBLEM],
         )
 

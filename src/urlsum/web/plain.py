@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from urlsum.web.models import Cancelled, Failed, TaskModel, Waiting
+    from urlsum.web.task_models import Cancelled, Failed, TaskModel, Waiting
 
 FORMAT = "md5sum"
 # File systems allow 255 bytes. A byte may need three characters in the header, whose length is limited too.
@@ -39,7 +39,7 @@ def respond(model: TaskModel, request: Request, status: int, headers: Mapping[st
 
     The codes of the notes are in a header, because ``md5sum -c`` warns about every other line.
     """
-    all_headers = {**headers, "X-Content-Type-Options": "nosniff"}  # the text contains a URL that a stranger chose
+    all_headers = dict(headers)
     if model.status == "done":
         name = model.name
         if model.notes:

@@ -18,15 +18,19 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from urlsum.settings import Settings
-    from urlsum.web.models import About, Accepted, TaskModel
+    from urlsum.web.models import About, Accepted, Subscription
+    from urlsum.web.task_models import TaskModel
 
 # A task may change at any time, and caches may store 404, 405, 410 and 501 by default (RFC 9110, 15.1). Accept selects
 # JSON or a page, so caches on the way must know it (RFC 9110, 12.5.5).
 HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
 
+# The member of the ASGI scope with the path as the client sent it, where another one is routed.
+SENT_PATH = "urlsum.sent_path"
+
 
 def respond(
-    model: About | TaskModel | Problem,
+    model: About | Subscription | TaskModel | Problem,
     request: Request,
     status: int = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
@@ -52,12 +56,18 @@ def respond_or_plain(
     return respond(model, request, status, headers, home=home)
 
 
-def respond_or_redirect(model: Accepted, request: Request, status: int, location: str) -> Response:
-    """``model`` as JSON with ``location`` in a header; a browser is redirected there."""
-    headers = {**HEADERS, "Location": location}
+def respond_or_redirect(
+    model: Accepted, request: Request, status: int, location: str, fields: Mapping[str, str]
+) -> Response:
+    """``model`` as JSON with ``location`` and ``fields`` in headers; a browser is redirected there without them."""
     if wants_page(request):
-        return Response(status_code=HTTPStatus.SEE_OTHER, headers=headers)
-    return Response(model.model_dump_json(), status, headers, media_type=JSON)
+        return see_other(location)
+    return Response(model.model_dump_json(), status, {**HEADERS, "Location": location, **fields}, media_type=JSON)
+
+
+def see_other(location: str) -> Response:
+    """Lead a browser from a form to a page."""
+    return Response(status_code=HTTPStatus.SEE_OTHER, headers={**HEADERS, "Location": location})
 
 
 def home(request: Request, settings: Settings | None = None) -> str:
@@ -67,7 +77,7 @@ def home(request: Request, settings: Settings | None = None) -> str:
     """
     prefix: str = request.scope.get("root_path", "")
     if settings is None:
-        path: str = request.scope["path"].removeprefix(prefix)
+        path: str = request.scope.get(SENT_PATH, request.scope["path"]).removeprefix(prefix)
         return "../" * (path.count("/") - 1) or "./"
     # root_path does not contain a prefix that a proxy strips; PUBLIC_URL does.
     return (prefix or urlsplit(settings.public_url or "").path).rstrip("/") + "/"

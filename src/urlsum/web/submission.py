@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from contextlib import aclosing
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from fastapi import Depends
 from python_multipart.multipart import parse_options_header
 from starlette.exceptions import HTTPException
 from starlette.requests import Request  # noqa: TC002 - FastAPI resolves the annotation when the app is built
 
+from urlsum import wiring
 from urlsum.errors import InvalidRequest
 from urlsum.service import Submission
+from urlsum.text.expected_md5 import BLANKS
 from urlsum.web import forms
+from urlsum.web.client import client_of, with_key
+from urlsum.wiring import Services  # noqa: TC001 - as above
 
 if TYPE_CHECKING:
     from starlette.datastructures import Headers
@@ -23,29 +28,28 @@ BODY_LIMIT = 8 * 1024
 # As in Stripe's API: enough for a UUID, or for a digest with a prefix.
 IDEMPOTENCY_KEY_LIMIT = 255
 
-FIELDS = ("url", "email", "md5")
+FIELDS = ("url", "email", "md5", "fresh", "key")
 URLENCODED = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data"
 JSON = "application/json"
 
 # No field needs C0 or DEL, and they could split a line of an email, a log or a request.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# No host, path or query has a raw blank before another URL; an archive's URL has the other one inside its path.
+_URL_BEGINS = re.compile(r"(?:\A|\s)https?://", re.IGNORECASE)
 _PRINTABLE_ASCII = re.compile(r"[ -~]+")
 
 
-async def read_submission(request: Request) -> Submission:
+async def read_submission(request: Request, services: Annotated[Services, Depends(wiring.provided)]) -> Submission:
     """The fields of the request; ``service.submit`` validates their values. A FastAPI dependency.
 
-    Raises InvalidRequest, and HTTPException with 403, 413 or 415.
+    A client that is known to be over a limit gets no further: its URL is not looked at, and it takes no thread. Raises
+    InvalidRequest, KeyRefused, LimitReached, and HTTPException with 413 or 415.
     """
-    # CSRF: a form on another site could make a visitor's browser submit to an internal urlsum and have the result
-    # emailed to a stranger. Browsers send this header, and no page can change it.
-    # https://www.w3.org/TR/fetch-metadata/
-    if request.headers.get("Sec-Fetch-Site") == "cross-site":
-        raise HTTPException(
-            HTTPStatus.FORBIDDEN,
-            "This request came from a page on another site. Submit the URL on this site or with curl.",
-        )
+    settings = services.settings
+    # For the log, and for the form on the page of an error.
+    client = request.state.client = client_of(request, settings)
+    request.state.needs_key = settings.require_api_key
     # The page of an error shows the form again with these values.
     fields: dict[str, str] = {}
     request.state.typed = fields
@@ -54,15 +58,34 @@ async def read_submission(request: Request) -> Submission:
         raise InvalidRequest(name, "Send the fields in the request body, not in the query string.")
     key = _idempotency_key(request.headers)
     pairs = _parse(await _read(request), request.headers)
-    for name, value in pairs:
+    for name, sent in pairs:
+        # Copied from a page or a terminal, a value often comes with the blanks around it.
+        value = sent if name == "md5" else sent.strip(BLANKS)
         _check_field(name, value, fields)
         fields[name] = value
+    # The page of an error does not show the key again.
+    client = request.state.client = with_key(client, request, settings, field=fields.pop("key", None))
+    services.limiter.recall(client.subject, services.clock())
     if not fields.get("url"):
         raise InvalidRequest(
             "url",
             "The URL is missing. Send the link to the file, such as https://example.org/file.bin, in the field url.",
         )
-    return Submission(**fields, idempotency_key=key)
+    return Submission(
+        url=fields["url"],
+        email=fields.get("email"),
+        md5=md5 if (md5 := fields.get("md5", "")).strip(BLANKS) else None,
+        fresh=_fresh(fields.get("fresh", "")),
+        idempotency_key=key,
+        client=client.subject,
+        network=client.network,
+    )
+
+
+def _fresh(value: str) -> bool:
+    if value not in ("", "true", "false"):
+        raise InvalidRequest("fresh", "The field fresh is true or false: whether to read the file in any case.")
+    return value == "true"
 
 
 async def _read(request: Request) -> bytes:
@@ -124,7 +147,14 @@ def _check_field(name: str, value: str, seen: dict[str, str]) -> None:
         raise InvalidRequest(
             name, f"The field {name} was sent more than once. Send each field once, and one URL per request."
         )
-    if _CONTROL.search(value):
+    if name == "url" and len(_URL_BEGINS.findall(value)) > 1:
+        raise InvalidRequest(
+            name,
+            "This is more than one URL. Send one per request, or use the command urlsum, which takes several URLs, and"
+            " lists with -c.",
+        )
+    # An MD5 may come as a line of md5sum, or as several of gsutil; only its digits are kept.
+    if name != "md5" and _CONTROL.search(value):
         raise InvalidRequest(name, f"The field {name} contains a control character, such as a line break. Remove it.")
     if any("\ud800" <= char <= "\udfff" for char in value):
         raise InvalidRequest(

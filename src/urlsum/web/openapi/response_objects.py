@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from urlsum.web import problems
 from urlsum.web.negotiation import JSON, PROBLEM
 
 if TYPE_CHECKING:
@@ -49,10 +50,17 @@ def or_plain(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def problem(
-    kind: Kind, description: str, detail: str, field: str | None = None, **headers: dict[str, Any]
+    kind: Kind,
+    description: str,
+    detail: str,
+    field: str | None = None,
+    *,
+    limit: str | None = None,
+    **headers: dict[str, Any],
 ) -> dict[str, Any]:
     """A problem of ``kind`` as JSON or as a page; ``field`` is the one that causes it in the example."""
     example = {"type": kind.type, "title": kind.title, "status": int(kind.status), "detail": detail}
+    example |= {"limit": limit} if limit else {}
     blamed = field or kind.field
     return {
         "description": description,
@@ -69,3 +77,20 @@ def problem(
 
 def _named(headers: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {name.replace("_", "-"): described for name, described in headers.items()}
+
+
+INTERNAL_ERROR = problem(
+    problems.INTERNAL_ERROR, "An error in urlsum.", "Something unexpected went wrong in urlsum. Try again later."
+)
+UNAVAILABLE = problem(
+    problems.UNAVAILABLE,
+    "The storage is unavailable; nothing was accepted or changed.",
+    "urlsum can't reach its storage right now. Nothing was accepted or changed. Send the same request again in 5"
+    " seconds.",
+    Retry_After=header("Seconds to wait before the next attempt.", SECONDS),
+)
+# Of requests that write. GET changes nothing in any case.
+UNAVAILABLE_WHILE_WRITING = UNAVAILABLE | {
+    "description": f"{UNAVAILABLE['description']} Or the storage failed in the middle of the request"
+    f" (`{problems.OUTCOME_UNKNOWN.type}`): the request may have taken effect all the same."
+}

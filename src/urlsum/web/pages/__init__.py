@@ -1,7 +1,8 @@
 """The response models as HTML pages.
 
-Pages work without scripts and cookies and load nothing: style and script are inline, and the Content-Security-Policy
-allows no others. Only requests for a page import this module, because Jinja2 slows a cold start down.
+Pages work without scripts and cookies: style and scripts are inline, and the Content-Security-Policy allows no others.
+Only the page of a finished task loads something, the worker of ``urlsum.web.script``, once a visitor has chosen a file
+to compare. Only requests for a page import this module, because Jinja2 slows a cold start down.
 """
 
 from __future__ import annotations
@@ -10,46 +11,75 @@ import base64
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from urlsum.text import md5sum
-from urlsum.text.format import human_bytes, shown_url
 from urlsum.text.redact import CAUSES, one_line
 from urlsum.text.remarks import PROOFS
-from urlsum.web.models import About, Problem
+from urlsum.web import script
+from urlsum.web.models import About, Problem, Subscription
 from urlsum.web.negotiation import HTML, auto_refresh
+from urlsum.web.pages.filters import FILTERS
+from urlsum.web.task_models import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from starlette.requests import Request
 
-    from urlsum.web.models import TaskModel
+    from urlsum.web.task_models import TaskModel
 
-FORM_FIELDS = ("url", "md5", "email")
-# The script of a page, if it has one, and what the policy must allow for it.
-SCRIPTS = {"waiting.html": ("live.js", "connect-src 'self'"), "done.html": ("copy.js",)}
-# Two units are precise enough: in a wait of hours, seconds do not matter.
-_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+FORM_FIELDS = ("url", "md5", "email", "fresh")
+COMMON = ("common.js",)
+# The scripts of a page, and what the policy must allow for them.
+SCRIPTS = {
+    "form.html": ("common.js", "form.js"),
+    "waiting.html": ("common.js", "live.js"),
+    "done.html": ("common.js", "done.js"),
+    "unsubscribe.html": (),
+}
+NEEDS = {"waiting.html": "connect-src 'self'", "done.html": "worker-src 'self'"}
 
 
 def respond(
-    model: About | TaskModel | Problem, request: Request, status: int, headers: Mapping[str, str], *, home: str
+    model: About | Subscription | TaskModel | Problem,
+    request: Request,
+    status: int,
+    headers: Mapping[str, str],
+    *,
+    home: str,
 ) -> Response:
     """The page of ``model``: for About, and for a problem with a submitted form, that is the form."""
+    if isinstance(model, Subscription):
+        return _page("unsubscribe.html", status, headers, home=home, suppressed=model.suppressed)
     if isinstance(model, About):
-        return _page("form.html", status, headers, home=home, command=model.submit, typed={}, problem=None)
+        # A link may fill the form: of a bookmarklet, or to edit a submission.
+        form: dict[str, object] = {"typed": _kept(request.query_params), "problem": None}
+        form["needs_key"] = _needs_key(request)
+        return _page("form.html", status, headers, home=home, command=model.submit, **form)
+    if isinstance(model, Waiting) and request.query_params.get("cancel") == "ask":
+        return _page("cancel.html", status, headers, home=home, task=model)
     if not isinstance(model, Problem):
         return _task(model, status, headers, home=home, refreshes=auto_refresh(request))
     if request.method == "GET" and "Retry-After" in headers:
         again = f"?{urlencode({'id': request.query_params.get('id', '')})}"
         return _temporary_problem(model, headers, home=home, again=again, refreshes=auto_refresh(request))
-    return _problem(model, headers, home=home, typed=getattr(request.state, "typed", None))
+    typed = getattr(request.state, "typed", None)
+    return _problem(model, headers, home=home, typed=typed, needs_key=_needs_key(request))
+
+
+def reference(document: Mapping[str, Any], home: str) -> tuple[str, Mapping[str, str]]:
+    """The page of the API's description, and its policy."""
+    text = _environment().get_template("docs.html").render(document=document, home=home)
+    return text, _policy((), None, "docs.css")
+
+
+def _needs_key(request: Request) -> bool:
+    """Whether the form asks for an API key: the handler of the request says so in its state."""
+    return getattr(request.state, "needs_key", False)
 
 
 def _task(model: TaskModel, status: int, headers: Mapping[str, str], *, home: str, refreshes: bool) -> Response:
@@ -59,13 +89,22 @@ def _task(model: TaskModel, status: int, headers: Mapping[str, str], *, home: st
     return _page(template, status, headers, home=home, task=model, refresh=refresh, refreshes=refreshes)
 
 
-def _problem(model: Problem, headers: Mapping[str, str], *, home: str, typed: Mapping[str, str] | None) -> Response:
+def _problem(
+    model: Problem, headers: Mapping[str, str], *, home: str, typed: Mapping[str, str] | None, needs_key: bool
+) -> Response:
     """A problem as a page; as the form with what was ``typed`` into it, so that people can correct it."""
     if typed is None:
         return _page("problem.html", model.status, headers, home=home, problem=model, refresh=None)
-    # A request may contain what a page must not: control characters and halves of surrogate pairs.
-    kept = {name: one_line(typed[name], len(typed[name])) for name in FORM_FIELDS if typed.get(name)}
-    return _page("form.html", model.status, headers, home=home, command=None, typed=kept, problem=model)
+    form = {"typed": _kept(typed), "problem": model, "needs_key": needs_key}
+    return _page("form.html", model.status, headers, home=home, command=None, **form)
+
+
+def _kept(typed: Mapping[str, str]) -> dict[str, str]:
+    """What a request has for the fields of the form, without what a page must not contain.
+
+    That is control characters and halves of surrogate pairs.
+    """
+    return {name: one_line(typed[name], len(typed[name])) for name in FORM_FIELDS if typed.get(name)}
 
 
 def _temporary_problem(
@@ -91,9 +130,9 @@ def _temporary_problem(
 
 
 def _page(template: str, status: int, headers: Mapping[str, str], **context: object) -> Response:
-    script, *needs = SCRIPTS.get(template, (None,))
-    text = _environment().get_template(template).render(context, script=script)
-    return Response(text, status, {**headers, **_policy(script, *needs)}, media_type=HTML)
+    scripts = SCRIPTS.get(template, COMMON)
+    text = _environment().get_template(template).render(context, scripts=scripts)
+    return Response(text, status, {**headers, **_policy(scripts, NEEDS.get(template), "style.css")}, media_type=HTML)
 
 
 @cache
@@ -106,27 +145,19 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,  # installed files do not change while the service runs
     )
-    environment.filters |= {
-        "bytes": human_bytes,
-        "duration": duration,
-        "md5sum": md5sum.line,
-        "moment": _moment,
-        "name": md5sum.name_of,
-        "prefix": _prefix,
-        "reason": lambda message, url: message.removeprefix(_prefix(url)),
-    }
-    environment.globals |= {"causes": CAUSES, "fields": FORM_FIELDS, "proofs": PROOFS}
+    environment.filters |= FILTERS
+    environment.globals |= {"causes": CAUSES, "fields": FORM_FIELDS, "proofs": PROOFS, "worker": script.address()}
     return environment
 
 
 @cache
-def _policy(script: str | None, *needs: str) -> dict[str, str]:
+def _policy(scripts: tuple[str, ...], needs: str | None, style: str) -> dict[str, str]:
     """The headers of a page: it loads and runs only its own parts, stays out of frames, and posts to urlsum only."""
     directives = [
         "default-src 'none'",
-        f"style-src '{_hash('style.css')}'",
-        *([f"script-src '{_hash(script)}'"] if script else []),
-        *needs,
+        f"style-src '{_hash(style)}'",
+        *([" ".join(["script-src", *(f"'{_hash(script)}'" for script in scripts)])] if scripts else []),
+        *([needs] if needs else []),
         "img-src data:",
         "form-action 'self'",
         "base-uri 'none'",
@@ -134,7 +165,6 @@ def _policy(script: str | None, *needs: str) -> dict[str, str]:
     ]
     return {
         "Content-Security-Policy": "; ".join(directives),  # https://www.w3.org/TR/CSP3/
-        "X-Content-Type-Options": "nosniff",
         # The address of a task's page grants access to it.
         "Referrer-Policy": "no-referrer",
     }
@@ -143,28 +173,3 @@ def _policy(script: str | None, *needs: str) -> dict[str, str]:
 def _hash(part: str) -> str:
     text = _environment().get_template(part).render().encode()
     return f"sha256-{base64.b64encode(hashlib.sha256(text).digest()).decode()}"
-
-
-def duration(seconds: int) -> str:
-    """``seconds`` in the two largest units that are not zero.
-
-    >>> duration(0), duration(59), duration(3600), duration(93784)
-    ('0 s', '59 s', '1 h', '1 d 2 h')
-    """
-    parts: list[str] = []
-    for unit, length in _UNITS:
-        count, seconds = divmod(seconds, length)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-        elif parts:
-            break
-    return " ".join(parts[:2])
-
-
-def _prefix(url: str) -> str:
-    """The beginning of messages about the origin; pages leave it out, since they show the URL already."""
-    return f"{shown_url(url)}: "
-
-
-def _moment(time: datetime) -> str:
-    return f"{time:%Y-%m-%d %H:%M:%S} UTC"

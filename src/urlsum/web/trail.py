@@ -1,0 +1,52 @@
+"""The trail: a line in the log for each accepted task, and for refusals, so that a complaint leads to a client.
+
+The lines hold neither the path nor the query of a URL, which may be secret, nor an email address: a digest stands for
+it, which an operator can compute from the address of a complaint (docs/operations.md).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from urlsum.limits.recipients import digest
+from urlsum.text.redact import one_line
+
+if TYPE_CHECKING:
+    from urlsum.service import Submission
+    from urlsum.web.client import Client
+
+log = logging.getLogger(__name__)
+
+# Clients whose refusals are counted; the one that was refused first is forgotten first.
+COUNTED = 1000
+NONE = "-"
+
+_lock = threading.Lock()
+_refused: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+
+def accepted(task_id: str, client: Client, submission: Submission) -> None:
+    """Log who submitted a task."""
+    log.info(
+        "accepted task=%s client=%s key=%s host=%s recipient=%s",
+        task_id,
+        client.address,
+        client.key or NONE,
+        one_line(urlsplit(submission.url).hostname or NONE),
+        digest(submission.email) if submission.email else NONE,
+    )
+
+
+def refused(limit: str, client: Client) -> None:
+    """Log that ``client`` met ``limit``: the 1st, 10th, 100th … time, so that a flood of requests is none of lines."""
+    place = (limit, client.subject or client.address)
+    with _lock:
+        times = _refused[place] = _refused.pop(place, 0) + 1
+        if len(_refused) > COUNTED:
+            _refused.popitem(last=False)
+    if str(times).strip("0") == "1":
+        log.info("refused limit=%s client=%s key=%s times=%d", limit, client.address, client.key or NONE, times)
