@@ -7,30 +7,37 @@ from dataclasses import dataclass
 
 from urlsum.cli.lines import MAX_LINE_CHARACTERS
 from urlsum.cli.outcome import HashRequest
+from urlsum.text import expected_md5
+from urlsum.text.expected_md5 import BLANKS, HEX_DIGITS, OTHER_DIGESTS, NotMd5
 
-MD5_DIGITS = 32
-# Hexadecimal digits of the digests that common tools write in the form of md5sum: crc32, sha1sum … sha512sum.
-OTHER_DIGESTS = {8: "CRC-32", 40: "SHA-1", 56: "SHA-224", 64: "SHA-256", 96: "SHA-384", 128: "SHA-512"}
 # Half an MD5. Shorter runs are dates and words; a longer run may be a truncated digest.
 SHORTEST_DIGEST_DIGITS = 16
+NOT_AN_MD5 = "the MD5 is not 32 hexadecimal digits"
 # The wording of md5sum, which scripts search for.
 MALFORMED = "improperly formatted MD5 checksum line"
+NO_MD5 = "this line has a URL, but no MD5"
+AFTER_THE_URL = "the MD5 must come before the URL"
 NUL_BYTES = (
-    "the line contains NUL bytes (UTF-16 or UTF-32 without a byte-order mark, or binary data); save the list as UTF-8"
+    "the line contains NUL bytes (UTF-16 or UTF-32 without a byte-order mark, the output of md5sum -z, or binary data);"
+    " save the list as UTF-8, with line feeds"
 )
-BASE64 = "this is an MD5 in base64; urlsum reads only 32 hexadecimal digits"
 
 # cat leaves the byte-order mark of a second list at the beginning of a line.
 _MARK = "\ufeff"
-# No URL begins or ends with any of these: Unicode whitespace (including the no-break spaces of web pages) and three
-# zero-width characters.
-_BLANKS = (
-    "\t\v\f\r \x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000\u200b\u2060\ufeff"
-)
+# No URL begins or ends with any of these.
+_BLANKS = BLANKS.replace("\n", "")
 _BLANK = f"[{_BLANKS}]"
-# After a digest: a blank, then a blank (text) or an asterisk (binary). BSD's md5 -r writes only the first blank.
-_PLAIN = re.compile(rf"(?P<digest>[0-9A-Fa-f]+){_BLANK}[ *]?(?P<name>.+)")
+# 16 bytes in base64, as the Content-MD5 field and cloud storage write them.
+_BASE64_MD5 = r"[A-Za-z0-9+/]{22}=="
+# After a digest: a blank, then a blank (text) or an asterisk (binary). BSD's md5 -r writes only the first blank. Zenodo
+# writes md5: before its digests, and S3 a hyphen and the number of parts behind what is no MD5.
+_PLAIN = re.compile(
+    rf"(?P<digest>[0-9A-Fa-f]+|md5:[0-9A-Fa-f]{{{HEX_DIGITS}}}|[0-9A-Fa-f]{{{HEX_DIGITS}}}-[0-9]{{1,5}}|{_BASE64_MD5})"
+    rf"{_BLANK}[ *]?(?P<name>.+)"
+)
+# The first line of conda's lists; their URLs have the digest as a fragment.
+# https://docs.conda.io/projects/conda/en/stable/user-guide/tasks/manage-environments.html#building-identical-conda-environments
+_CONDA = "@EXPLICIT"
 # BSD's md5 writes "MD5 (name) = digest", OpenSSL "MD5(name)= digest" and Solaris "md5 (name) = digest".
 _TAG = re.compile(r"(?P<tag>[A-Za-z0-9][A-Za-z0-9/_-]{0,30})[ \t]?\(")
 # The digest names of OpenSSL, coreutils and BSD's tools. Any other word before a parenthesis is not a digest name.
@@ -46,13 +53,12 @@ _HEX = re.compile(
     rf"|(?:[0-9A-Fa-f]{{2}}[ :-]){{{SHORTEST_DIGEST_DIGITS // 2 - 1}}}[0-9A-Fa-f]{{2}}"
 )
 _HEX_BYTES = re.compile(_HEX.pattern.encode())
-_MD5 = re.compile(rf"[0-9A-Fa-f]{{{MD5_DIGITS}}}")
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
+_MD5 = re.compile(rf"[0-9A-Fa-f]{{{HEX_DIGITS}}}")
 # Quotes and angle brackets may enclose the URL. No other form puts the digest last.
 _URL_FIRST = re.compile(r"[\"'<]?[A-Za-z][A-Za-z0-9+.-]*://")
+_URL_ONLY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _MD5_AT_END = re.compile(rf"{_BLANK}\*?{_MD5.pattern}\Z")
-# 16 bytes in base64, as the Content-MD5 field and cloud storage write them.
-_BASE64_MD5 = re.compile(r"[A-Za-z0-9+/]{22}==")
-_BASE64_FIRST = re.compile(rf"{_BASE64_MD5.pattern}{_BLANK}")
 # An HTML tag or comment; a JSON object, or an array.
 _MARKUP = re.compile(r"<[A-Za-z!/?]|\{|\[[ \t\"\[{]|\[\Z")
 _ESCAPED = re.compile(r"(?:[^\\]|\\[\\nr])*")
@@ -73,7 +79,7 @@ class Unverified:
 def parse(line: str) -> HashRequest | Unverified | None:
     """The digest and the URL of ``line``, or None when it is empty or a comment."""
     line = line.lstrip(_MARK)
-    if not line.removesuffix("\r") or line.startswith("#"):
+    if not line.removesuffix("\r") or line.startswith("#") or line.strip(_BLANKS) == _CONDA:
         return None
     if len(line) > MAX_LINE_CHARACTERS:
         return Unverified(f"the line has more than {MAX_LINE_CHARACTERS} characters")
@@ -107,18 +113,22 @@ def _parse_plain(text: str, *, escaped: bool) -> HashRequest | Unverified | None
     if match is None:
         return None
     digits, name = len(match["digest"]), match["name"]
-    if digits == MD5_DIGITS:
+    if digits == HEX_DIGITS or not _HEXADECIMAL.fullmatch(match["digest"]):
         return _hash_request(name, match["digest"], escaped=escaped)
     if digits in OTHER_DIGESTS and (digits >= SHORTEST_DIGEST_DIGITS or "://" in name):
-        return Unverified(f"this is {OTHER_DIGESTS[digits]} ({digits} hexadecimal digits); urlsum verifies only MD5")
+        return _other_digest(digits)
     return None
 
 
+def _other_digest(digits: int) -> Unverified:
+    return Unverified(f"this is {OTHER_DIGESTS[digits]} ({digits} hexadecimal digits); urlsum verifies only MD5")
+
+
 def _hash_request(name: str, digest: str, *, escaped: bool) -> HashRequest | Unverified:
-    if _BASE64_MD5.fullmatch(digest):
-        return Unverified(BASE64)
-    if not _MD5.fullmatch(digest):
-        return Unverified("the MD5 is not 32 hexadecimal digits")
+    try:
+        md5 = expected_md5.read(digest)
+    except NotMd5 as exc:
+        return Unverified(NOT_AN_MD5 if _HEXADECIMAL.fullmatch(digest) else str(exc))
     url = name.strip(_BLANKS)
     if not url:
         return Unverified("this is an MD5 without a URL")
@@ -130,14 +140,30 @@ def _hash_request(name: str, digest: str, *, escaped: bool) -> HashRequest | Unv
                 r"the line begins with a backslash, and its URL contains an escape other than \\, \n or \r"
             )
         url = re.sub(r"\\.", lambda match: _ESCAPES[match[0]], url)
-    return HashRequest(url, digest.lower())
+    return _with_fragment(url, md5) or HashRequest(url, md5)
 
 
-def _reject(text: str) -> Unverified:
+def _with_fragment(url: str, md5: str | None = None) -> HashRequest | Unverified | None:
+    """The request of ``url``, if its fragment names an MD5, which must be ``md5`` if there is one."""
+    try:
+        expected = expected_md5.of_url(url, md5) if "://" in url else md5
+    except NotMd5 as exc:
+        return Unverified(str(exc))
+    return None if expected is None else HashRequest(url, expected)
+
+
+def _reject(text: str) -> HashRequest | Unverified:
     if _URL_FIRST.match(text) and _MD5_AT_END.search(text):
-        return Unverified("the MD5 must come before the URL")
-    if _BASE64_FIRST.match(text):
-        return Unverified(BASE64)
+        return Unverified(AFTER_THE_URL)
+    if _URL_ONLY.fullmatch(text):
+        if found := _with_fragment(text):
+            return found
+        # As conda writes it, perhaps after sha256: or sha256=
+        digest = re.split("[:=]", text.partition("#")[2])[-1]
+        if len(digest) in OTHER_DIGESTS and _HEX.fullmatch(digest):
+            return _other_digest(len(digest))
+        if not _HEX.search(text):
+            return Unverified(NO_MD5)
     # md5sum does not accept an indented comment, but no user expects it to be verified.
     checksum = not text.startswith("#") and ("://" in text or bool(_HEX.search(text)) or _hides_digest(text))
     if _MARKUP.match(text):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the slice writes a checkpoint before it ends, so that nothing is read twice."""
+"""Ctrl-C and SIGTERM: each slice writes a checkpoint before it ends, so that nothing is read twice."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
-from urlsum.errors import DeadlineReached
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Time for a pending read to return. An origin that sends data needs milliseconds. A silent origin is not waited for,
-# because a person is waiting.
-GRACE_SECONDS = 1.0
+# How often a wait looks for a signal: short enough that Ctrl-C seems immediate. Windows interrupts no lock for a
+# signal, so a thread must look by itself.
+POLL_SECONDS = 0.1
 
 
 class Interrupted(KeyboardInterrupt):
@@ -32,7 +30,7 @@ class Stop:
         self._finishing = False
 
     def requested(self) -> bool:
-        """Whether a signal arrived: the cancellation of a ``Deadline``."""
+        """Whether a signal arrived: the cancellation of a ``Deadline``. Any thread may call this."""
         return self.signum is not None
 
     def check(self) -> None:
@@ -42,19 +40,20 @@ class Stop:
 
     @contextmanager
     def gracefully(self) -> Iterator[None]:
-        """Within this block the first signal only cancels the deadline, and the work ends by itself."""
+        """Within this block the first signal only cancels the deadline, and the work of other threads ends by itself.
+
+        Raises Interrupted on the second signal.
+        """
         self._finishing = True
         try:
             yield
         finally:
             self._finishing = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
-        signal.signal(signal.SIGINT, self._on_signal)
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGALRM, self._on_grace_expired)
+        self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in self._before:
+            signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -65,9 +64,3 @@ class Stop:
         if self.signum is not None or not self._finishing:
             raise Interrupted(signum)
         self.signum = signum
-        signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
-
-    def _on_grace_expired(self, _signum: int, _frame: object) -> None:
-        # Ends the pending read. The bytes before it are hashed completely, so the slice can still write a checkpoint.
-        if self._finishing:
-            raise DeadlineReached

@@ -1,248 +1,137 @@
-"""Hashing in this process: runs a worker's slices in sequence on a task that is kept in memory."""
+"""Hashing in this process: the files of a run, several at once if asked for."""
 
 from __future__ import annotations
 
+import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from urlsum.cli import console
-from urlsum.cli.outcome import Outcome
+from msgspec import structs
+
+from urlsum.cli import environment
+from urlsum.cli.hosts import Hosts, host_of
+from urlsum.cli.interrupt import POLL_SECONDS
+from urlsum.cli.metered import Streams
+from urlsum.cli.one_file import OneFile, Resources, at_terminal
+from urlsum.cli.pool import Pool, Schedule
 from urlsum.cli.state import StateFile
-from urlsum.deadline import Deadline
-from urlsum.errors import Blocked, FailureCode, InvalidUrl
-from urlsum.origin.guard.guard import Guard
-from urlsum.origin.source import HttpSource, no_lease
-from urlsum.task import Task
-from urlsum.text import remarks
-from urlsum.text.format import human_bytes, shown_url
-from urlsum.worker.slice import run_slice
+from urlsum.origin.guard.guard import Guard, Openers
+from urlsum.origin.source import HttpSource
+from urlsum.text.format import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from urlsum.cli.access import CommandAccess
     from urlsum.cli.interrupt import Stop
-    from urlsum.cli.outcome import HashRequest
+    from urlsum.cli.outcome import HashRequest, Outcome
     from urlsum.cli.progress import Meter
+    from urlsum.cli.state import StateDirectory
     from urlsum.settings import Settings
-    from urlsum.task import Checkpoint, Representation
-    from urlsum.worker.source import Source, Stream
+    from urlsum.worker.source import Source
 
-# Only the user ends this process, so a slice needs no deadline. Not infinity, which threads cannot wait for.
-FOREVER_SECONDS = 10 * 365 * 86_400.0
-# The code of a URL that cannot be parsed, besides those of urlsum.errors.FailureCode.
-INVALID_URL = "invalid_url"
+OPENERS = Openers("--allow-private", environment.variable("allowed_networks"), environment.variable("allowed_ports"))
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """How files are read here: ``at_once`` of them at a time.
+
+    ``states`` keeps the progress of all URLs; ``state`` that of the only URL instead. ``patient``: a host that was
+    never reached is tried as often as any other, even where a person waits.
+    """
+
+    allow_private: bool = False
+    at_once: int = 1
+    patient: bool = False
+    state: Path | None = None
+    states: StateDirectory | None = None
+    access: CommandAccess | None = None
 
 
 class LocalHasher:
-    """Hashes URLs one after another in this process. With ``state`` there must be only one URL."""
+    """Hashes URLs in this process; ``source`` reads them instead of ``http``."""
 
     def __init__(
         self,
         settings: Settings,
+        options: LocalOptions,
         *,
         stop: Stop,
         meter: Meter,
-        state: Path | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        source: Source | None = None,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
-        self._settings = settings
         self._stop = stop
         self._meter = meter
-        self._state = state
-        self._sleep = sleep
-        self._guard = Guard(settings)
-        self._source = Metered(HttpSource(settings, self._guard), meter)
-        self._table: OneTask | None = None
+        self._options = options
+        self._halted = threading.Event()
+        self._files: list[OneFile] = []
+        guard = Guard(settings, allow_private=options.allow_private, openers=OPENERS)
+        self.http = HttpSource(settings, guard, access=options.access)
+        self._shared = Resources(
+            # The person at the terminal decides how long is too long.
+            settings=structs.replace(settings, max_task_hours=0),
+            hosts=Hosts(source or self.http),
+            streams=Streams(),
+            is_cancelled=lambda: stop.requested() or self._halted.is_set(),
+            sleep=sleep or self._sleep,
+            states=options.states,
+            quick=at_terminal() and not options.patient,
+        )
 
     def digests(self, hash_requests: Sequence[HashRequest]) -> Iterator[Outcome]:
-        """One outcome for each request, in order. Raises Interrupted, and StateError if the state file is unusable."""
-        for each in hash_requests:
-            yield self._digest(each.url)
+        """One outcome for each request, in order. Raises Interrupted, StateError, SettingsError."""
+        self._stop.check()
+        if self._options.access is not None:
+            self._options.access.admit(each.url for each in hash_requests)
+        # The results of several files are printed in their order, so they may wait for each other.
+        shared = replace(self._shared, keep_results=len(hash_requests) > 1)
+        files = [
+            OneFile(each, shared, meter=self._meter.file(each.url, each.size), state=self._state_file(each.url))
+            for each in hash_requests
+        ]
+        self._files.extend(files)
+        pool: Pool[OneFile, Outcome] = Pool(
+            OneFile.run,
+            files,
+            Schedule([host_of(each.url) for each in hash_requests], self._shared.settings.connections_per_origin),
+            at_once=self._options.at_once,
+            stop=self._stop,
+            halt=self._halted.set,
+            abort=self._shared.streams.abort,
+        )
+        try:
+            yield from pool.results()
+        finally:
+            self._meter.close()
 
     def resume_hint(self) -> str:
         """How much of the interrupted work is saved, and how to resume it."""
-        if self._state is None:
-            return "progress lost; use --state FILE to make a single URL resumable"
-        if self._table is None or not self._table.kept:
+        if self._options.state is None and self._options.states is None:
+            return "progress lost, because of --no-state"
+        done = sum(file.has_result for file in self._files)
+        kept = sum(file.table.kept for file in self._files if not file.has_result)
+        saved = [f"{done} file{'' if done == 1 else 's'}"] if done else []
+        saved += [human_bytes(kept)] if kept else []
+        if not saved:
             return "nothing had been read yet"
-        return f"{human_bytes(self._table.kept)} saved in {self._state}; run the same command again to resume"
+        where = "" if self._options.state is None else f" in {self._options.state}"
+        return f"{' and '.join(saved)} saved{where}; run the same command again to resume"
 
-    def _digest(self, url: str) -> Outcome:
-        self._stop.check()
-        try:
-            self._guard.inspect(url)
-        except InvalidUrl as exc:
-            return Outcome(url, code=INVALID_URL, message=str(exc))
-        except Blocked as exc:
-            return Outcome(url, code=exc.code, message=self._failure_text(url, exc.code, str(exc)))
-        state = StateFile(self._state, url) if self._state is not None else None
-        self._table = OneTask(_task(url, state.load() if state else None), state)
-        task = self._run_slices(self._table)
-        if task.md5 is not None:
-            self._table.forget()
-            return Outcome(url, task.md5, notes=_notes(task))
-        if task.error is None:
-            raise ValueError(f"{url} failed without a reason")
-        return Outcome(url, code=task.error.code, message=self._failure_text(url, task.error.code, task.error.message))
+    def finish(self) -> None:
+        """Remove the results that are kept for a resumption: all have been printed."""
+        for file in self._files:
+            file.forget_result()
 
-    def _run_slices(self, table: OneTask) -> Task:
-        deps = _Deps(self._settings, table, self._source)
-        while True:
-            with self._stop.gracefully():
-                task = run_slice(
-                    table.task.id, deps, deadline=Deadline.after(FOREVER_SECONDS, is_cancelled=self._stop.requested)
-                )
-            if task.complete:
-                return task
-            self._stop.check()
-            wait = max((task.due_at or 0.0) - time.monotonic(), 0.0)
-            if task.error is not None:
-                reason = self._without_url(task.url, task.error.message)
-                console.failure(task.url, task.error.code, f"{reason}; trying again in {wait:.0f} s")
-            self._sleep(wait)
+    def _state_file(self, url: str) -> StateFile | None:
+        if self._options.state is not None:
+            return StateFile(self._options.state, url)
+        return None if self._options.states is None else self._options.states.file(url)
 
-    def _failure_text(self, url: str, code: FailureCode, message: str) -> str:
-        text = console.with_advice(code, self._without_url(url, message))
-        if self._state is not None and self._table is not None and self._table.kept:
-            text += f"; {human_bytes(self._table.kept)} saved in {self._state} for the next run"
-        return text
-
-    def _without_url(self, url: str, message: str) -> str:
-        """``message`` without its leading URL, which the output line already names."""
-        return message.removeprefix(f"{shown_url(url)}: ")
-
-
-@dataclass(frozen=True, slots=True)
-class _Deps:
-    """The dependencies of a slice, see ``urlsum.worker.slice.SliceDeps``."""
-
-    settings: Settings
-    table: OneTask
-    source: Source
-    clock: Callable[[], float] = time.monotonic  # no table outlives the process
-    monotonic: Callable[[], float] = time.monotonic
-
-
-class OneTask:
-    """The TaskStore of one task, in memory. Its checkpoints are also written to the state file, if there is one.
-
-    ``kept`` is the offset in bytes of the checkpoint in that file.
-    """
-
-    def __init__(self, task: Task, state: StateFile | None) -> None:
-        self.task = task
-        self.kept = task.offset
-        self._state = state
-
-    def get(self, task_id: str) -> Task:  # noqa: ARG002 - there is only one
-        """The task."""
-        return self.task
-
-    def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:  # noqa: ARG002 - the port's
-        """Replace the task. No other process can have changed it meanwhile."""
-        before, self.task = self.task, task
-        if task.restarts > before.restarts:
-            console.tell(f"{console.printable(task.url)}: the file changed; reading it from the start again")
-            self.forget()
-        elif task.checkpoint is not None and task.checkpoint != before.checkpoint:
-            self._keep(task.checkpoint, task.representation)
-
-    def forget(self) -> None:
-        """Remove the state file."""
-        if self._state is not None:
-            self._write(self._state.remove, 0)
-
-    def _keep(self, checkpoint: Checkpoint, representation: Representation | None) -> None:
-        state = self._state
-        if state is not None:
-            self._write(lambda: state.save(checkpoint, representation), checkpoint.offset)
-
-    def _write(self, action: Callable[[], None], offset: int) -> None:
-        try:
-            action()
-        except OSError as exc:
-            # A full disk must not end hours of hashing that needs no disk.
-            console.tell(f"cannot write the state file: {exc}")
-        else:
-            self.kept = offset
-
-
-class Metered:
-    """A Source that reports the progress of its streams to a meter."""
-
-    def __init__(self, source: Source, meter: Meter) -> None:
-        self._source = source
-        self._meter = meter
-
-    def open(
-        self,
-        url: str,
-        *,
-        deadline: Deadline,
-        resume: Checkpoint | None = None,
-        heartbeat: Callable[[], None] = no_lease,
-    ) -> Stream:
-        """Open the file. Raises the errors of the source."""
-        stream = self._source.open(url, deadline=deadline, resume=resume, heartbeat=heartbeat)
-        return _MeteredStream(stream, url, self._meter)
-
-
-class _MeteredStream:
-    def __init__(self, stream: Stream, url: str, meter: Meter) -> None:
-        self.offset = stream.offset
-        self.size = stream.size
-        self._stream = stream
-        self._meter = meter
-        self._at = stream.offset
-        meter.begin(url, self._at, self.size)
-
-    @property
-    def validator(self) -> str:
-        return self._stream.validator
-
-    @property
-    def reread(self) -> int:
-        return self._stream.reread
-
-    @property
-    def representation(self) -> Representation:
-        return self._stream.representation
-
-    def read(self) -> memoryview:
-        piece = self._stream.read()
-        self.size = self._stream.size
-        self._at += len(piece)
-        self._meter.move(self._at, self.size)
-        return piece
-
-    def close(self) -> None:
-        self._meter.end()
-        self._stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-def _notes(task: Task) -> tuple[str, ...]:
-    found_at = remarks.final_url(task)
-    return tuple(remarks.with_redirect(note.code, note.message, task.url, found_at) for note in remarks.notes(task))
-
-
-def _task(url: str, saved: tuple[Checkpoint, Representation | None] | None) -> Task:
-    # The monotonic clock, as for claims and waits: no table outlives this process.
-    now = time.monotonic()
-    checkpoint, representation = saved or (None, None)
-    return Task(
-        id=url,
-        url=url,
-        created_at=now,
-        updated_at=now,
-        expires_at=0,
-        checkpoint=checkpoint,
-        representation=representation,
-    )
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._shared.is_cancelled() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, POLL_SECONDS))

@@ -1,143 +1,160 @@
-"""The arguments of the command."""
+"""The options of the command, as its arguments set them."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from urlsum import __version__
+from urlsum.cli.arguments import COMPARE, field, service
+from urlsum.cli.arguments import parser as make_parser
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
-# The maximum of the setting CONNECTIONS_PER_ORIGIN.
-MOST_CONNECTIONS = 64
-
-DESCRIPTION = """\
-Print the MD5 of files on the internet, without storing them: each is streamed into MD5, over several connections
-where that is faster. Broken connections resume where they left off."""
-
-EPILOG = """\
-examples:
-  urlsum https://example.org/a.bam                  print "<md5>  https://example.org/a.bam", as md5sum does
-  urlsum https://example.org/a https://example.org/b > MD5SUMS
-  urlsum -c MD5SUMS                                 verify each line of that file
-  urlsum --state a.state https://example.org/a.bam  can be interrupted; the same command resumes it
-  urlsum --server https://urlsum.example.net URL    let a urlsum service read the file
-
-lines of a list (-c), in UTF-8, or in UTF-16 or UTF-32 with a byte-order mark:
-  <md5>  URL    <md5> *URL    MD5 (URL) = <md5>    MD5(URL)= <md5>
-  Blanks around the URL do not count. Empty lines and lines that begin with # are comments. A line with another digest
-  (SHA-256, base64), with a URL but no MD5, or with a name that is not a URL cannot be verified: exit status 1. Any
-  other line is improperly formatted: as with md5sum, a warning reports it, and the exit status is 1 only with --strict.
-  These warnings name the list and the line numbers. --status does not suppress them.
-
-exit status:
-  0    every file was hashed and, with -c, matches its line; warnings name the ignored lines
-  1    some file could not be hashed, does not match, or has a line that cannot be verified
-  2    the arguments, a setting or the state file cannot be used; nothing was read
-  130  interrupted (143 by SIGTERM)
-
-settings (environment, or a .env file here):
-  ALLOWED_NETWORKS   networks, besides the public internet, that urlsum may connect to, like
-                     127.0.0.0/8,::1/128; none by default
-  ALLOWED_PORTS      ports of public hosts that urlsum may connect to; 80,443,8080,8443 by default
-  SSL_CERT_FILE      certificates of private authorities, besides those of the system; also for --server, where it
-                     takes precedence over REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE
-  MAX_ATTEMPTS       attempts without progress before urlsum gives up; 1 disables retries
-  CONNECT_TIMEOUT, READ_TIMEOUT, MIN_BYTES_PER_SECOND, MAX_BYTES, …: the README lists them all
-"""
+# Only with -c, by their attribute names.
+ONLY_CHECK = ("quiet", "status", "strict", "warn", "ignore_missing", "base")
+# Only without -c, because they say how digests are printed.
+ONLY_HASH = ("tag", "zero", "name")
+# What only this machine can do, or has: a service has settings of its own.
+ONLY_LOCAL = ("allow_private", "state", "no_state", "connections", "jobs", "retries", "header", "header_file")
+ONE_FILE = {"md5": "is the digest of one file", "state": "saves the progress of one file"}
+ONLY_REMOTE = ("email", "no_wait", "cancel")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The parsed arguments. ``names`` are URLs or, with ``check``, checksum files."""
+class Options(NamedTuple):
+    """The parsed arguments. ``names`` are URLs; with ``check``, lists of checksums; with ``compare``, a URL and a file.
+
+    ``inputs`` are lists of URLs. ``headers`` are fields that requests send, name and value.
+    """
 
     names: Sequence[str]
-    check: bool
-    quiet: bool
-    status: bool
-    strict: bool
-    warn: bool
-    connections: int | None
-    state: Path | None
-    server: str | None
+    inputs: Sequence[str] = ()
+    check: bool = False
+    compare: bool = False
+    base: str | None = None
+    ignore_missing: bool = False
+    quiet: bool = False
+    status: bool = False
+    strict: bool = False
+    warn: bool = False
+    fail_fast: bool = False
+    tag: bool = False
+    zero: bool = False
+    binary: bool = False
+    name: str = "url"
+    json: bool = False
+    output: Path | None = None
+    jobs: int = 1
+    connections: int | None = None
+    allow_private: bool = False
+    md5: str | None = None
+    retries: int | None = None
+    state: Path | None = None
+    no_state: bool = False
+    headers: Sequence[tuple[str, str]] = ()
+    netrc: bool = False
+    server: str | None = None
+    email: str | None = None
+    no_wait: bool = False
+    cancel: str | None = None
 
 
-def parse(arguments: Sequence[str] | None = None) -> Options:
-    """Parse the command line. Exits with status 2 and a message if it is invalid."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if not options.check:
-        if not options.names:
-            parser.error("give at least one URL, or -c and a file of checksums (urlsum --help shows examples)")
-        for name in ("quiet", "status", "strict", "warn"):
-            if getattr(options, name):
-                parser.error(f"--{name} only works with -c")
-    if options.state is not None and (options.check or len(options.names) != 1):
-        parser.error("--state saves the progress of one file: give exactly one URL and no -c")
-    if options.server is not None and (options.state is not None or options.connections is not None):
-        parser.error("--state and --connections only affect hashing on this machine; a service has settings of its own")
-    return Options(**vars(options))
+def parse(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Options:
+    """Parse the command line; ``environment`` may name the service. Exits with 2 and a message if it is invalid."""
+    parser = make_parser()
+    values = vars(parser.parse_intermixed_args(arguments))  # urlsum URL -j 2 URL
+    names = values["names"]
+    values["compare"] = bool(names) and names[0] == COMPARE
+    if values["compare"]:
+        values["names"] = names[1:]
+    try:
+        _check(values)
+        values["server"] = _server(values, environment)
+        values["headers"] = [*values.pop("header"), *_read_fields(values.pop("header_file"))]
+    except ValueError as exc:
+        parser.error(str(exc))
+    values["cancel"] = values["cancel"] and values["cancel"].id
+    values["name"] = values["name"] or "url"
+    values["jobs"] = values["jobs"] or 1
+    values["inputs"] = values.pop("input_file")
+    for name in ("text", "man", "completion"):
+        values.pop(name)
+    return Options(**values)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="urlsum",
-        usage="urlsum [options] URL...\n       urlsum [options] -c [FILE...]",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # an abbreviation in a script breaks when an option is added
-    )
-    parser.add_argument("names", nargs="*", metavar="URL", help="a file to hash (http or https)")
-    parser.add_argument(
-        "-c",
-        "--check",
-        action="store_true",
-        help="read checksums from the FILEs and verify them; with no FILE, or when FILE is -, read standard input",
-    )
-    parser.add_argument("--quiet", action="store_true", help="with -c, do not print OK lines")
-    parser.add_argument(
-        "--status", action="store_true", help="with -c, print no verdicts; the exit status alone shows the result"
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="with -c, exit with 1 also for improperly formatted lines (see below)"
-    )
-    parser.add_argument(
-        "-w",
-        "--warn",
-        action="store_true",
-        help="with -c, report each improperly formatted line and what is wrong with it",
-    )
-    parser.add_argument(
-        "--connections",
-        type=_connections,
-        metavar="N",
-        help="use at most N connections at once (default: the setting CONNECTIONS_PER_ORIGIN, 8)",
-    )
-    parser.add_argument(
-        "--state",
-        type=Path,
-        metavar="FILE",
-        help="save progress in FILE and resume from it; deleted when done",
-    )
-    parser.add_argument(
-        "--server", type=_server, metavar="URL", help="submit to the urlsum service at URL and wait for its result"
-    )
-    parser.add_argument("--version", action="version", version=f"urlsum {__version__}")
-    return parser
+def _check(values: Mapping[str, Any]) -> None:
+    """Raises ValueError for options that exclude each other."""
+    if values["compare"]:
+        _check_comparison(values)
+    elif values["cancel"]:
+        if values["names"] or values["check"] or values["input_file"]:
+            raise ValueError("--cancel takes the id of a task, and no URL")
+    elif not (values["check"] or values["names"] or values["input_file"]):
+        raise ValueError("give at least one URL, or -c and a list of checksums (urlsum --help shows examples)")
+    if values["check"]:
+        _refuse(values, ONLY_HASH, "only works without -c")
+        if values["input_file"]:
+            raise ValueError("-i names lists of URLs, and -c lists of checksums: give only one of them")
+    elif not values["compare"]:
+        _refuse(values, ONLY_CHECK, "only works with -c")
+    _check_one_file(values)
 
 
-def _connections(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= MOST_CONNECTIONS:
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to {MOST_CONNECTIONS}, not {text!r}")
-    return int(text)
+def _check_one_file(values: Mapping[str, Any]) -> None:
+    for name, what in ONE_FILE.items():
+        if values[name] is not None and (values["check"] or values["input_file"] or len(values["names"]) != 1):
+            raise ValueError(f"--{name} {what}: give exactly one URL and no -c")
+    if values["state"] is not None:
+        _refuse(values, ("no_state",), "and --state exclude each other")
 
 
-def _server(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(f"expected the URL of a service, like https://host, not {text!r}")
-    return text.rstrip("/")
+def _check_comparison(values: Mapping[str, Any]) -> None:
+    if len(values["names"]) != 2 or values["check"] or values["input_file"]:  # noqa: PLR2004 - a URL and a file
+        raise ValueError("compare takes a URL and a file of this machine: urlsum compare URL FILE")
+    _refuse(
+        values,
+        ("server", *ONLY_REMOTE, *ONLY_HASH, "json", "state", "md5", "base", "ignore_missing", "strict", "warn"),
+        "does not work with compare",
+    )
+
+
+def _refuse(values: Mapping[str, Any], names: Sequence[str], why: str) -> None:
+    for each in names:
+        if values[each]:
+            raise ValueError(f"--{each.replace('_', '-')} {why}")
+
+
+def _server(values: Mapping[str, Any], environment: Mapping[str, str]) -> str | None:
+    """The service to ask: that of --server, or URLSUM_SERVER unless an option is for this machine only."""
+    local = [each for each in ONLY_LOCAL if values[each] not in (None, False, [])]
+    remote = [each for each in ONLY_REMOTE if values[each]]
+    server = values["server"]
+    if server is None and values["cancel"]:
+        server = values["cancel"].link_base
+    if server is None and not local and not values["compare"] and (text := environment.get("URLSUM_SERVER")):
+        try:
+            server = service(text)
+        except argparse.ArgumentTypeError as exc:
+            raise ValueError(f"URLSUM_SERVER: {exc}") from exc
+    if server is not None and local:
+        raise ValueError(
+            f"--{local[0].replace('_', '-')} only affects hashing on this machine; a service has settings of its own"
+        )
+    if server is None and remote:
+        raise ValueError(f"--{remote[0].replace('_', '-')} needs a service: --server URL, or URLSUM_SERVER")
+    return str(server) if server else None
+
+
+def _read_fields(path: Path | None) -> list[tuple[str, str]]:
+    """The fields in a file, one a line. Raises ValueError."""
+    if path is None:
+        return []
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as exc:
+        raise ValueError(f"--header-file: {path}: {exc.strerror}") from exc
+    try:
+        return [field(line) for line in lines if line.strip() and not line.startswith("#")]
+    except argparse.ArgumentTypeError as exc:
+        raise ValueError(f"--header-file: {path}: {exc}") from exc

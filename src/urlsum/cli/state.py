@@ -1,9 +1,19 @@
-"""The checkpoint file of ``--state``: keeps the progress of one URL across runs of the command."""
+"""Files that keep the progress of URLs across runs of the command: checkpoints, and results that are not printed yet.
+
+By default each URL has its own below ``$XDG_STATE_HOME/urlsum`` (XDG Base Directory Specification), ``--state`` names
+another for one URL.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from urlsum.errors import StateError
@@ -11,20 +21,33 @@ from urlsum.md5 import MD5
 from urlsum.task import Checkpoint, Representation
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
 FORMAT = 1
 # A state with the two longest URLs is below 20 KB. A larger file is not a state file.
 MOST_BYTES = 65_536
 # Only the owner may read it: a signed URL grants access like a password.
 MODE = 0o600
+DIRECTORY_MODE = 0o700
+# A result of an interrupted run counts as one of its resumption for a day: so long a run itself may take between the
+# first file and the last. Later the file is read again.
+RESULT_SECONDS = 86_400.0
+# Nobody resumes a run after a month, and such files would pile up.
+MOST_AGE_SECONDS = 30 * 86_400.0
+NAME_DIGITS = 32
 
 
 class StateFile:
-    """Keeps the checkpoint of ``url`` at ``path``, as JSON so that a person can read it."""
+    """Keeps the checkpoint of ``url``, or its result, at ``path``, as JSON so that a person can read it.
 
-    def __init__(self, path: Path, url: str) -> None:
+    ``automatic``: the file is urlsum's own, so a damaged one is of no use and of no harm.
+    """
+
+    def __init__(self, path: Path, url: str, *, automatic: bool = False) -> None:
         self.path = path
+        self.automatic = automatic
+        # Two runs of one URL, or two lines of a list, must not write into the same new file.
+        self._suffix = f".{os.getpid()}-{threading.get_ident()}" if automatic else ""
         self._url = url
 
     def load(self) -> tuple[Checkpoint, Representation | None] | None:
@@ -33,49 +56,96 @@ class StateFile:
         Raises StateError if the state file is damaged, belongs to another URL, is not a state file or is not writable.
         """
         try:
-            with self.path.open("rb") as file:
-                raw = file.read(MOST_BYTES + 1)
-        except FileNotFoundError:
-            # Checked now, not at the first checkpoint.
-            if not os.access(self.path.parent, os.W_OK):
-                raise StateError(f"{self.path}: its directory does not exist or is not writable") from None
+            value = self._read()
+            # A file made by mktemp is empty.
+            return self._parse(value) if value is not None and "result" not in value else None
+        except StateError:
+            if self.automatic:
+                return None
+            raise
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file at all."""
+        return self.path.exists()
+
+    def load_result(self, now: float) -> Mapping[str, Any] | None:
+        """The result that an interrupted run has found before ``now`` (epoch seconds); None if there is none."""
+        try:
+            value = self._read()
+        except StateError:
             return None
-        except OSError as exc:
-            raise StateError(f"{self.path}: {exc.strerror}") from exc
-        # A file made by mktemp is empty.
-        return self._parse(raw) if raw else None
+        if value is None or value.get("url") != self._url or value.get("urlsum") != FORMAT:
+            return None
+        result, at = value.get("result"), value.get("at")
+        fresh = isinstance(at, int | float) and 0 <= now - at <= RESULT_SECONDS
+        return result if fresh and isinstance(result, dict) else None
 
     def save(self, checkpoint: Checkpoint, representation: Representation | None) -> None:
         """Replace the file atomically: a crash leaves the old file or the new one. Raises OSError."""
-        text = json.dumps(
-            {
-                "urlsum": FORMAT,
-                "url": self._url,
-                "offset": checkpoint.offset,
-                "md5_state": checkpoint.md5_state.hex(),
-                "validator": checkpoint.validator,
-            }
-            | ({"representation": representation.dump()} if representation else {}),
-            indent=1,
-        )
-        new = self.path.with_name(self.path.name + ".new")
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor has no path
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(self.path)
+        values: dict[str, Any] = {
+            "offset": checkpoint.offset,
+            "md5_state": checkpoint.md5_state.hex(),
+            "validator": checkpoint.validator,
+        }
+        if representation:
+            values["representation"] = representation.dump()
+        self._write(values, sync=True)
+
+    def save_result(self, result: Mapping[str, Any], now: float) -> None:
+        """Replace the file by the result of ``now`` (epoch seconds). Raises OSError.
+
+        It does not wait for the disk: after a power failure the file is read again.
+        """
+        self._write({"at": now, "result": result}, sync=False)
 
     def remove(self) -> None:
         """Remove the file: there is no checkpoint to resume from. Raises OSError."""
         self.path.unlink(missing_ok=True)
 
-    def _parse(self, raw: bytes) -> tuple[Checkpoint, Representation | None]:
+    def _read(self) -> dict[str, Any] | None:
         try:
-            value: dict[str, Any] = json.loads(raw)
+            with self.path.open("rb") as file:
+                raw = file.read(MOST_BYTES + 1)
+        except FileNotFoundError:
+            # Checked now, not at the first checkpoint.
+            if not self.automatic and not os.access(self.path.parent, os.W_OK):
+                raise StateError(f"{self.path}: its directory does not exist or is not writable") from None
+            return None
+        except OSError as exc:
+            raise StateError(f"{self.path}: {exc.strerror}") from exc
+        if not raw:
+            return None
+        try:
+            value = json.loads(raw)
+        except ValueError as exc:
+            raise self._foreign() from exc
+        if not isinstance(value, dict):
+            raise self._foreign()
+        return value
+
+    def _write(self, values: Mapping[str, Any], *, sync: bool) -> None:
+        # Results are many and short-lived; indented JSON takes ten times as long.
+        text = json.dumps({"urlsum": FORMAT, "url": self._url, **values}, indent=1 if sync else None)
+        new = f"{self.path}{self._suffix}.new"
+        # Without the layers of open(): in a list of small files they take as long as the file system.
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE)
+        try:
+            left = memoryview(f"{text}\n".encode())
+            while left:
+                left = left[os.write(descriptor, left) :]
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(new, self.path)  # noqa: PTH105 - as above
+
+    def _parse(self, value: dict[str, Any]) -> tuple[Checkpoint, Representation | None]:
+        try:
             version, url = value["urlsum"], value["url"]
             checkpoint = Checkpoint(value["offset"], bytes.fromhex(value["md5_state"]), str(value["validator"]))
         except (ValueError, KeyError, TypeError) as exc:
-            raise StateError(f"{self.path}: not a state file of urlsum; name another file or remove it") from exc
+            raise self._foreign() from exc
         if version != FORMAT:
             raise StateError(f"{self.path}: written by another version of urlsum; remove it to start over")
         try:
@@ -87,3 +157,45 @@ class StateFile:
         if url != self._url:
             raise StateError(f"{self.path}: the state of another URL, {url}; name another file or remove it")
         return checkpoint, Representation.load(str(value.get("representation")))
+
+    def _foreign(self) -> StateError:
+        return StateError(f"{self.path}: not a state file of urlsum; name another file or remove it")
+
+
+class StateDirectory:
+    """The directory of the automatic state files; made with the first of them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ready = False
+
+    def file(self, url: str) -> StateFile:
+        """The state file of ``url``."""
+        name = hashlib.sha256(url.encode("utf-8", "surrogateescape")).hexdigest()[:NAME_DIGITS]
+        return StateFile(self.path / f"{name}.json", url, automatic=True)
+
+    def prepare(self) -> None:
+        """Make the directory, before the first state file is written, and remove what is too old. Raises OSError."""
+        if self._ready:
+            return
+        self.path.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        self._ready = True
+        oldest = time.time() - MOST_AGE_SECONDS
+        for file in self.path.iterdir():
+            with suppress(OSError):
+                if file.stat().st_mtime < oldest:
+                    file.unlink()
+
+
+def default_directory(environment: Mapping[str, str], home: Callable[[], Path] = Path.home) -> Path | None:
+    """Where automatic state files are; None if the user has no home directory."""
+    base = environment.get("XDG_STATE_HOME", "")
+    if os.path.isabs(base):  # noqa: PTH117 - "paths must be absolute; a relative one should be ignored"
+        return Path(base, "urlsum")
+    local = environment.get("LOCALAPPDATA", "")
+    if sys.platform == "win32" and local:
+        return Path(local, "urlsum", "state")
+    try:
+        return home() / ".local" / "state" / "urlsum"
+    except RuntimeError:
+        return None

@@ -1,0 +1,315 @@
+"""Hashing of one URL in this process: a worker's slices in sequence, on a task that is kept in memory."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from msgspec import structs
+
+from urlsum.cli import console
+from urlsum.cli.hosts import QUICK_ATTEMPTS, QUICK_RETRY_SECONDS
+from urlsum.cli.metered import Metered
+from urlsum.cli.outcome import Outcome, Version
+from urlsum.deadline import Deadline
+from urlsum.errors import FailureCode, InvalidUrl
+from urlsum.task import Task
+from urlsum.text import remarks
+from urlsum.text.format import human_bytes
+from urlsum.text.remarks import Note
+from urlsum.worker.slice import run_slice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from urlsum.cli.hosts import Hosts
+    from urlsum.cli.metered import Streams
+    from urlsum.cli.outcome import HashRequest
+    from urlsum.cli.progress import FileMeter
+    from urlsum.cli.state import StateDirectory, StateFile
+    from urlsum.settings import Settings
+    from urlsum.task import Checkpoint, Failure, Representation
+    from urlsum.worker.source import Source
+
+# Only the user ends this process, so a slice needs no deadline. Not infinity, which threads cannot wait for.
+FOREVER_SECONDS = 10 * 365 * 86_400.0
+# The code of a URL that cannot be parsed, besides those of urlsum.errors.FailureCode.
+INVALID_URL = "invalid_url"
+UNREACHABLE = frozenset({FailureCode.DNS, FailureCode.CONNECT})
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What all files of a run share.
+
+    ``is_cancelled`` ends them all early. With ``keep_results``, the results stay in the state files until the run ends.
+    """
+
+    settings: Settings
+    hosts: Hosts
+    streams: Streams
+    is_cancelled: Callable[[], bool]
+    sleep: Callable[[float], None]
+    states: StateDirectory | None = None
+    keep_results: bool = False
+    quick: bool = False
+    began: float = field(default_factory=time.time)
+    """Epoch seconds. Later results are those of other lines with the same URL."""
+    known_results: threading.Event = field(default_factory=threading.Event)
+    """Set once the user has read that results of an interrupted run are used."""
+
+
+class OneFile:
+    """Hashes the file at one URL. ``state`` keeps its progress, if there is one."""
+
+    def __init__(
+        self, hash_request: HashRequest, shared: Resources, *, meter: FileMeter, state: StateFile | None
+    ) -> None:
+        self.url = hash_request.url
+        self.state = state
+        self.table = OneTask(_task(self.url, None), None)
+        self._shared = shared
+        self._meter = meter
+        self.has_result = False
+        """Whether its state file has the result."""
+        self._attempts = 0
+
+    def run(self) -> Outcome:
+        """The outcome, also that of an interrupted run. Raises StateError if the state file is unusable."""
+        try:
+            return self._run()
+        finally:
+            self._meter.finish()
+
+    def forget_result(self) -> None:
+        """Remove the result from the state file: it is printed."""
+        if self.has_result and self.state is not None:
+            with suppress(OSError):
+                self.state.remove()
+
+    def _run(self) -> Outcome:
+        began = time.monotonic()
+        saved = None
+        if self.state is not None and (self.state.exists or not self.state.automatic):
+            if known := self._known():
+                return known
+            saved = self.state.load()
+        if saved is not None and self.state is not None and self.state.automatic:
+            console.tell(f"{console.printable(self.url)}: resuming at {human_bytes(saved[0].offset)}")
+        self.table = OneTask(_task(self.url, saved), self.state, self._shared.states)
+        try:
+            task = self._run_slices(self.table)
+        except InvalidUrl as exc:
+            # Only a list may have such a one.
+            hint = "" if "://" in self.url else "; if it is the name of a file, --base URL says where the files are"
+            return Outcome(self.url, code=INVALID_URL, message=f"{exc}{hint}")
+        outcome = replace(self._outcome(task), seconds=round(time.monotonic() - began, 3), attempts=self._attempts)
+        if outcome.md5 is not None:
+            self._keep(outcome)
+        return outcome
+
+    def _known(self) -> Outcome | None:
+        """What an interrupted run has found."""
+        if self.state is None or not self.state.automatic:
+            return None
+        outcome = _loaded(self.url, self.state.load_result(self._shared.began))
+        self.has_result = outcome is not None
+        if outcome is not None and not self._shared.known_results.is_set():
+            self._shared.known_results.set()
+            console.tell("resuming: files that the interrupted run has finished are not read again")
+        return outcome
+
+    def _keep(self, outcome: Outcome) -> None:
+        """Keep the result until it is printed, where that may not come: the other files of the run take their time."""
+        if self.state is None or not self.state.automatic:
+            self.table.forget()
+        elif self._shared.keep_results or self.table.kept:
+            self.has_result = self.table.keep_result(_dumped(outcome))
+
+    def _outcome(self, task: Task) -> Outcome:
+        if task.md5 is not None:
+            known = task.representation
+            return Outcome(
+                self.url,
+                task.md5,
+                notes=_notes(task),
+                final_url=remarks.final_url(task),
+                name=remarks.name(task),
+                content_type=known.content_type if known else None,
+                size=task.size,
+                version=Version(known.etag, known.last_modified, known.proof) if known else None,
+            )
+        if task.error is None:
+            # Interrupted: the next run takes it up.
+            return Outcome(self.url, code=FailureCode.INTERNAL, message="interrupted")
+        return Outcome(self.url, code=task.error.code, message=self._failure_text(task.error))
+
+    def _run_slices(self, table: OneTask) -> Task:
+        shared = self._shared
+        source = Metered(shared.hosts, self._meter, shared.streams)
+        while True:
+            self._attempts += 1
+            task = run_slice(
+                table.task.id,
+                _Deps(self._settings(), table, source),
+                deadline=Deadline.after(FOREVER_SECONDS, is_cancelled=shared.is_cancelled),
+            )
+            # A service tries a refused address again, so that strangers cannot tell it from a name that does not exist
+            # (errors.AddressRefused). Nobody is a stranger here.
+            if task.complete or (task.error is not None and task.error.code is FailureCode.BLOCKED):
+                if task.error is not None and task.error.code in UNREACHABLE:
+                    shared.hosts.give_up(self.url)
+                return task
+            wait = max((task.due_at or 0.0) - time.monotonic(), 0.0)
+            if task.error is not None and not shared.is_cancelled():
+                message = console.without_url(task.url, task.error.message)
+                reason = console.with_detail(message, task.error.detail)
+                console.failure(task.url, task.error.code, f"{reason}; trying again in {wait:.0f} s")
+            shared.sleep(wait)
+            if shared.is_cancelled():
+                return task  # before it is due
+
+    def _settings(self) -> Settings:
+        """The settings of the next slice: the patience that its host deserves."""
+        settings = self._shared.settings
+        if self._shared.hosts.is_given_up(self.url):
+            return structs.replace(settings, max_attempts=1)
+        if self._shared.quick and self._shared.hosts.is_new(self.url):
+            return structs.replace(
+                settings,
+                max_attempts=min(settings.max_attempts, QUICK_ATTEMPTS),
+                retry_base_seconds=min(settings.retry_base_seconds, QUICK_RETRY_SECONDS),
+            )
+        return settings
+
+    def _failure_text(self, failure: Failure) -> str:
+        message = console.without_url(self.url, failure.message)
+        text = console.with_advice(failure.code, message, failure.detail)
+        if self.table.kept and self.state is not None:
+            where = "" if self.state.automatic else f" in {self.state.path}"
+            text += f"; {human_bytes(self.table.kept)} saved{where} for the next run"
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class _Deps:
+    """The dependencies of a slice, see ``urlsum.worker.slice.SliceDeps``."""
+
+    settings: Settings
+    table: OneTask
+    source: Source
+    clock: Callable[[], float] = time.monotonic  # no table outlives the process
+    monotonic: Callable[[], float] = time.monotonic
+    records: None = None  # there are no other tasks to share a reading with
+
+
+class OneTask:
+    """The TaskStore of one task, in memory. Its checkpoints are also written to the state file, if there is one.
+
+    ``kept`` is the offset in bytes of the checkpoint in that file.
+    """
+
+    def __init__(self, task: Task, state: StateFile | None, directory: StateDirectory | None = None) -> None:
+        self.task = task
+        self.kept = task.offset
+        self._state = state
+        self._directory = directory
+
+    def get(self, task_id: str) -> Task:  # noqa: ARG002 - there is only one
+        """The task."""
+        return self.task
+
+    def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:  # noqa: ARG002 - the port's
+        """Replace the task. No other process can have changed it meanwhile."""
+        before, self.task = self.task, task
+        if task.restarts > before.restarts:
+            console.tell(f"{console.printable(task.url)}: the file changed; reading it from the start again")
+            self.forget()
+        elif task.checkpoint is not None and task.checkpoint != before.checkpoint:
+            self._keep(task.checkpoint, task.representation)
+
+    def keep_result(self, result: Mapping[str, Any]) -> bool:
+        """Keep the result in place of the checkpoint; return whether it is kept."""
+        state = self._state
+        return state is not None and self._write(lambda: state.save_result(result, time.time()), self.kept)
+
+    def forget(self) -> None:
+        """Remove the state file."""
+        if self._state is not None:
+            self._write(self._state.remove, 0)
+
+    def _keep(self, checkpoint: Checkpoint, representation: Representation | None) -> None:
+        state = self._state
+        if state is not None:
+            self._write(lambda: state.save(checkpoint, representation), checkpoint.offset)
+
+    def _write(self, action: Callable[[], None], offset: int) -> bool:
+        try:
+            if self._directory is not None:
+                self._directory.prepare()
+            action()
+        except OSError as exc:
+            # A full disk must not end hours of hashing that needs no disk.
+            console.tell(f"cannot write the state file: {exc}")
+            return False
+        self.kept = offset
+        return True
+
+
+def at_terminal() -> bool:
+    """Whether a person waits for the command."""
+    return sys.stderr.isatty()
+
+
+def _notes(task: Task) -> tuple[Note, ...]:
+    found_at = remarks.final_url(task)
+    return tuple(
+        Note(note.code, remarks.with_redirect(note.code, note.message, task.url, found_at))
+        for note in remarks.notes(task)
+    )
+
+
+def _dumped(outcome: Outcome) -> Mapping[str, Any]:
+    """The outcome for ``_loaded``. Not asdict(), which copies every value."""
+    values: dict[str, Any] = {name: getattr(outcome, name) for name in Outcome.__slots__}
+    values["notes"] = [{"code": note.code, "message": note.message} for note in outcome.notes]
+    version = outcome.version
+    values["version"] = version and {name: getattr(version, name) for name in Version.__slots__}
+    return values
+
+
+def _loaded(url: str, result: Mapping[str, Any] | None) -> Outcome | None:
+    """The outcome of ``_dumped``; None if it is not one of this version."""
+    if result is None or not result.get("md5"):
+        return None
+    try:
+        version = result["version"]
+        return Outcome(
+            **{
+                **result,
+                "url": url,
+                "notes": tuple(Note(**note) for note in result["notes"]),
+                "version": Version(**version) if version else None,
+            }
+        )
+    except (KeyError, TypeError):
+        return None
+
+
+def _task(url: str, saved: tuple[Checkpoint, Representation | None] | None) -> Task:
+    # The monotonic clock, as for claims and waits: no table outlives this process.
+    now = time.monotonic()
+    checkpoint, representation = saved or (None, None)
+    return Task(
+        id=url,
+        url=url,
+        created_at=now,
+        updated_at=now,
+        expires_at=0,
+        checkpoint=checkpoint,
+        representation=representation,
+    )
