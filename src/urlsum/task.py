@@ -8,10 +8,10 @@ offsets are bytes.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo, TaskFinished
+from urlsum.errors import FailureCode, LeaseHeld, NotDue, NothingToDo, TaskFinished, one_line
 
 
 class Status(StrEnum):
@@ -25,12 +25,16 @@ class Status(StrEnum):
 
 
 class Mail(StrEnum):
-    """The state of the result email; ``failed`` means given up, visible to operators."""
+    """The state of the result email.
+
+    ``failed`` means given up, visible to operators; ``suppressed``, that this mailbox gets no more email.
+    """
 
     NONE = "none"
     PENDING = "pending"
     SENT = "sent"
     FAILED = "failed"
+    SUPPRESSED = "suppressed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,19 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The reason why the last try ended without a digest."""
+    """The reason why the last try ended without a digest.
+
+    ``message`` is one line of at most MESSAGE_LIMIT characters, whatever it was made of: a longer one would not fit
+    into a row, and the task could never end. ``detail`` is for the terminal of the command line; no table keeps it, and
+    no stranger may see it.
+    """
 
     code: FailureCode
     message: str
+    detail: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", one_line(self.message))
 
 
 class Proof(StrEnum):
@@ -141,11 +154,21 @@ class Task:
 
     ``fence`` rises with every claim; tables refuse a write with an older fence. The lease ends at ``lease_until``. The
     next look at the task is due at ``due_at``, the key of the tables' sparse index; None if no work is left. A worker
-    may claim the task from ``not_before``, which equals ``due_at`` unless the sweeper has postponed its own next look.
+    may claim the task from ``not_before``; ``due_at`` is later while a worker holds the task, and after a new message.
     ``attempts`` counts claims since the last progress, ``restarts`` the restarts from the first byte, ``received`` all
     bytes that were read, repeated reads included. ``resumed_from`` is the offset at which the last claim resumed, None
     if it began at the first byte. ``rate`` is the smoothed speed of this claim in bytes per second. ``representation``
     is the metadata of the responses; None before the first checkpoint and in tasks older than schema version 0005.
+    ``file_key`` identifies the version of the file that the task reads, or whose reading by another task it waits for;
+    None where nothing identifies it, and for small files (``urlsum.worker.reuse``).
+
+    ``client`` is the subject of the limits per client: an API key's name or an address, None for a client without
+    limits. ``network`` is the network that the request came from, as the email shows it. A ``fresh`` task reads the
+    file even if its digest is known. ``reused_at`` is the time when another task computed the digest that this one
+    reports.
+
+    A task is ``continued`` once it has used a worker for more than a moment: its next slices wait behind the first
+    slices of others (a multilevel feedback queue with two levels).
     """
 
     id: str
@@ -173,6 +196,12 @@ class Task:
     error: Failure | None = None
     mail: Mail = Mail.NONE
     finished_at: float | None = None
+    client: str | None = None
+    network: str | None = None
+    fresh: bool = False
+    reused_at: float | None = None
+    continued: bool = False
+    file_key: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -203,7 +232,7 @@ class Task:
         if self.lease_until >= now:
             raise LeaseHeld(self.id)
         if self.not_before > now:
-            raise NotDue(self.not_before)
+            raise NotDue(self.not_before, continued=self.continued)
         return replace(
             self,
             status=self.status if self.complete else Status.RUNNING,
@@ -240,11 +269,13 @@ class Task:
             lease_until=now + lease_seconds,
             due_at=now + lease_seconds,
             updated_at=now,
+            continued=True,
         )
 
     def renewed(self, now: float, *, lease_seconds: float) -> Task:
         """Renew the lease without progress."""
-        return replace(self, lease_until=now + lease_seconds, due_at=now + lease_seconds, updated_at=now)
+        until = now + lease_seconds
+        return replace(self, lease_until=until, due_at=until, updated_at=now, continued=True)
 
     def restarted(self, now: float) -> Task:
         """Drop the checkpoint: the file changed, or its state cannot be trusted."""
@@ -256,19 +287,53 @@ class Task:
             rate=None,
             resumed_from=None,
             restarts=self.restarts + 1,
+            file_key=None,
             updated_at=now,
         )
 
     def released(self, now: float, *, delay: float = 0.0) -> Task:
         """Release the lease; the next worker may claim the task after ``delay`` seconds."""
-        return replace(self, lease_until=0.0, due_at=now + delay, not_before=now + delay, updated_at=now)
+        return replace(
+            self, lease_until=0.0, due_at=now + delay, not_before=now + delay, updated_at=now, continued=True
+        )
 
-    def retried(self, failure: Failure, now: float, *, delay: float) -> Task:
-        """Release the lease after a failure that a retry may cure."""
-        return replace(self.released(now, delay=delay), status=Status.QUEUED, error=failure)
+    def put_off(self, now: float, *, delay: float) -> Task:
+        """Release the lease of a try that met a limit of the origin before it could do anything: it never was.
 
-    def done(self, md5: str, size: int, now: float, *, representation: Representation | None = None) -> Task:
-        """Record the digest of one complete version of the file. Final."""
+        A task that has made progress stays ``running``, as between two slices.
+        """
+        idle = self.attempts > 0  # progress has cleared it
+        return replace(
+            self.released(now, delay=delay),
+            status=Status.RUNNING if self.checkpoint else Status.QUEUED,
+            continued=self.continued or not idle,
+            attempts=self.attempts - idle,
+            slices=self.slices - idle,
+        )
+
+    def retried(self, failure: Failure, now: float, *, delay: float, cheap: bool = False) -> Task:
+        """Release the lease after a failure that a retry may cure.
+
+        A try that took a moment was ``cheap``: it does not make the task a continuation.
+        """
+        continued = self.continued or not cheap
+        return replace(self.released(now, delay=delay), status=Status.QUEUED, error=failure, continued=continued)
+
+    def waiting(self, now: float, *, delay: float) -> Task:
+        """Release the lease while another task reads the file. The claim was a look, neither a try nor a turn."""
+        attempts = max(self.attempts - 1, 0)
+        return replace(self.released(now, delay=delay), attempts=attempts, continued=self.continued)
+
+    def done(
+        self,
+        md5: str,
+        size: int,
+        now: float,
+        *,
+        representation: Representation | None = None,
+        reused_at: float | None = None,
+    ) -> Task:
+        """Record the digest of one complete version of the file, computed for another task at ``reused_at``. Final."""
         return replace(
             self._finished(now),
             status=Status.DONE,
@@ -276,6 +341,7 @@ class Task:
             size=size,
             error=None,
             representation=self._described(representation),
+            reused_at=reused_at,
         )
 
     def failed(self, failure: Failure, now: float) -> Task:
@@ -320,19 +386,24 @@ class Task:
             updated_at=now,
         )
 
-    def resent(self, now: float, *, wait: float) -> Task:
-        """Record a new message for a task whose lease lapsed; the next look follows after ``wait`` seconds.
+    def resent(self, now: float) -> Task:
+        """Record a new message for a task whose worker died, or whose message was lost; it waits from now on.
 
         The fence rises: of two concurrent sweepers only one sends, and a holder that slept past its lease is fenced
         off. ``updated_at`` stays, because no work was done.
         """
         status = self.status if self.complete else Status.QUEUED
-        return replace(self, status=status, fence=self.fence + 1, lease_until=0.0, due_at=now + wait)
+        return replace(self, status=status, fence=self.fence + 1, lease_until=0.0, due_at=now)
 
     def given_up(self, failure: Failure, now: float) -> Task:
         """Fail the task after its lease lapsed; the next claim sends an outstanding email. Final."""
         owed = self.mail is Mail.PENDING
         return replace(self.failed(failure, now), fence=self.fence + 1, lease_until=0.0, due_at=now if owed else None)
+
+    def noted(self, code: str) -> Task:
+        """Add a note to the facts about the file, if there are any."""
+        known = self.representation
+        return self if known is None else replace(self, representation=replace(known, notes=(*known.notes, code)))
 
     def mailed(self, mail: Mail, now: float) -> Task:
         """Settle the email, as sent or as given up."""
