@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from urlsum import settings
 from urlsum.errors import SettingsError, TableUnavailable, UrlsumError
-from urlsum.tables.engine import create_engine, translate_errors
+from urlsum.tables.engine import create_engine, shown, translate_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,8 +105,7 @@ def main() -> int:
     except UrlsumError as exc:
         print(f"urlsum: {exc}", file=sys.stderr)  # noqa: T201 - a command line
         return 1
-    shown = sa.make_url(configured.database_uri).render_as_string(hide_password=True)
-    print(f"urlsum: {shown} has schema {schema}")  # noqa: T201 - a command line
+    print(f"urlsum: {shown(configured.database_uri)} has schema {schema}")  # noqa: T201 - a command line
     return 0
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from alembic import context
 
-from urlsum.tables.sql import metadata
+from urlsum.tables import sql, sql_records  # noqa: F401 - their tables
+from urlsum.tables.sql_database import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
