@@ -5,62 +5,146 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 
 from __future__ import annotations
 
+from urlsum import init_phase
+
+init_phase.begin()
+
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Logger
-
-from urlsum import settings, wiring
+from urlsum import cloudwatch, md5, queues, settings, wiring
 from urlsum.deadline import Deadline
+from urlsum.errors import QueueUnavailable
+from urlsum.limits.accounts import Settlements
 from urlsum.worker import delivery
-from urlsum.worker.metrics import Metrics
+from urlsum.worker.metrics import WorkMetrics
+from urlsum.worker.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from aws_lambda_powertools.utilities.typing import LambdaContext
-
+    from urlsum.cloudwatch import Context
+    from urlsum.queues import TaskQueue
     from urlsum.task import Task
     from urlsum.wiring import Services
 
 # Kept free before the runtime's own time-out: for the last checkpoint, the message to the next invocation or the
 # result and its email, each of which is bounded by the time-outs of its client.
 MARGIN_SECONDS = 30.0
-# Time budget of every record after the first of a batch: more than CONNECT_TIMEOUT + READ_TIMEOUT, so that a silent
-# origin still times out as such, and long enough for some gigabytes.
+# How long several records of a batch are worked on at the same time: more than CONNECT_TIMEOUT + READ_TIMEOUT, so that
+# a silent origin still times out as such, and long enough for some gigabytes.
 BATCHED_SECONDS = 60.0
+# The interval of looks at what waits: a request each, and SQS counts what waits no more exactly than that.
+LOOK_SECONDS = 10.0
 
 
 def process(
-    event: dict[str, Any], context: LambdaContext, *, services: Callable[[], Services] = wiring.services
+    event: dict[str, Any], context: Context, *, services: Callable[[], Services] = wiring.services
 ) -> dict[str, Any]:
     """Work on the records of one batch, all at the same time; return those that must be delivered again.
 
-    A batch of small files takes a moment. Of large files only the first has the whole slice: the others stop after
-    BATCHED_SECONDS and go back to the queue, so that an invocation of their own, with a core of its own, takes them.
+    A batch of small files takes a moment. Of the files that are still being read after BATCHED_SECONDS only the first
+    has the whole slice: the others go back to the queue, so that an invocation of their own, with a core of its own,
+    takes them.
+
+    Where continuations have a queue, and so workers, of their own, a first slice has a turn of HAND_OVER_SECONDS, and a
+    continuation hands over after less than half of BATCHED_SECONDS if others wait.
     """
     deps = services()
-    started = deps.monotonic()
+    began, started = deps.clock(), deps.monotonic()
     remaining = context.get_remaining_time_in_millis() / 1000 - MARGIN_SECONDS
     deadline = Deadline.after(min(deps.settings.slice_seconds, remaining), clock=deps.monotonic)
-    batched = deadline.within(BATCHED_SECONDS)
-    metrics = Metrics("hash_worker")
+    metrics = WorkMetrics(deps.settings.stack_name)
 
     def count(task: Task) -> None:
-        metrics.count_slice(task, deps.monotonic() - started)
+        metrics.count_slice(task, seconds=deps.monotonic() - started, began=began)
 
-    def handled(body: str, until: Deadline) -> bool:
-        return delivery.handle_message(body, deps, deadline=until, after_slice=count)
+    turns = Turns(BATCHED_SECONDS, deps.monotonic)
+
+    def handled(number: int, body: str) -> bool:
+        turn = turns.begin(continued=queues.is_continuation(body))
+        if deps.settings.continuations_queue_url and not turn.continued:
+            turn.ends_at = turn.began + deps.settings.hand_over_seconds
+        try:
+            with cloudwatch.about(_task_of(body)):
+                return delivery.handle_message(
+                    body, deps, deadline=batch.deadline(number), turn=turn, after_slice=count, settle=ended.add
+                )
+        finally:
+            turns.end(turn)
+            batch.end(number)
 
     records = event["Records"]
-    bodies = [record["body"] for record in records]
-    deadlines = [deadline, *[batched] * (len(records) - 1)]
-    with ThreadPoolExecutor(len(records), thread_name_prefix="record") as pool:
-        results = list(pool.map(handled, bodies, deadlines))
-    metrics.flush()
+    batch = _Batch(deadline, len(records))
+    ended = Settlements(deps.records, clock=deps.clock, ttl_days=deps.settings.task_ttl_days)
+    with _watched(turns, deps.queue, ended), ThreadPoolExecutor(len(records), thread_name_prefix="record") as pool:
+        results = list(pool.map(handled, range(len(records)), [record["body"] for record in records]))
+    ended.settle()
+    metrics.count_engine()
+    metrics.flush(engine=md5.engine)
+    # Between two invocations nothing runs here that could renew a lease.
+    deps.rest()
     failures = [record["messageId"] for record, result in zip(records, results, strict=True) if not result]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
 
 
-# The library logs to children of the logger "urlsum"; on Lambda they come out as JSON lines with the request's id.
-handler = Logger(service="urlsum").inject_lambda_context(process) if settings.on_lambda() else process
+class _Batch:
+    """The records of an invocation that ends at ``deadline``. After BATCHED_SECONDS one of them goes on alone."""
+
+    def __init__(self, deadline: Deadline, count: int) -> None:
+        self._deadline = deadline
+        self._together = deadline.within(BATCHED_SECONDS)
+        self._running = set(range(count))
+        self._alone: int | None = None
+        self._lock = threading.Lock()
+
+    def deadline(self, number: int) -> Deadline:
+        """When the record with this ``number`` must stop."""
+        return Deadline(self._deadline.at, self._deadline.clock, lambda: self._must_stop(number))
+
+    def end(self, number: int) -> None:
+        """Note that the record needs no more time."""
+        with self._lock:
+            self._running.discard(number)
+
+    def _must_stop(self, number: int) -> bool:
+        if not self._together.expired:
+            return False
+        with self._lock:
+            if self._alone is None:
+                self._alone = min(self._running)
+            return number != self._alone
+
+
+@contextmanager
+def _watched(turns: Turns, queue: TaskQueue, ended: Settlements) -> Iterator[None]:
+    """End turns that are over because others wait, and settle what has ended, as long as the block runs."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK_SECONDS):
+            with suppress(QueueUnavailable):  # then every slice lasts as long as it may
+                turns.look(queue)
+            ended.settle()
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _task_of(body: str) -> str | None:
+    with suppress(ValueError):  # what nobody sent; delivery logs it
+        return queues.decode(body)
+    return None
+
+
+handler = cloudwatch.logged(process, settings.function_name())
+
+if settings.on_lambda():  # in the init phase, see wiring.wire
+    wiring.prepare()
+
+init_phase.end()
