@@ -1,7 +1,7 @@
 """Lint template.yaml and its translation from SAM to CloudFormation; exit 1 on any finding.
 
-cfn-lint covers CloudFormation's resources better than SAM's: it finds a wrong RecursiveLoop, or a visibility time-out
-below the worker's, only after the translation. Runs offline.
+cfn-lint covers CloudFormation's resources better than SAM's: it finds a wrong RecursiveLoop only after the
+translation. Runs offline.
 """
 
 from __future__ import annotations

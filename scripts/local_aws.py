@@ -54,6 +54,8 @@ def moto(port: int) -> Iterator[LocalAws]:
         port = server.get_host_and_port()[1]
         endpoint = f"http://127.0.0.1:{port}"
         template.create_mail_identity(client("sesv2", endpoint))
+        # moto imports its Parameter Store at the first request, which takes longer than urlsum waits for AWS.
+        client("ssm", endpoint).describe_parameters()
         yield LocalAws(
             port=port,
             table=template.create_table(client("dynamodb", endpoint)),

@@ -1,9 +1,10 @@
-"""Build the functions and their layer with the SAM CLI, and compile the layer for a fast cold start.
+"""Build the functions and their layer with the SAM CLI; trim the layer and compile all of it for a fast cold start.
 
 ``sam build`` leaves only sources, and Lambda's file system is read-only, so every cold start would compile its imports
 again. Compiled files depend only on Python's minor version, not on the processor, so the host's interpreter of that
-version can create them. Python does not check them against their sources at run time
-(https://docs.python.org/3/library/compileall.html), because both are deployed together.
+version can create them.
+
+The packages in the layer are of one processor, so the built template allows that architecture alone.
 """
 
 # Every command that runs here is spelled out in this module.
@@ -12,6 +13,7 @@ version can create them. Python does not check them against their sources at run
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -19,12 +21,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+from samtranslator.yaml_helper import yaml_parse  # type: ignore[import-untyped]
+
+from scripts import trim_layer
+
 ROOT = Path(__file__).parents[1]
 # The interpreter of the functions' Runtime in template.yaml.
 PYTHON = "python3.13"
 ARCHITECTURES = ("arm64", "x86_64")
-# Lambda's folder for layers, so that tracebacks show the right paths.
+# Lambda's folders for layers and for a function, so that tracebacks show the right paths.
 LAYER_ROOT = "/opt"
+FUNCTION_ROOT = "/var/task"
 
 
 class BuildError(Exception):
@@ -49,6 +56,8 @@ def build(architecture: str, folder: Path) -> None:
     """Build template.yaml for ``architecture`` into ``folder``. Raises BuildError."""
     if shutil.which(PYTHON) is None:
         raise BuildError(f"{PYTHON} is not on PATH; `sam build` needs the Python version of the functions")
+    if shutil.which("openssl") is None:
+        raise BuildError("openssl is not on PATH; it hashes the names of the trusted CAs")
     try:
         subprocess.run(
             [
@@ -60,15 +69,32 @@ def build(architecture: str, folder: Path) -> None:
             check=True,
         )
         layer = folder / "Layer"
-        subprocess.run(
-            [
-                *(PYTHON, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
-                *("-s", str(layer), "-p", LAYER_ROOT, str(layer / "python")),
-            ],
-            check=True,
-        )
+        trim_layer.trim(layer / "python")
+        trim_layer.compile_all(PYTHON, layer, LAYER_ROOT)
+        for function in folder.glob("*Function"):
+            trim_layer.compile_all(PYTHON, function, FUNCTION_ROOT)
+        trim_layer.check_sizes(layer)
+        path = folder / "template.yaml"
+        path.write_text(for_one_architecture(path.read_text(encoding="utf-8"), architecture), encoding="utf-8")
+    except trim_layer.TooLarge as exc:
+        raise BuildError(str(exc)) from exc
     except subprocess.CalledProcessError as exc:
         raise BuildError(f"{Path(exc.cmd[0]).name} failed with exit status {exc.returncode}") from exc
+
+
+def for_one_architecture(template: str, architecture: str) -> str:
+    """The template with ``architecture`` as the default and as the only allowed value, as JSON, which is YAML too.
+
+    A deployment that asks for another architecture would get functions that cannot load their packages;
+    CloudFormation refuses it.
+    """
+    built = yaml_parse(template)
+    built["Parameters"]["Architecture"] |= {
+        "Default": architecture,
+        "AllowedValues": [architecture],
+        "ConstraintDescription": f"{architecture}, for which this was built; build again for another one",
+    }
+    return json.dumps(built, indent=1)
 
 
 def main() -> int:

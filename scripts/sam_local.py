@@ -86,7 +86,9 @@ def write_template(aws: local_aws.LocalAws, host: str, api: str) -> Path:
         # Only the address of this machine, for files served on it.
         "ALLOWED_NETWORKS": f"{host}/32",
     }
-    own = {"TASKS_QUEUE_URL": endpoint + aws.queue_path, "PUBLIC_URL": api}
+    # One queue for both: one bridge serves one message at a time.
+    queue = endpoint + aws.queue_path
+    own = {"TASKS_QUEUE_URL": queue, "CONTINUATIONS_QUEUE_URL": queue, "PUBLIC_URL": api}
     for resource in built["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Function":
             declared = resource["Properties"]["Environment"]["Variables"]
