@@ -13,12 +13,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import memory, small, stages, transfers
+from bench import listed, memory, several, small, stages, transfers
 from bench.measure import say
 from bench.report import machine, section, written
-from bench.workspace import PACKAGES, Case, Workspace, missing
+from bench.workspace import PACKAGES, Case, Workspace, compile_sources, missing
 
-CASES = [*transfers.CASES, *memory.CASES, *small.CASES, *stages.CASES]
+CASES = [*transfers.CASES, *memory.CASES, *small.CASES, *listed.CASES, *several.CASES, *stages.CASES]
 README = Path(__file__).with_name("README.md")
 
 
@@ -36,6 +36,7 @@ def main() -> int:
     chosen = [known[name] for name in options.cases] or CASES
     if not _ready(chosen):
         return 2
+    compile_sources()
     # nginx drops root privileges but must still read its files.
     os.umask(0o022)
     met = True

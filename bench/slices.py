@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from selfhost.migrate import upgrade
-from urlsum.cli.local import Metered
-from urlsum.cli.progress import NoMeter
+from urlsum.cli.metered import Metered
+from urlsum.cli.progress import NoFileMeter
 from urlsum.deadline import Deadline
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
@@ -47,6 +47,7 @@ class Deps:
     source: Metered
     monotonic: Callable[[], float]
     clock: Callable[[], float] = time.time
+    records: None = None
 
 
 class CountingTable(SqlTaskTable):
@@ -63,7 +64,7 @@ class CountingTable(SqlTaskTable):
             self.count += 1
 
 
-class Clock(NoMeter):
+class Clock(NoFileMeter):
     """Monotonic seconds until ``half`` bytes are read; afterwards infinity, so that every deadline has passed."""
 
     def __init__(self, half: float) -> None:

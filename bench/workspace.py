@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -91,7 +92,7 @@ class Workspace:
 
 def urlsum(url: str, expected: str, *arguments: str, ca_file: Path | None = None, **more: str) -> Command:
     """The urlsum command; ``more`` are further settings."""
-    environment = {"ALLOWED_NETWORKS": NETWORKS, **more}
+    environment = {"URLSUM_ALLOWED_NETWORKS": NETWORKS, **more}
     if ca_file is not None:
         environment["SSL_CERT_FILE"] = str(ca_file)
     return Command("urlsum", " ".join([URLSUM, *arguments, url]), expected, environment)
@@ -130,6 +131,15 @@ def against(
     name = {"wall": "wall", "cpu": "CPU"}[figure]
     shown = "" if bound is None else f"≤ {bound:g}"
     return Row(f"{name}, {ours} / {peer}", spread.text(3), shown, None if bound is None else spread.median <= bound)
+
+
+def compile_sources(root: Path = ROOT) -> None:
+    """Compile what is measured, as pip does when it installs a package.
+
+    Where Python writes no byte code by itself (PYTHONDONTWRITEBYTECODE), every start would compile all of it.
+    """
+    for folder in ("src", "selfhost"):
+        compileall.compile_dir(root / folder, quiet=1)
 
 
 def missing(programs: Sequence[str]) -> list[str]:
