@@ -24,6 +24,19 @@ def test_touches_nothing_before_the_first_letter(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_directory_is_for_its_owner_only_unless_somebody_made_it(tmp_path: Path) -> None:
+    OutboxMailer(tmp_path / "spool" / "outbox", SENDER).send(LETTER)
+    assert mode(tmp_path / "spool" / "outbox") == 0o700
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o750)
+    OutboxMailer(tmp_path / "shared", SENDER).send(LETTER)
+    assert mode(tmp_path / "shared") == 0o750
+
+
 def test_names_sort_by_time_and_never_collide(tmp_path: Path) -> None:
     times = [1_800_000_000.0, 1_800_000_000.0, 1_800_000_000.000001, 1_800_000_009.0, 1_800_000_010.0]
     clock = iter(times)

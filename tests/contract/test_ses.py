@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from moto import mock_aws
+from msgspec.structs import replace
 
 from tests.support.aws.aws_endpoint import HANG_UP, Answer, AwsEndpoint, aws_endpoint, error
 from tests.support.stores.every_mailer import LETTER, SENDER
@@ -43,6 +44,38 @@ def test_sends_plain_text_only_to_one_recipient_and_says_that_a_machine_wrote_it
     ]
 
 
+def test_names_the_configuration_set_instead_of_the_default_one_of_the_identity(endpoint: AwsEndpoint) -> None:
+    endpoint.script(Answer(body={"MessageId": "1"}))
+    SesMailer(SENDER, "urlsum-prod").send(LETTER)
+    [request] = endpoint.requests
+    assert request["ConfigurationSetName"] == "urlsum-prod"
+
+
+# What a role without permission on a default configuration set gets.
+DENIED = {
+    "__type": "com.amazonaws#AccessDeniedException",
+    "message": "User `arn:aws:sts::123456789012:assumed-role/urlsum/worker' is not authorized to perform"
+    " `ses:SendEmail' on resource `arn:aws:ses:eu-central-1:123456789012:configuration-set/default'",
+}
+
+
+def test_waits_while_the_operator_mends_a_permission(endpoint: AwsEndpoint) -> None:
+    endpoint.script(Answer(403, DENIED))
+    with pytest.raises(MailUnavailable, match="configuration-set/default"):
+        SesMailer(SENDER).send(LETTER)
+
+
+def test_tells_mail_programs_how_to_unsubscribe_with_one_click(endpoint: AwsEndpoint) -> None:
+    endpoint.script(Answer(body={"MessageId": "1"}))
+    SesMailer(SENDER).send(replace(LETTER, unsubscribe="https://sums.example.org/unsubscribe?token=a-_1"))
+    [request] = endpoint.requests
+    assert request["Content"]["Simple"]["Headers"] == [
+        {"Name": "Auto-Submitted", "Value": "auto-generated"},
+        {"Name": "List-Unsubscribe", "Value": "<https://sums.example.org/unsubscribe?token=a-_1>"},
+        {"Name": "List-Unsubscribe-Post", "Value": "List-Unsubscribe=One-Click"},
+    ]
+
+
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
@@ -74,8 +107,39 @@ def test_tells_what_is_final_from_what_may_pass_and_never_sends_twice(
     assert len(endpoint.requests) == 1
 
 
-def test_a_sender_that_is_not_verified_is_refused() -> None:
-    with mock_aws(), pytest.raises(MailRefused, match="not verified"):
+def not_verified(*identities: str) -> Answer:
+    """The response of SES when nobody has verified these identities."""
+    text = "Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: "
+    body = {"__type": "com.amazonaws#MessageRejected", "message": text + ", ".join(identities)}
+    return Answer(400, body)
+
+
+@pytest.mark.parametrize(
+    ("sender", "identities", "expected"),
+    [
+        ("urlsum@example.org", ["urlsum@example.org"], MailUnavailable),
+        ("urlsum@Example.org", ["URLSUM@EXAMPLE.ORG"], MailUnavailable),
+        ("Sums <urlsum@example.org>", ["Sums <urlsum@example.org>"], MailUnavailable),
+        ("urlsum@example.org", ["example.org"], MailUnavailable),
+        ("urlsum@example.org", ["urlsum@example.org", LETTER.to], MailUnavailable),
+        ("urlsum@example.org", [LETTER.to, "urlsum@example.org"], MailUnavailable),
+        ("urlsum@example.org", ["arn:aws:ses:eu-central-1:123456789012:identity/example.org"], MailUnavailable),
+        ("urlsum@example.org", [LETTER.to], MailRefused),
+        ("urlsum@example.org", [LETTER.to.upper()], MailRefused),
+        (f"urlsum@{LETTER.to.partition('@')[2]}", [LETTER.to], MailRefused),
+        (LETTER.to, [LETTER.to], MailUnavailable),
+    ],
+)
+def test_an_email_waits_for_the_sender_to_be_verified_and_not_for_the_recipient(
+    endpoint: AwsEndpoint, sender: str, identities: list[str], expected: type[MailError]
+) -> None:
+    endpoint.script(not_verified(*identities))
+    with pytest.raises(expected, match="not verified"):
+        SesMailer(sender).send(LETTER)
+
+
+def test_a_sender_that_is_not_verified_is_waited_for() -> None:
+    with mock_aws(), pytest.raises(MailUnavailable, match="not verified"):
         SesMailer(SENDER).send(LETTER)
 
 

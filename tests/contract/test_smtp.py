@@ -19,7 +19,14 @@ from tests.support.stores.smtp import (
     mail_server,
     scripted_server,
 )
-from urlsum.errors import MailError, MailRefused, MailUnavailable, SettingsError
+from urlsum.errors import (
+    MailError,
+    MailRefused,
+    MailSystemDown,
+    MailUnanswered,
+    MailUnavailable,
+    SettingsError,
+)
 from urlsum.mail import Letter, smtp
 
 if TYPE_CHECKING:
@@ -110,6 +117,64 @@ def test_a_server_that_is_slow_at_every_step_costs_no_more_than_that_either() ->
     with scripted_server({}, pause=0.3) as server, pytest.raises(MailUnavailable):
         smtp_mailer(server.port, send_seconds=1.0).send(LETTER)
     assert 0.9 <= time.monotonic() - begin < 4
+
+
+class Hold:
+    """The lease of a caller, which may be extended."""
+
+    def __init__(self, *, allows: bool = True) -> None:
+        self.allows = allows
+        self.asked: list[float] = []
+
+    def __call__(self, seconds: float) -> bool:
+        self.asked.append(seconds)
+        return self.allows
+
+
+def test_the_reply_to_the_whole_email_may_take_longer_than_all_others() -> None:
+    hold = Hold()
+    with scripted_server({}, END=1.0) as server:
+        smtp_mailer(server.port, send_seconds=0.7, prompt_seconds=0.1, answer_seconds=15.0).send(LETTER, hold=hold)
+    assert hold.asked == [15.0]  # once, before the wait
+
+
+def test_a_prompt_reply_needs_no_longer_lease() -> None:
+    hold = Hold()
+    with scripted_server({}) as server:
+        smtp_mailer(server.port, prompt_seconds=5.0).send(LETTER, hold=hold)
+    assert hold.asked == []
+
+
+@pytest.mark.parametrize("hold", [None, Hold(allows=False)])
+def test_without_a_longer_lease_the_wait_is_that_of_one_email(hold: Hold | None) -> None:
+    with scripted_server({".": HANG}) as server, pytest.raises(MailUnanswered):
+        smtp_mailer(server.port, send_seconds=0.5, prompt_seconds=0.1, answer_seconds=99.0).send(LETTER, hold=hold)
+
+
+@pytest.mark.parametrize("reply", [HANG, CLOSE])
+def test_a_whole_email_without_a_reply_may_have_arrived(reply: str) -> None:
+    with scripted_server({".": reply}) as server, pytest.raises(MailUnanswered):
+        smtp_mailer(server.port, prompt_seconds=0.1, answer_seconds=0.3).send(LETTER, hold=Hold())
+
+
+@pytest.mark.parametrize(
+    ("replies", "down"),
+    [
+        ({"connect": CLOSE}, True),
+        ({"MAIL": "550 sender not allowed"}, True),
+        ({"RCPT": "421 shutting down"}, True),
+        ({"RCPT": "530 authentication required"}, True),
+        ({".": "421 shutting down"}, True),
+        ({"RCPT": "451 greylisted"}, False),
+        ({".": "451 local error"}, False),
+    ],
+    ids=str,
+)
+def test_tells_a_system_that_is_down_from_an_email_that_must_wait(replies: dict[str, str], down: bool) -> None:
+    with scripted_server(replies) as server, pytest.raises(MailUnavailable) as caught:
+        smtp_mailer(server.port).send(LETTER)
+    assert isinstance(caught.value, MailSystemDown) is down
+    assert not isinstance(caught.value, MailUnanswered)
 
 
 @pytest.mark.parametrize("replies_in_time", [0, 1, 2, 3, 4])

@@ -79,8 +79,12 @@ def test_does_not_cut_its_own_long_poll(scripted: SqsQueue, endpoint: AwsEndpoin
 )
 @pytest.mark.parametrize(
     "call",
-    [lambda queue: queue.send(ID), lambda queue: queue.delete(Delivery("1", "receipt", encode(ID)))],
-    ids=["send", "delete"],
+    [
+        lambda queue: queue.send(ID),
+        lambda queue: queue.delete(Delivery("1", "receipt", encode(ID))),
+        lambda queue: queue.held(),
+    ],
+    ids=["send", "delete", "held"],
 )
 def test_is_unavailable_after_as_many_tries_as_make_sense(
     scripted: SqsQueue, endpoint: AwsEndpoint, fault: Answer, tries: int, call: Callable[[SqsQueue], None]

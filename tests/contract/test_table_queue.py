@@ -26,9 +26,11 @@ class CountingTable(MemoryTaskTable):
     def after_look(self) -> None:
         pass
 
-    def due(self, before: float, limit: int) -> list[str]:
+    def due(self, before: float, limit: int, *, continued: bool | None = None) -> list[str]:
+        found = super().due(before, limit, continued=continued)
+        if continued:
+            return found  # each look for a first slice is followed by one of these
         self.looks += 1
-        found = super().due(before, limit)
         self.after_look()
         return found
 
@@ -198,3 +200,27 @@ def test_what_a_look_found_is_forgotten_after_the_poll_interval() -> None:
     now += 0.5
     assert [delivery.message_id for delivery in queue.receive(1, wait=0)] == [waiting.id]
     assert table.looks == 2
+
+
+def test_processes_of_one_machine_divide_the_rows_and_claim_none_twice() -> None:
+    table = MemoryTaskTable()
+    for number in range(200):
+        table.add(new_task(due_at=1.0 + number))
+    queues = [TableQueue(table, processes=3, number=number) for number in range(3)]
+    taken: Counter[str] = Counter()
+    for _ in range(40):  # side by side; nothing is claimed meanwhile
+        for queue in queues:
+            taken.update(decode(delivery.body) for delivery in queue.receive(1, wait=0))
+    assert len(taken) == 120
+    assert set(taken.values()) == {1}
+
+
+def test_a_process_without_rows_of_its_own_takes_the_youngest_of_the_others() -> None:
+    table = MemoryTaskTable()
+    one, other = (TableQueue(table, processes=2, number=number) for number in range(2))
+    tasks = [task for number in range(40) if one._is_own((task := new_task(due_at=1.0 + number)).id)]
+    for task in tasks:
+        table.add(task)
+    assert decode(one.receive(1, wait=0)[0].body) == tasks[0].id
+    assert decode(other.receive(1, wait=0)[0].body) == tasks[-1].id
+    assert decode(other.receive(1, wait=0)[0].body) == tasks[-2].id

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shlex
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from scripts.sam_local import free_port
 from tests.support.origin import range_server
-from tests.support.processes.containers import ROOT, build, docker, eventually, inspect, need_engine
+from tests.support.processes.containers import ROOT, build, docker, eventually, inspect, logs, need_engine
+from urlsum import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +49,7 @@ class Containers:
 
     def answers(self) -> bool:
         try:
-            return httpx.get(f"{self.base}/check").status_code == 404
+            return httpx.get(f"{self.base}/check", params={"id": "x"}).status_code == 404
         except httpx.TransportError:
             return False
 
@@ -82,7 +84,8 @@ def containers(tmp_path: Path) -> Iterator[Containers]:
         server = ROOT / "tests" / "support" / "origin" / "range_server.py"
         made.run("origin", f"-v {server}:/range_server.py:ro --init python:3.13-slim python3 /range_server.py 8080")
         address = inspect(f"{made.name}-origin")["NetworkSettings"]["Networks"][made.name]["IPAddress"]
-        made.dotenv.write_text(f"ALLOWED_NETWORKS={address}/32\n")
+        # As .env.example has it: below the working directory, where the image leads to the volume.
+        made.dotenv.write_text(f"ALLOWED_NETWORKS={address}/32\nDATABASE_URI=sqlite:///data/urlsum.db\n")
         yield made
     finally:
         made.remove()
@@ -141,6 +144,92 @@ def test_a_server_that_dies_at_a_wrong_setting_says_which(containers: Containers
     assert "hunter2" not in docker("logs", server)
 
 
+# What neither a shell nor a URI takes as it is.
+SECRET = "p@$$x ${HOME} #1:/?%25"
+SHOW = "from urlsum import settings; print(settings.load().mail_password)"
+
+
+def test_one_dotenv_serves_docker_run_compose_and_make_run(
+    containers: Containers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = f"REDIS_URL=redis://redis-server:6379/0\nMAIL_PASSWORD='{SECRET}'\nMYSQL_PASSWORD='{SECRET}'\n"
+    with containers.dotenv.open("a") as dotenv:
+        dotenv.write(lines)
+    options = ["--rm", "--env-file", str(containers.dotenv), "--entrypoint", "python"]
+    assert docker("run", *options, "tc:latest", "-c", SHOW) == SECRET
+
+    project = ["--project-directory", str(tmp_path), "-f", str(ROOT / "compose.yaml")]
+    shown = json.loads(docker("compose", *project, "config", "--format", "json"))["services"]
+    # `config` doubles each $, so that its output can be read again.
+    for service, name in (("api", "MAIL_PASSWORD"), ("worker", "DATABASE_PASSWORD"), ("mysql", "MYSQL_PASSWORD")):
+        assert shown[service]["environment"][name].replace("$$", "$") == SECRET
+    assert shown["api"]["environment"]["REDIS_URL"] == "redis://redis:6379/0"
+    assert "@mysql/" in shown["api"]["environment"]["DATABASE_URI"]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(settings, "DOTENV", containers.dotenv)
+    settings.load.cache_clear()
+    assert settings.load().mail_password == SECRET
+    settings.load.cache_clear()
+
+
+def test_two_checkouts_on_one_host_share_nothing(tmp_path: Path) -> None:
+    shown = []
+    for name, lines in (
+        ("one", ""),
+        ("two", "PUBLISH=127.0.0.1:8001\nURLSUM_IMAGE=two:latest\nPUBLISH_MAIL=127.0.0.1:8026\n"),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / ".env").write_text(lines)
+        project = ["--project-directory", str(folder), "-f", str(ROOT / "compose.yaml"), "--profile", "mail"]
+        shown.append(json.loads(docker("compose", *project, "config", "--format", "json")))
+
+    def taken(config: dict[str, Any]) -> set[str]:
+        """What exists once on a host: names of the project, its volumes, networks and images, and ports."""
+        named = {each["name"] for kind in ("volumes", "networks") for each in config[kind].values()}
+        services = config["services"].values()
+        images = {service["image"] for service in services if "build" in service and "image" in service}
+        ports = {port["published"] for service in services for port in service.get("ports", [])}
+        return {config["name"], *named, *images, *ports}
+
+    assert [each["name"] for each in shown] == ["one", "two"]
+    assert taken(shown[0]) & taken(shown[1]) == set()
+    assert shown[0]["services"]["api"]["image"] == "tc:latest"
+
+
+def test_a_container_with_too_little_memory_says_so_instead_of_being_killed(containers: Containers) -> None:
+    # What a server has loaded before it looks takes 60 MB.
+    lines = {"server": (96, "tc:latest"), "worker": (48, "--entrypoint rq tc:latest worker tc-tasks")}
+    for name, (megabytes, line) in lines.items():
+        memory = f"--memory {megabytes}m --memory-swap {megabytes}m"
+        container = containers.run(name, f"{memory} --env-file ./.env {line}")
+        eventually(lambda c=container: not inspect(c)["State"]["Running"], 30, what=f"the {name} ends")  # type: ignore[misc]
+        assert not inspect(container)["State"]["OOMKilled"]
+        assert f"this container may use {megabytes} MiB of memory, and needs 128" in logs(container)
+
+
+def test_the_server_answers_on_both_address_families(containers: Containers) -> None:
+    # 2001:db8::/32 is for documentation (RFC 3849), so no machine's own network is shadowed.
+    subnet = f"2001:db8:{uuid.uuid4().hex[:4]}::/64"
+    network = f"{containers.name}-six"
+    docker("network", "create", "--ipv6", "--subnet", subnet, network)
+    try:
+        server = containers.run("server", "--env-file ./.env tc:latest")
+        for container in (server, f"{containers.name}-origin"):
+            docker("network", "connect", network, container)
+        joined = inspect(server)["NetworkSettings"]["Networks"]
+        hosts = [joined[containers.name]["IPAddress"], f"[{joined[network]['GlobalIPv6Address']}]"]
+        eventually(lambda: inspect(server)["State"]["Health"]["Status"] == "healthy", 30, what="healthy")
+        fetch = "import sys, urllib.request as r; print(*(r.urlopen(url).status for url in sys.argv[1:]))"
+        urls = [f"http://{host}:5000/" for host in hosts]
+        assert docker("exec", f"{containers.name}-origin", "python3", "-c", fetch, *urls) == "200 200"
+    finally:
+        docker("network", "disconnect", "--force", network, f"{containers.name}-server", check=False)
+        docker("network", "disconnect", "--force", network, f"{containers.name}-origin", check=False)
+        docker("network", "rm", network, check=False)
+
+
 def test_the_image_is_small_compiled_and_holds_nothing_that_it_should_not() -> None:
     image, base = inspect("tc:latest"), inspect("python:3.13-slim")
     added = (image["Size"] - base["Size"]) / 2**20
@@ -151,7 +240,7 @@ def test_the_image_is_small_compiled_and_holds_nothing_that_it_should_not() -> N
     assert not [line for line in image["Config"]["Env"] if "PASSWORD" in line or "SECRET" in line]
     listed = docker("run", "--rm", "--entrypoint", "find", "tc:latest", "/app", "-not", "-path", "/app/venv/*")
     names = {line.removeprefix("/app").lstrip("/") for line in listed.splitlines()}
-    assert {name.split("/")[0] for name in names} == {"", "venv", "functions", "selfhost", "urlsum"}
+    assert {name.split("/")[0] for name in names} == {"", "venv", "functions", "selfhost", "urlsum", "data"}
     assert not [name for name in names if ".env" in name or ".git" in name]
     sources = {name for name in names if name.endswith(".py") and "migrations" not in name}
     compiled = {name.replace("__pycache__/", "").replace(".cpython-313.pyc", ".py") for name in names if ".pyc" in name}

@@ -78,7 +78,7 @@ class Client:
 
 
 @contextmanager
-def service(directory: Path) -> Iterator[int]:
+def service(directory: Path, **settings: str) -> Iterator[int]:
     """Run the server with its embedded worker, and another worker; yield the server's port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -89,6 +89,7 @@ def service(directory: Path) -> Iterator[int]:
         "DATABASE_URI": f"sqlite:///{directory}/urlsum.db",
         "OUTBOX_DIR": str(directory / "outbox"),
         "ALLOWED_NETWORKS": "127.0.0.0/8",
+        **settings,
     }
     with (directory / "log").open("wb") as log:
         processes = [

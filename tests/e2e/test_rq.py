@@ -17,10 +17,14 @@ import pytest
 
 from scripts.sam_local import free_port
 from selfhost import health
+from selfhost.migrate import upgrade
 from tests.support.origin import range_server
 from tests.support.stores.every_queue import REDIS, redis_rig
 from tests.support.stores.tables import execute
+from urlsum.health import KEPT_SECONDS
+from urlsum.health.meeting import ELSEWHERE, SHARED, UNATTENDED
 from urlsum.tables.sql import SqlTaskTable
+from urlsum.tables.sql_database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -108,8 +112,9 @@ def system(tmp_path: Path) -> Iterator[System]:
             "MAX_ATTEMPTS": "3",
         }
         server = subprocess.Popen([sys.executable, "-m", "selfhost.server"], cwd=ROOT, env=environment)
-        made = System(f"http://127.0.0.1:{port}", environment, rig, SqlTaskTable(environment["DATABASE_URI"]))
-        stack.callback(made.table._engine.dispose)
+        database = Database(environment["DATABASE_URI"])
+        stack.callback(database.close)
+        made = System(f"http://127.0.0.1:{port}", environment, rig, SqlTaskTable(database))
         stack.callback(_end, [server])
         stack.callback(_end, made.workers)
         eventually(lambda: _answers(made.base))
@@ -129,7 +134,7 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
 
 def _answers(base: str) -> bool:
     try:
-        return httpx.get(f"{base}/check").status_code == 404
+        return httpx.get(f"{base}/check", params={"id": "x"}).status_code == 404
     except httpx.TransportError:
         return False
 
@@ -251,7 +256,49 @@ def test_health_tells_a_worker_that_redis_answers(system: System) -> None:
     assert healthy(REDIS_URL="") == (1, "REDIS_URL is not set\n")
     status, line = healthy(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert status == 1
-    assert line.startswith("Redis does not answer: ")
+    assert line == "the queue does not answer\n"
+    status, line = healthy(DATABASE_URI="mysql+pymysql://urlsum@127.0.0.1:9/urlsum")
+    assert status == 1
+    assert line == "the table does not answer\n"
+
+
+def test_health_names_a_worker_whose_redis_or_table_is_not_the_servers(system: System, tmp_path: Path) -> None:
+    """Another database of the same Redis answers, too: the worker listens there, and the server sends here."""
+
+    def found(**changes: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "selfhost.health", "worker"]
+        ended = subprocess.run(
+            command, cwd=ROOT, env=system.environment | changes, capture_output=True, text=True, check=False
+        )
+        return ended.returncode, ended.stdout.strip()
+
+    # The server has done its first round.
+    eventually(lambda: system.rig.rq.connection.exists(f"urlsum:servers:{system.rig.rq.name}") == 1)
+    assert found() == (0, "healthy")
+    eventually(lambda: found(REDIS_URL=REDIS.rpartition("/")[0] + "/10") == (1, ELSEWHERE))
+    assert found(TASKS_QUEUE_NAME="urlsum-test-elsewhere") == (1, ELSEWHERE)
+    another = f"sqlite:///{tmp_path}/another.db"
+    upgrade(another)
+    assert found(DATABASE_URI=another) == (1, SHARED)
+    # A loss of data in Redis is none of these.
+    system.rig.rq.connection.delete(f"urlsum:servers:{system.rig.rq.name}")
+    eventually(lambda: found() == (0, "healthy"))
+
+
+def test_the_server_names_messages_that_no_worker_takes_until_one_comes(system: System, origin: str) -> None:
+    def found() -> dict[str, Any]:
+        answer: dict[str, Any] = httpx.get(f"{system.base}/healthz").json()
+        return answer
+
+    task_id = system.submit(f"{origin}/7/0/file")
+    # LEASE_SECONDS later.
+    eventually(lambda: found() == {"healthy": True, "faults": [], "warnings": [UNATTENDED]})
+    command = [sys.executable, "-m", "selfhost.health", "server"]
+    ended = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, f"healthy; {UNATTENDED}\n")
+    system.start_worker()
+    assert system.done(task_id)["status"] == "done"
+    eventually(lambda: found()["warnings"] == [])
 
 
 @pytest.mark.parametrize(
@@ -260,7 +307,7 @@ def test_health_tells_a_worker_that_redis_answers(system: System) -> None:
         (b"python\0-m\0selfhost.server\0--host\x000.0.0.0\0", "server"),
         (b"/app/venv/bin/python\0/app/venv/bin/rq\0worker\0", "worker"),  # a script names its interpreter first
         (b"/sbin/docker-init\0--\0rq\0worker\0", "worker"),
-        (b"python\0-m\0selfhost.worker\0", None),
+        (b"python\0-m\0selfhost.worker\0", "worker"),
         (b"sh\0", None),
     ],
 )
@@ -268,10 +315,25 @@ def test_health_knows_what_a_container_is_from_its_first_process(command: bytes,
     assert health.kind(command) == kind
 
 
+@pytest.mark.parametrize(
+    ("command", "url"),
+    [
+        (b"python\0rq\0worker\0-u\0redis://r:6379/0\0tc-tasks\0", "redis://r:6379/0"),
+        (b"python\0rq\0worker\0--url=redis://r/1\0", "redis://r/1"),
+        (b"python\0rq\0worker\0", None),
+        (b"python\0-u\0-m\0selfhost.worker\0", None),
+    ],
+)
+def test_health_asks_the_redis_that_the_worker_listens_to(command: bytes, url: str | None) -> None:
+    assert health._url(command) == url
+
+
 def test_health_tells_a_server_that_reaches_its_table(system: System) -> None:
     command = [sys.executable, "-m", "selfhost.health", "server"]
     ended = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "healthy\n")
     execute(system.environment["DATABASE_URI"], "DROP TABLE tasks")
+    # The last look may be as old as this.
+    time.sleep(KEPT_SECONDS)
     ended = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
+    assert (ended.returncode, ended.stdout) == (1, "the table does not answer\n")

@@ -48,7 +48,8 @@ def test_ci_runs_for_pushes_and_pull_requests() -> None:
 
 
 def test_ci_has_the_pythons_of_the_repository_and_the_same_default() -> None:
-    (versions,) = [step["with"]["python-version"].split() for step in gate()["steps"] if "with" in step]
+    settings = [step.get("with", {}) for step in gate()["steps"]]
+    (versions,) = [setting["python-version"].split() for setting in settings if "python-version" in setting]
     ours = (ROOT / ".python-version").read_text(encoding="utf-8").split()
     assert sorted(versions) == sorted(ours)
     assert versions[-1] == ours[0]  # setup-python's last one is `python3`, pyenv's first one

@@ -24,18 +24,19 @@ EXTRAS = {
 DECLARED = {name: wanted for group in (CORE, *EXTRAS.values()) for name, wanted in group.items()}
 COMMAND = reached(modules("urlsum.cli"))
 AWS = {
-    "functions.hash_worker.app",
-    "functions.sweeper.app",
     "urlsum.mail.ses",
     "urlsum.queues.sqs",
+    "urlsum.secret.ssm",
     "urlsum.tables.dynamodb",
+    "urlsum.aws",
     "urlsum.web.lambda_handler",
-    "urlsum.worker.metrics",
 }
-REDIS = {"urlsum.queues.redis", "selfhost.rq_task", "selfhost.rq_config", "selfhost.rq_maintenance"}
+REDIS = {
+    "urlsum.queues.redis",
+    "urlsum.queues.redis_attendance",
+    *(f"selfhost.rq_{name}" for name in ("config", "emails", "maintenance", "settings", "task", "worker")),
+}
 SERVER = {name for package in OURS for name in modules(package)} - COMMAND - AWS - REDIS
-# The health check asks Redis only where a setting names one.
-OF_REDIS = {("selfhost.health", "redis")}
 
 
 def test_the_command_needs_the_core_and_nothing_else() -> None:
@@ -43,7 +44,7 @@ def test_the_command_needs_the_core_and_nothing_else() -> None:
 
 
 def test_a_server_without_vendors_needs_one_extra() -> None:
-    assert imported_by(SERVER, without=OF_REDIS) - CORE.keys() == EXTRAS["server"].keys()
+    assert imported_by(SERVER) - CORE.keys() == EXTRAS["server"].keys()
 
 
 @pytest.mark.parametrize(("extra", "adapters"), [("aws", AWS), ("redis", REDIS)])
@@ -51,11 +52,14 @@ def test_the_adapters_of_a_vendor_need_its_extra(extra: str, adapters: set[str])
     assert imported_by(adapters) - CORE.keys() - EXTRAS["server"].keys() == EXTRAS[extra].keys()
 
 
+@pytest.mark.slow
 def test_no_self_hosted_process_loads_what_only_lambda_needs() -> None:
-    processes = "selfhost.server, selfhost.worker, selfhost.rq_task, selfhost.rq_maintenance, selfhost.health"
+    processes = (
+        "selfhost.server, selfhost.worker, selfhost.slots, selfhost.rq_task, selfhost.rq_maintenance, selfhost.health"
+    )
     code = f"import sys, {processes}\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert {"aws_lambda_powertools", "mangum", "boto3"}.isdisjoint(loaded.stdout.split())
+    assert {"mangum", "boto3", "botocore"}.isdisjoint(loaded.stdout.split())
 
 
 def test_the_extra_for_mysql_is_the_driver_that_database_uri_names() -> None:

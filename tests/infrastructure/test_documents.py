@@ -19,7 +19,7 @@ FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 ENTRY = re.compile(r"^### (.+)\n\n(.+)\n", re.MULTILINE)
 STATUS = re.compile(r"(Accepted|Superseded by \[.+\]\(#.+\)), \d{4}-\d{2}-\d{2}")
 # What operators search the logs for. A figure of the code stands in the place of each `*`.
-LOGGED = ["stranded; sent again", "given up", "email refused", "email given up"]
+LOGGED = ["stranded; sent again", "given up", "email refused", "email given up", "email suppressed"]
 FAILURE = "workers stopped * times without making progress"
 
 
@@ -73,3 +73,12 @@ def test_operators_find_the_words_of_a_task_whose_workers_died() -> None:
     assert re.search(FAILURE.replace("*", r"\d+"), quoted)
     pattern = re.compile(FAILURE.replace("*", r"\{\w+\}"))
     assert any(pattern.search(path.read_text(encoding="utf-8")) for path in (ROOT / "src" / "urlsum").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_every_container_comes_back_and_its_log_is_bounded(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    commands = [line for line in lines if re.search(r"\bdocker run -", line)]
+    assert [
+        line for line in commands if "--restart unless-stopped" not in line or "--log-opt max-size=" not in line
+    ] == []

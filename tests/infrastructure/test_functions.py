@@ -10,7 +10,7 @@ import pytest
 from tests.support.aws import template
 from tests.support.aws.deployment import deploy
 from tests.support.web.clients import GatewayClient
-from urlsum.settings import Settings, load
+from urlsum.settings import Settings, load, parse
 
 FUNCTIONS = {
     "SubmitFunction": "submit",
@@ -18,8 +18,6 @@ FUNCTIONS = {
     "HashWorkerFunction": "hash_worker",
     "SweeperFunction": "sweeper",
 }
-# https://docs.aws.amazon.com/powertools/python/latest/environment_variables/
-POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
 
 
 def environment(function: str, **parameters: str | int) -> dict[str, str]:
@@ -62,7 +60,7 @@ def test_arm64_is_what_one_gets_without_asking() -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_variable_is_a_setting_that_something_reads(function: str) -> None:
     settings = {name.upper() for name in Settings.__struct_fields__}
-    assert environment(function).keys() <= settings | POWERTOOLS
+    assert environment(function).keys() <= settings
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -73,16 +71,10 @@ def test_the_settings_are_valid(function: str, monkeypatch: pytest.MonkeyPatch) 
     assert settings.tasks_table == "TasksTable"
 
 
-@pytest.mark.parametrize(("function", "service"), FUNCTIONS.items())
-def test_logs_and_metrics_carry_the_function_and_one_namespace(function: str, service: str) -> None:
-    variables = environment(function)
-    assert (variables["POWERTOOLS_SERVICE_NAME"], variables["POWERTOOLS_METRICS_NAMESPACE"]) == (service, "urlsum")
-
-
 def test_who_sends_messages_knows_the_queue_and_who_only_reads_does_not() -> None:
-    assert environment("SubmitFunction")["TASKS_QUEUE_URL"] == "TasksQueue"
-    assert environment("HashWorkerFunction")["TASKS_QUEUE_URL"] == "TasksQueue"
-    assert environment("SweeperFunction")["TASKS_QUEUE_URL"] == "TasksQueue"
+    for sender in ("SubmitFunction", "HashWorkerFunction", "SweeperFunction"):
+        assert environment(sender)["TASKS_QUEUE_URL"] == "TasksQueue"
+        assert environment(sender)["CONTINUATIONS_QUEUE_URL"] == "ContinuationsQueue"
     assert "TASKS_QUEUE_URL" not in environment("CheckFunction")
 
 
@@ -109,7 +101,7 @@ def test_behind_a_mapped_domain_a_function_answers_on_the_paths_that_are_sent_to
     app = importlib.import_module(f"functions.{FUNCTIONS[function]}.app").app
     url = environment(function, PublicUrl=chosen)["PUBLIC_URL"]
     path = {"SubmitFunction": "/sums/submit", "CheckFunction": "/sums/check"}[function]
-    with closing(GatewayClient(app, public_url=url)) as client:
+    with closing(GatewayClient(app, settings=Settings(public_url=url))) as client:
         answer = client.request("OPTIONS", path)
     assert (answer.status, "OPTIONS" in answer.headers["allow"]) == (204, True)
 
@@ -117,5 +109,20 @@ def test_behind_a_mapped_domain_a_function_answers_on_the_paths_that_are_sent_to
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_each_function_logs_json_into_a_group_of_its_own(function: str) -> None:
     group = function.removesuffix("Function") + "Logs"
-    assert deploy()[function]["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": group}
+    logging = {"LogFormat": "JSON", "ApplicationLogLevel": "INFO", "LogGroup": group}
+    # A request has a line of the gateway; what a worker or a sweep took, only Lambda reports.
+    system = {"SystemLogLevel": "WARN"} if function in ("SubmitFunction", "CheckFunction") else {}
+    assert deploy()[function]["LoggingConfig"] == logging | system
     assert group in deploy().of_type("AWS::Logs::LogGroup")
+
+
+def test_the_api_keys_reach_the_function_that_takes_submissions() -> None:
+    given = {"ApiKeys": f"lab:{'0' * 64}:day=5;bytes=0", "RequireApiKey": "true"}
+    variables = environment("SubmitFunction", **given)
+    assert parse({name.lower(): variables[name] for name in ("API_KEYS", "REQUIRE_API_KEY")}).require_api_key
+    assert template.load()["Parameters"]["ApiKeys"]["NoEcho"] is True
+    # Without them the function starts, too.
+    assert (environment("SubmitFunction")["API_KEYS"], environment("SubmitFunction")["REQUIRE_API_KEY"]) == (
+        "",
+        "false",
+    )

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = [
     "requirements",
     "requirements-sam",
+    "requirements-audit",
     "requirements-mutants",
     "selfhost/requirements",
     "src/requirements",

@@ -10,7 +10,13 @@ from tests.support.aws.deployment import Deployment, deploy
 
 FUNCTIONS = ("SubmitFunction", "CheckFunction", "HashWorkerFunction", "SweeperFunction")
 IDENTITY = "arn:aws:ses:us-east-1:123456789012:identity/"
+CONFIGURATION = "arn:aws:ses:us-east-1:123456789012:configuration-set/MailConfiguration"
+QUEUES = ["TasksQueue.Arn", "ContinuationsQueue.Arn"]
 MAIL_FROM = "urlsum@example.org"
+SECRET: dict[str, Any] = {
+    "Action": ["ssm:GetParameter", "ssm:PutParameter"],
+    "Resource": "arn:aws:ssm:us-east-1:123456789012:parameter/urlsum/urlsum/secret",
+}
 
 
 def role(deployment: Deployment, function: str) -> dict[str, Any]:
@@ -41,7 +47,9 @@ def test_submit_stores_and_sends() -> None:
             "Action": ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
             "Resource": "TasksTable.Arn",
         },
-        {"Action": ["sqs:SendMessage"], "Resource": "TasksQueue.Arn"},
+        {"Action": ["dynamodb:Query"], "Resource": "TasksTable.Arn/index/due"},
+        {"Action": ["sqs:SendMessage"], "Resource": QUEUES},
+        SECRET,
     ]
 
 
@@ -55,9 +63,12 @@ def test_check_reads_and_cancels() -> None:
 def test_the_sweeper_reads_the_index_and_single_tasks_and_sends() -> None:
     assert statements(deploy(), "SweeperFunction") == [
         logs("SweeperLogs"),
-        {"Action": ["dynamodb:GetItem", "dynamodb:UpdateItem"], "Resource": "TasksTable.Arn"},
+        {
+            "Action": ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+            "Resource": "TasksTable.Arn",
+        },
         {"Action": ["dynamodb:Query"], "Resource": "TasksTable.Arn/index/due"},
-        {"Action": ["sqs:SendMessage"], "Resource": "TasksQueue.Arn"},
+        {"Action": ["sqs:GetQueueAttributes", "sqs:SendMessage"], "Resource": QUEUES},
     ]
 
 
@@ -67,25 +78,47 @@ def test_the_worker_reads_writes_takes_messages_and_mails_as_one_sender() -> Non
         {"Action": ["dynamodb:GetItem", "dynamodb:UpdateItem"], "Resource": "TasksTable.Arn"},
         {
             "Action": ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"],
-            "Resource": "TasksQueue.Arn",
+            "Resource": QUEUES,
         },
         {
             "Action": ["ses:SendEmail"],
-            "Resource": [IDENTITY + MAIL_FROM],
+            "Resource": [IDENTITY + MAIL_FROM, CONFIGURATION],
             "Condition": {"StringEquals": {"ses:FromAddress": MAIL_FROM}},
         },
+        SECRET,
     ]
 
 
 @pytest.mark.parametrize(
     ("parameters", "resources"),
     [
-        ({"MailIdentity": "example.org"}, [IDENTITY + "example.org"]),
-        ({"SandboxRecipient": "me@example.com"}, [IDENTITY + MAIL_FROM, IDENTITY + "me@example.com"]),
+        ({"MailIdentity": "example.org"}, [IDENTITY + MAIL_FROM, IDENTITY + "example.org", CONFIGURATION]),
+        ({"SandboxRecipient": "me@example.com"}, [IDENTITY + MAIL_FROM, CONFIGURATION, IDENTITY + "me@example.com"]),
     ],
 )
 def test_mail_goes_through_the_chosen_identities(parameters: dict[str, str], resources: list[str]) -> None:
-    assert statements(deploy(**parameters), "HashWorkerFunction")[-1]["Resource"] == resources
+    [sending] = [
+        statement
+        for statement in statements(deploy(**parameters), "HashWorkerFunction")
+        if statement["Action"] == ["ses:SendEmail"]
+    ]
+    assert sending["Resource"] == resources
+
+
+def test_the_worker_sends_with_the_configuration_set_that_it_may_use_whatever_the_identity_has() -> None:
+    for deployment in (deploy(), deploy(MailIdentity="example.org")):
+        name = deployment["HashWorkerFunction"]["Environment"]["Variables"]["SES_CONFIGURATION_SET"]
+        assert deployment.of_type("AWS::SES::ConfigurationSet") == {
+            name: {"SuppressionOptions": {"SuppressedReasons": ["BOUNCE", "COMPLAINT"]}}
+        }
+
+
+def test_who_may_use_the_secret_knows_its_name_and_nobody_else_does() -> None:
+    names = {function: deploy()[function]["Environment"]["Variables"].get("SECRET_PARAMETER") for function in FUNCTIONS}
+    allowed = {function for function in FUNCTIONS if SECRET in statements(deploy(), function)}
+    assert allowed == {function for function, name in names.items() if name} == {"SubmitFunction", "HashWorkerFunction"}
+    [name] = {name for name in names.values() if name}
+    assert SECRET["Resource"].partition(":parameter")[2] == name
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -78,13 +78,16 @@ def test_an_identity_is_created_unless_one_is_named() -> None:
     assert "MailSender" not in deploy(MailIdentity="example.org").resources
 
 
-@pytest.mark.parametrize("alarm", ["DeadLetterAlarm", "SweeperAlarm"])
-def test_an_alarm_tells_somebody_only_if_there_is_somebody(alarm: str) -> None:
+def test_the_address_of_alarms_subscribes_to_their_topic() -> None:
     told = deploy(AlarmEmail="ops@example.org")
-    assert told[alarm]["AlarmActions"] == told[alarm]["OKActions"] == ["AlarmTopic"]
     assert told["AlarmTopic"]["Subscription"] == [{"Protocol": "email", "Endpoint": "ops@example.org"}]
     assert "AlarmTopic" not in deploy().resources
-    assert "AlarmActions" not in deploy()[alarm]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_resource_carries_the_service_and_the_stage(stage: str) -> None:
+    # CloudFormation passes the tags of a stack on.
+    assert section(stage)["deploy"]["parameters"]["tags"] == ["service=urlsum", f"stage={stage}"]
 
 
 @pytest.mark.parametrize(
@@ -94,6 +97,10 @@ def test_an_alarm_tells_somebody_only_if_there_is_somebody(alarm: str) -> None:
         ("AlarmEmail", "", "nobody"),
         ("SandboxRecipient", "me@example.org", "example.org"),
         ("PublicUrl", "https://sums.example.org", "http://sums.example.org"),
+        ("DomainName", "sums.example.org", "https://sums.example.org"),
+        ("CertificateArn", "arn:aws:acm:eu-central-1:123456789012:certificate/1", "sums.example.org"),
+        ("HostedZoneId", "Z0123456789ABCDEFGHIJ", "/hostedzone/Z1"),
+        ("RestoredTable", "urlsum-prod-restored", "arn:aws:dynamodb:eu-central-1:123456789012:table/t"),
     ],
 )
 def test_a_wrong_parameter_is_refused_before_anything_is_deployed(parameter: str, good: str, bad: str) -> None:
@@ -106,7 +113,10 @@ def test_the_outputs_name_what_an_operator_looks_for() -> None:
     resolver = deploy().resolver
     assert {name: resolver.output(name) for name in resolver.template["Outputs"]} == {
         "ApiUrl": "https://Api.execute-api.us-east-1.amazonaws.com",
+        "DomainTarget": "Domain.RegionalDomainName",
         "TasksTableName": "TasksTable",
         "TasksQueueUrl": "TasksQueue",
+        "ContinuationsQueueUrl": "ContinuationsQueue",
+        "ContinuationsDeadLetterQueueUrl": "ContinuationsDeadLetterQueue",
         "DeadLetterQueueUrl": "DeadLetterQueue",
     }

@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
-
 from functions.sweeper import app as sweeper
 from tests.support.aws.deployment import deploy
-from tests.support.aws.fake_lambda import Context
-from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
-from urlsum import wiring
 from urlsum.queues import sqs
-from urlsum.settings import Settings
 from urlsum.tables import dynamodb
-from urlsum.wiring import Services
 from urlsum.worker.sweep import LIMIT
-
-if TYPE_CHECKING:
-    import pytest
 
 INTERVAL_SECONDS = 300
 # botocore waits up to 1, then 2 s between three tries (standard mode).
@@ -25,17 +14,11 @@ BACKOFF_SECONDS = 3
 TASK_SECONDS = 0.03  # about 10 ms for each of its three requests
 
 
-def services() -> Services:
-    settings = Settings()
-    wired = wiring.wire(settings)
-    return Services(settings, MemoryTaskTable(), MemoryQueue(), MemoryMailer(), wired.guard, wired.source)
-
-
 def test_it_runs_every_few_minutes_and_is_the_only_thing_that_does() -> None:
     [rule] = deploy().of_type("AWS::Events::Rule").values()
     assert rule["ScheduleExpression"] == "rate(5 minutes)"
     [target] = rule["Targets"]
-    assert target["Arn"] == "SweeperFunction.Arn"
+    assert target["Arn"] == "SweeperFunctionAliaslive"
     assert rule.get("State", "ENABLED") == "ENABLED"
 
 
@@ -43,7 +26,7 @@ def test_only_its_rule_may_invoke_it() -> None:
     [permission] = [
         permission
         for permission in deploy().of_type("AWS::Lambda::Permission").values()
-        if permission["FunctionName"] == "SweeperFunction"
+        if permission["FunctionName"] == "SweeperFunctionAliaslive"
     ]
     assert permission["Principal"] == "events.amazonaws.com"
     assert permission["SourceArn"].removesuffix(".Arn") in deploy().of_type("AWS::Events::Rule")
@@ -67,18 +50,19 @@ def test_a_full_run_ends_before_the_next_one_begins_and_before_it_is_cut_off() -
     assert LIMIT * TASK_SECONDS + sweeper.MARGIN_SECONDS < timeout < INTERVAL_SECONDS
 
 
-def test_an_alarm_rings_when_no_sweep_comes_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
-    alarm = deploy()["SweeperAlarm"]
-    swept = sweeper.process({}, Context(150.0), services=services)
-    assert swept == {"resent": 0, "failed": 0, "purged": 0}
-    emitted = json.loads(capsys.readouterr().out)
-    [metric] = emitted["_aws"]["CloudWatchMetrics"]
-    # What the function reports is what the alarm waits for.
-    assert metric["Namespace"] == alarm["Namespace"] == "urlsum"
-    assert metric["Dimensions"] == [[dimension["Name"] for dimension in alarm["Dimensions"]]]
-    assert all(emitted[dimension["Name"]] == dimension["Value"] for dimension in alarm["Dimensions"])
-    assert alarm["MetricName"] in [item["Name"] for item in metric["Metrics"]]
-    assert emitted[alarm["MetricName"]] == [1.0]
-    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Sum", "LessThanThreshold", 1)
-    assert alarm["Period"] == INTERVAL_SECONDS
+def test_it_knows_its_interval() -> None:
+    assert deploy()["SweeperFunction"]["Environment"]["Variables"]["SWEEP_SECONDS"] == str(INTERVAL_SECONDS)
+
+
+def test_an_alarm_rings_when_no_sweep_comes_to_its_end() -> None:
+    alarm = deploy(AlarmEmail="ops@example.org")["SweeperAlarm"]
+    # A run that fails or is cut off is an invocation and an error.
+    [completed] = [item for item in alarm["Metrics"] if item.get("ReturnData", True)]
+    assert completed["Expression"] == "invocations - FILL(errors, 0)"
+    read = {item["Id"]: item["MetricStat"] for item in alarm["Metrics"] if "MetricStat" in item}
+    for name, stat in read.items():
+        assert stat["Metric"]["MetricName"].lower() == name
+        assert stat["Metric"]["Dimensions"] == [{"Name": "FunctionName", "Value": "SweeperFunction"}]
+        assert (stat["Stat"], stat["Period"]) == ("Sum", INTERVAL_SECONDS)
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
     assert alarm["TreatMissingData"] == "breaching"

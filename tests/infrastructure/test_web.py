@@ -10,10 +10,19 @@ import pytest
 from tests.support.aws import template
 from tests.support.aws.deployment import deploy
 from urlsum.queues import sqs
+from urlsum.secret import ssm
 from urlsum.tables import dynamodb
 
 # Whatever the method: what a path does not take is refused by the application, as on one machine.
-ROUTES = {"/": "SubmitFunction", "/submit": "SubmitFunction", "/check": "CheckFunction"}
+ROUTES = {
+    "/": "SubmitFunction",
+    "/submit": "SubmitFunction",
+    "/unsubscribe": "SubmitFunction",
+    "/docs": "SubmitFunction",
+    "/openapi.json": "SubmitFunction",
+    "/check": "CheckFunction",
+    "/md5.js": "CheckFunction",
+}
 ANY = "x-amazon-apigateway-any-method"
 # What API Gateway waits for a function at most.
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
@@ -26,7 +35,7 @@ def test_each_route_is_integrated_with_its_function_and_there_are_no_others() ->
     for path, function in ROUTES.items():
         assert paths[path].keys() == {ANY}
         integration = paths[path][ANY]["x-amazon-apigateway-integration"]
-        assert f"functions/{function}.Arn/invocations" in integration["uri"]
+        assert f"functions/{function}Aliaslive/invocations" in integration["uri"]
         # The event that Mangum and the handlers are written for.
         assert (integration["type"], integration["payloadFormatVersion"]) == ("aws_proxy", "2.0")
 
@@ -42,18 +51,24 @@ def test_the_api_may_invoke_each_function_on_its_paths_only() -> None:
     permissions = {
         (permission["FunctionName"], permission["Principal"], permission["Action"], permission["SourceArn"])
         for permission in deploy().of_type("AWS::Lambda::Permission").values()
-        if permission["FunctionName"] in ROUTES.values()
+        if permission["Principal"] == "apigateway.amazonaws.com"
     }
     # The asterisks stand for the API's stage, of which there is one, and for the method.
     arn = "arn:aws:execute-api:us-east-1:123456789012:Api/*/*"
     assert permissions == {
-        (function, "apigateway.amazonaws.com", "lambda:InvokeFunction", f"{arn}{path}")
+        (f"{function}Aliaslive", "apigateway.amazonaws.com", "lambda:InvokeFunction", f"{arn}{path}")
         for path, function in ROUTES.items()
     }
 
 
 def test_an_answer_comes_before_the_gateway_gives_up() -> None:
     assert all(deploy()[function]["Timeout"] < GATEWAY_SECONDS for function in ROUTES.values())
+
+
+def test_a_silent_parameter_store_is_reported_before_the_function_is_cut_off() -> None:
+    requests = 3  # read, create, read what another function created
+    silent = (ssm.CONNECT_SECONDS + ssm.READ_SECONDS) * ssm.TRIES * requests + sum(ssm.PAUSES_SECONDS)
+    assert silent < deploy()["SubmitFunction"]["Timeout"]
 
 
 def test_a_silent_table_or_queue_is_reported_before_the_function_is_cut_off() -> None:
@@ -72,4 +87,6 @@ def test_the_access_log_is_json_and_keeps_no_ids_of_tasks() -> None:
     assert settings["DestinationArn"] == "ApiLogs.Arn"
     line = json.loads(settings["Format"])
     assert {"ip", "method", "route", "status", "milliseconds"} <= line.keys()
+    # The one that Lambda writes into each line of the function's own log.
+    assert line["function_request_id"] == "$context.integration.requestId"
     assert not any("path" in value or "query" in value.lower() for value in line.values())

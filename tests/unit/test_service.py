@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import hashlib
 import uuid
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.stores.memory import MemoryQueue, MemoryTaskTable
+from tests.support.stores.memory import MemoryQueue, MemoryTaskTable, secret
 from urlsum import service
 from urlsum.errors import InvalidRequest, QueueUnavailable, TableUnavailable, TaskExists, TaskNotFound
 from urlsum.origin.guard.guard import Guard
 from urlsum.service import Submission
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status, Task
+
+if TYPE_CHECKING:
+    from urlsum.secret import Secret
 
 NOW = 1_000_000.0
 URL = "https://example.org/file.txt"
@@ -20,18 +25,20 @@ URL = "https://example.org/file.txt"
 class InMemoryService:
     """The service over a table and a queue in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, secret: Secret = secret) -> None:
+        self.secret = secret
         self.table = MemoryTaskTable()
         self.queue = MemoryQueue()
         self.guard = Guard(Settings())
         self.now = NOW
 
-    def submit(self, url: str = URL, **fields: str | None) -> str:
+    def submit(self, url: str = URL, **fields: Any) -> str:
         return service.submit(
             Submission(url=url, **fields),
             table=self.table,
             queue=self.queue,
             guard=self.guard,
+            secret=self.secret,
             now=self.now,
             ttl_days=30,
         )
@@ -66,8 +73,55 @@ def test_a_task_begins_with_what_was_submitted_and_nothing_else() -> None:
 def test_the_id_of_a_key_is_a_version_8_uuid_and_the_same_in_every_release() -> None:
     """A client may send a key again after an upgrade, or to another machine."""
     task_id = InMemoryService().submit(idempotency_key="k")
-    assert task_id == "49cc6e52-a681-833d-aa9e-cbd59744537c"
+    assert task_id == "4eef5b6d-f459-8529-94f3-d3b7ffaf84ec"
     assert (uuid.UUID(task_id).version, uuid.UUID(task_id).variant) == (8, uuid.RFC_4122)
+
+
+def test_who_guesses_a_key_does_not_learn_its_id() -> None:
+    """Ids made from the key alone were those of every other deployment, too."""
+    key = "2026-11-27"
+    ours = InMemoryService().submit(idempotency_key=key)
+    theirs = InMemoryService(secret=lambda: b"the secret of another deployment").submit(idempotency_key=key)
+    guessed = hashlib.sha256(b"urlsum idempotency key\0" + key.encode()).digest()
+    assert ours != theirs
+    assert uuid.UUID(ours).bytes[:6] != guessed[:6]
+
+
+def test_the_same_key_of_another_client_is_another_task() -> None:
+    counter = InMemoryService()
+    url = f"{URL}?X-Amz-Signature=secret"
+    first = counter.submit(url, idempotency_key="k", client="192.0.2.1")
+    for client in ("192.0.2.2", "2001:db8::/64", None):
+        other = counter.submit(idempotency_key="k", client=client)
+        assert other != first
+        assert counter.table.get(other).url == URL
+    assert counter.submit(url, idempotency_key="k", client="192.0.2.1") == first
+    assert len(counter.table.tasks) == 4
+
+
+def test_a_key_and_a_client_are_not_confused() -> None:
+    counter = InMemoryService()
+    pairs = [("a", "bc"), ("ab", "c"), ('a", "b', "c"), ("a", 'b", "c'), (None, "ab"), ("null", "ab")]
+    ids = {counter.submit(client=client, idempotency_key=key) for client, key in pairs}
+    assert len(ids) == len(pairs)
+
+
+def test_without_a_key_nobody_asks_for_the_secret() -> None:
+    def unavailable() -> bytes:
+        raise TableUnavailable("the secret cannot be read")
+
+    counter = InMemoryService(secret=unavailable)
+    assert counter.submit()
+    with pytest.raises(TableUnavailable):
+        counter.submit(idempotency_key="k")
+    assert len(counter.table.tasks) == 1
+
+
+def test_the_id_that_an_earlier_release_made_from_a_key_can_still_be_read() -> None:
+    counter = InMemoryService()
+    task = replace(counter.table.get(counter.submit()), id="49cc6e52-a681-833d-aa9e-cbd59744537c")
+    counter.table.add(task)
+    assert service.check(task.id, table=counter.table, now=NOW) == task
 
 
 def test_an_md5_is_taken_in_either_case_and_kept_in_one() -> None:
@@ -148,7 +202,7 @@ def test_a_first_sender_that_fails_late_does_not_take_the_task_from_the_second()
     counter = InMemoryService()
     send = counter.queue.send
 
-    def second_sender_first(task_id: str, *, delay: float = 0.0) -> None:
+    def second_sender_first(task_id: str, *, delay: float = 0.0, continued: bool = False) -> None:
         counter.queue.send = send  # type: ignore[method-assign]
         assert counter.submit(idempotency_key="k") == task_id
         raise QueueUnavailable("down for the first sender only")
@@ -288,3 +342,49 @@ def test_an_expired_task_is_not_found() -> None:
     assert service.check(task_id, table=counter.table, now=expiry - 1).id == task_id
     with pytest.raises(TaskNotFound):
         service.check(task_id, table=counter.table, now=expiry)
+
+
+def waiting(table: MemoryTaskTable, number: int, due_at: float, **fields: Any) -> Task:
+    task = Task(
+        id=f"0e4fac17-0000-4000-8000-{number:012}",
+        url=URL,
+        created_at=NOW,
+        updated_at=NOW,
+        expires_at=2**31,
+        due_at=due_at,
+        **fields,
+    )
+    table.add(task)
+    return task
+
+
+def test_ahead_of_a_task_are_those_that_are_due_for_longer() -> None:
+    table = MemoryTaskTable()
+    first, second = waiting(table, 1, NOW - 3), waiting(table, 2, NOW - 2)
+    continued = waiting(table, 3, NOW - 9, continued=True)
+    waiting(table, 4, NOW + 1)  # not yet
+    assert service.ahead_of(first, table=table, now=NOW) == 0
+    assert service.ahead_of(second, table=table, now=NOW) == 1
+    # New tasks go before it, even those that came later.
+    assert service.ahead_of(continued, table=table, now=NOW) == 2
+
+
+def test_a_task_that_waits_for_no_worker_has_no_place_in_the_queue() -> None:
+    table = MemoryTaskTable()
+    for number, fields in enumerate(
+        (
+            {"due_at": NOW + 1},
+            {"due_at": NOW, "lease_until": NOW},
+            {"due_at": NOW, "status": Status.DONE},  # its email is pending
+        )
+    ):
+        task = waiting(table, number, **fields)  # type: ignore[arg-type]
+        assert service.ahead_of(task, table=table, now=NOW) is None
+
+
+def test_of_a_long_queue_no_more_is_counted_than_people_care_about() -> None:
+    table = MemoryTaskTable()
+    for number in range(service.MOST_AHEAD + 5):
+        waiting(table, number, NOW - 1)
+    last = waiting(table, 999, NOW)
+    assert service.ahead_of(last, table=table, now=NOW) == service.MOST_AHEAD

@@ -41,11 +41,11 @@ def test_a_task_that_waits_is_not_due() -> None:
     assert waiting.claimed(NOW + 301, 90).fence == 2
 
 
-def test_a_task_that_is_sent_again_can_be_taken_before_the_next_look_at_it() -> None:
+def test_a_task_that_is_sent_again_waits_from_then_on_and_can_be_taken_by_a_worker_whose_clock_is_behind() -> None:
     waiting = QUEUED.claimed(NOW, 90).retried(FAILURE, NOW + 1, delay=300)
-    again = waiting.resent(NOW + 400, wait=200)
-    assert (again.due_at, again.fence, again.updated_at) == (NOW + 600, 2, waiting.updated_at)
-    assert again.claimed(NOW + 400, 90).fence == 3
+    again = waiting.resent(NOW + 400)
+    assert (again.due_at, again.fence, again.updated_at) == (NOW + 400, 2, waiting.updated_at)
+    assert again.claimed(NOW + 395, 90).fence == 3
 
 
 def test_progress_clears_attempts_and_error_and_renews_the_lease() -> None:
@@ -187,7 +187,7 @@ RUNNING = Task(
 OWING = replace(RUNNING, mail=Mail.PENDING)
 DONE = replace(OWING, status=Status.DONE)
 TAKEN = {"fence": 6, "lease_until": NOW + 90, "due_at": NOW + 90, "attempts": 8, "slices": 9, "rate": None}
-HELD = {"lease_until": NOW + 90, "due_at": NOW + 90, "updated_at": NOW}
+HELD = {"lease_until": NOW + 90, "due_at": NOW + 90, "updated_at": NOW, "continued": True}
 ENDED = {
     "checkpoint": None,
     "rate": None,
@@ -200,7 +200,7 @@ ENDED = {
 }
 ENDED_OWING = {name: value for name, value in ENDED.items() if name not in ("lease_until", "due_at")}
 DESCRIBED = {"representation": LATER.filled_from(FIRST)}
-RELEASED = {"lease_until": 0.0, "due_at": NOW + 5, "not_before": NOW + 5, "updated_at": NOW}
+RELEASED = {"lease_until": 0.0, "due_at": NOW + 5, "not_before": NOW + 5, "updated_at": NOW, "continued": True}
 
 
 @pytest.mark.parametrize(
@@ -242,6 +242,11 @@ RELEASED = {"lease_until": 0.0, "due_at": NOW + 5, "not_before": NOW + 5, "updat
         ),
         (
             RUNNING,
+            lambda task: task.retried(Failure(FailureCode.DNS, "no"), NOW, delay=5, cheap=True),
+            {**RELEASED, "status": Status.QUEUED, "error": Failure(FailureCode.DNS, "no"), "continued": False},
+        ),
+        (
+            RUNNING,
             lambda task: task.done("c" * 32, 9000, NOW, representation=LATER),
             {**ENDED, **DESCRIBED, "status": Status.DONE, "md5": "c" * 32, "size": 9000, "error": None},
         ),
@@ -267,10 +272,10 @@ RELEASED = {"lease_until": 0.0, "due_at": NOW + 5, "not_before": NOW + 5, "updat
         ),
         (
             RUNNING,
-            lambda task: task.resent(NOW, wait=5),
-            {"status": Status.QUEUED, "fence": 6, "lease_until": 0.0, "due_at": NOW + 5},
+            lambda task: task.resent(NOW),
+            {"status": Status.QUEUED, "fence": 6, "lease_until": 0.0, "due_at": NOW},
         ),
-        (DONE, lambda task: task.resent(NOW, wait=5), {"fence": 6, "lease_until": 0.0, "due_at": NOW + 5}),
+        (DONE, lambda task: task.resent(NOW), {"fence": 6, "lease_until": 0.0, "due_at": NOW}),
         (
             RUNNING,
             lambda task: task.given_up(Failure(FailureCode.DNS, "no"), NOW),
@@ -293,7 +298,21 @@ def test_a_step_writes_these_fields_and_no_others(
 ) -> None:
     after = step(before)
     now = {name: getattr(after, name) for name in Task.__slots__ if getattr(after, name) != getattr(before, name)}
-    assert now == written
+    assert now == {name: value for name, value in written.items() if value != getattr(before, name)}
+
+
+def test_a_claim_that_is_put_off_never_was() -> None:
+    claimed = QUEUED.claimed(NOW, 90)
+    put_off = claimed.put_off(NOW, delay=5)
+    assert put_off == replace(QUEUED, fence=claimed.fence, due_at=NOW + 5, not_before=NOW + 5, updated_at=NOW)
+
+
+def test_a_slice_that_made_progress_and_is_put_off_counts_as_a_slice() -> None:
+    claimed = QUEUED.claimed(NOW, 90)
+    read = claimed.checkpointed(Checkpoint(64, b"", ""), size=128, rate=1.0, now=NOW, lease_seconds=90)
+    put_off = read.put_off(NOW, delay=5)
+    assert (put_off.status, put_off.attempts, put_off.slices, put_off.continued) == (Status.RUNNING, 0, 1, True)
+    assert put_off.due_at == NOW + 5
 
 
 def test_where_nothing_is_hashed_the_offset_is_zero() -> None:
@@ -326,3 +345,12 @@ def test_a_description_is_read_as_far_as_it_is_understood() -> None:
     assert least is not None
     assert least.proof is Proof.LENGTH
     assert least.dump() == '{"name":"1","final_url":"u","proof":"length"}'
+
+
+def test_a_failure_is_bounded_where_it_is_made() -> None:
+    """A row of 260 KB does not fit into MariaDB's TEXT, and a task that cannot be written cannot end."""
+    failure = Failure(FailureCode.PROTOCOL, "it began\r\n\x1b[31m" + "\U0001f600" * 65_000)
+    assert failure.message.startswith("it began [31m\U0001f600")
+    assert len(failure.message) == 400
+    assert failure.message.isprintable()
+    assert Failure(FailureCode.PROTOCOL, "x", "for the terminal") == Failure(FailureCode.PROTOCOL, "x")

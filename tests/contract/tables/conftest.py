@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from selfhost.migrate import upgrade
 from tests.support.aws.template import create_table
 from tests.support.stores.dynamodb import Relay, relayed_moto
+from tests.support.stores.tables import migrated_mysql_database as migrated
 from tests.support.stores.tables import mysql_database, sqlite_uri
+from urlsum.tables import dynamodb
 from urlsum.tables.dynamodb import DynamoTaskTable
 from urlsum.tables.sql import SqlTaskTable
 
@@ -29,6 +30,9 @@ def moto_relay() -> Iterator[Relay]:
 @pytest.fixture
 def relay(moto_relay: Relay, monkeypatch: pytest.MonkeyPatch) -> Relay:
     """DynamoDB, reached as a developer's machine reaches it: through the environment alone."""
+    # A machine that tests run on may stop for seconds, and a request that is sent twice is another case.
+    monkeypatch.setattr(dynamodb, "READ_SECONDS", 60)
+    monkeypatch.setattr(dynamodb, "CONNECT_SECONDS", 60)
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto_relay.url)
     moto_relay.faults.clear()
     return moto_relay
@@ -58,9 +62,9 @@ def empty_mysql_database() -> Iterator[str]:
 
 
 @pytest.fixture
-def migrated_mysql_database(empty_mysql_database: str) -> str:
-    upgrade(empty_mysql_database)
-    return empty_mysql_database
+def migrated_mysql_database() -> Iterator[str]:
+    with migrated() as uri:
+        yield uri
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,13 @@ import pytest
 
 from tests.support.stores.dynamodb import Fault, Relay
 from tests.support.stores.tables import NOW, full_task, new_task
-from urlsum.errors import LeaseLost, TableUnavailable, TaskExists, TaskNotFound
+from urlsum import aws, wiring
+from urlsum.errors import ClockSkewed, LeaseLost, TableUnavailable, TaskExists, TaskNotFound
 from urlsum.md5 import STATE_SIZE
 from urlsum.origin.version.version import MAX_ETAG_CHARACTERS, RESUME_OVERLAP_BYTES, Overlap, Version
-from urlsum.tables.dynamodb import DUE_SHARDS, RETRIES, DynamoTaskTable
+from urlsum.settings import parse
+from urlsum.tables import dynamodb
+from urlsum.tables.dynamodb import DATE_SECONDS, DUE_SHARDS, RETRIES, DynamoTaskTable
 from urlsum.task import Checkpoint, Mail
 
 if TYPE_CHECKING:
@@ -55,6 +59,7 @@ def calls(table: TaskTable, task: Task) -> list[Callable[[], object]]:
         lambda: table.save(task, over=task),
         lambda: table.remove(task),
         lambda: table.due(NOW, 1),
+        lambda: list(table.overdue(NOW, 1)),
     ]
 
 
@@ -69,7 +74,18 @@ def test_each_call_is_one_request_and_the_table_is_never_described(dynamodb_tabl
     assert relay.operations == ["PutItem", "GetItem", "UpdateItem", "DeleteItem"]
     relay.operations.clear()
     table.due(NOW, 10)
-    assert relay.operations == ["Query"] * DUE_SHARDS
+    assert relay.operations == ["Query"] * 2 * DUE_SHARDS
+
+
+def test_a_look_at_what_is_overdue_reads_a_hundred_tasks_with_one_request(
+    dynamodb_table_name: str, relay: Relay
+) -> None:
+    table = DynamoTaskTable(dynamodb_table_name)
+    for _ in range(150):
+        table.add(new_task())
+    relay.operations.clear()
+    assert len(list(table.overdue(NOW, 1000))) == 150
+    assert relay.operations == [*["Query"] * 2 * DUE_SHARDS, *["BatchGetItem"] * 2]
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"])
@@ -203,6 +219,9 @@ def test_a_missing_table_is_an_outage(relay: Relay) -> None:
 
 
 def test_missing_credentials_are_an_outage(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        aws, "_maker", lambda: boto3.Session().client
+    )  # a process keeps the credentials that it has found
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
@@ -304,3 +323,174 @@ def _size(name: str, value: dict[str, Any]) -> int:
         case _:
             raise AssertionError(kind)
     return len(name.encode()) + size
+
+
+def test_a_count_reads_every_page_and_stops_at_its_bound(
+    relay: Relay, dynamodb_table_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = DynamoTaskTable(dynamodb_table_name)
+    for number in range(30):
+        table.add(new_task(continued=number % 2 == 1))
+    monkeypatch.setattr(relay, "page_size", 2)
+    assert table.unfinished(1000) == 30
+    relay.operations.clear()
+    assert table.unfinished(1) == 1
+    assert relay.operations == ["Query"] * 2 * DUE_SHARDS
+
+
+def test_far_below_a_large_limit_one_shard_of_each_kind_is_counted(
+    relay: Relay, dynamodb_table_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = DynamoTaskTable(dynamodb_table_name)
+    for number in range(40):
+        table.add(new_task(continued=number % 2 == 1))
+    monkeypatch.setattr(dynamodb, "SAMPLED_LIMIT", 50)
+    monkeypatch.setattr(table, "_counted", lambda shard, _limit: 4 + shard % DUE_SHARDS)
+    assert table.unfinished(100) == DUE_SHARDS * 2 * 4
+    assert table.unfinished(60) == 2 * (4 + 5 + 6 + 7)  # the estimate of 32 is more than half of it
+    assert table.unfinished(49) == 2 * (4 + 5 + 6 + 7)
+    monkeypatch.undo()
+    monkeypatch.setattr(dynamodb, "SAMPLED_LIMIT", 50)
+    relay.operations.clear()
+    assert table.unfinished(1000) % DUE_SHARDS == 0
+    assert relay.operations == ["Query"] * 2
+
+
+@pytest.fixture
+def dynamo(dynamodb_table_name: str) -> DynamoTaskTable:
+    return DynamoTaskTable(dynamodb_table_name)
+
+
+def test_a_claim_leaves_the_index_alone_and_the_task_has_the_end_of_its_lease(dynamo: DynamoTaskTable) -> None:
+    queued = replace(new_task(), due_at=NOW)
+    dynamo.add(queued)
+    claimed = queued.claimed(NOW + 5, 90.0)
+    dynamo.save(claimed, over=queued)
+    assert dynamo.get(queued.id) == claimed
+    assert dynamo.due(NOW, 10) == [queued.id]  # earlier than it is due: a sweep reads it and leaves it alone
+
+
+@pytest.mark.parametrize("change", ["checkpointed", "released", "done"])
+def test_the_next_write_of_a_claimed_task_moves_the_index(dynamo: DynamoTaskTable, change: str) -> None:
+    queued = replace(new_task(), due_at=NOW)
+    dynamo.add(queued)
+    claimed = queued.claimed(NOW + 5, 90.0)
+    dynamo.save(claimed, over=queued)
+    after = {
+        "checkpointed": lambda: claimed.renewed(NOW + 6, lease_seconds=90.0),
+        "released": lambda: claimed.released(NOW + 6),
+        "done": lambda: claimed.done("0" * 32, 1, NOW + 6),
+    }[change]()
+    dynamo.save(after, over=claimed)
+    assert dynamo.get(queued.id) == after
+    assert dynamo.due(NOW + 5.9, 10) == []
+    assert dynamo.due(NOW + 1000, 10) == ([] if change == "done" else [queued.id])
+
+
+def test_a_claim_before_the_time_in_the_index_moves_it(dynamo: DynamoTaskTable) -> None:
+    # An older sweeper has postponed its next look by an hour; the worker may die at once.
+    queued = replace(new_task(), due_at=NOW + 3600)
+    dynamo.add(queued)
+    claimed = queued.claimed(NOW + 5, 90.0)
+    dynamo.save(claimed, over=queued)
+    assert dynamo.get(queued.id) == claimed
+    assert dynamo.due(NOW + 95, 10) == [queued.id]
+
+
+def test_a_due_time_that_an_older_version_wrote_after_a_claim_counts(
+    dynamo: DynamoTaskTable, dynamodb_table_name: str, client: Any
+) -> None:
+    queued = replace(new_task(), due_at=NOW)
+    dynamo.add(queued)
+    claimed = queued.claimed(NOW + 5, 90.0)
+    dynamo.save(claimed, over=queued)
+    client.update_item(
+        TableName=dynamodb_table_name,
+        Key={"id": {"S": queued.id}},
+        UpdateExpression="SET due_at = :due, lease_until = :none",
+        ExpressionAttributeValues={":due": {"N": str(NOW + 50)}, ":none": {"N": "0"}},
+    )
+    assert dynamo.get(queued.id).due_at == NOW + 50
+
+
+@pytest.mark.parametrize(
+    ("faults", "in_doubt"),
+    [
+        ([Fault.LOSE_ANSWER] * 3, True),
+        ([Fault.HANG_UP] * 3, True),
+        ([Fault.BROKEN] * 3, True),  # "the operation may have succeeded", as AWS says of a 500
+        ([Fault.LOSE_ANSWER, Fault.THROTTLED, Fault.THROTTLED], True),
+    ],
+    ids=str,
+)
+def test_a_write_of_which_a_try_may_have_been_applied_is_in_doubt(
+    dynamodb_table: DynamoTaskTable, relay: Relay, faults: list[Fault], in_doubt: bool
+) -> None:
+    relay.fail(*faults)
+    with pytest.raises(TableUnavailable) as caught:
+        dynamodb_table.add(new_task())
+    assert caught.value.in_doubt is in_doubt
+
+
+def test_a_write_that_is_refused_at_once_is_not_in_doubt(
+    dynamodb_table: DynamoTaskTable, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = DynamoTaskTable("no-such-table")
+    with pytest.raises(TableUnavailable) as caught:
+        gone.add(new_task())
+    assert not caught.value.in_doubt
+    relay.fail(*[Fault.HANG_UP] * 3)
+    with pytest.raises(TableUnavailable) as caught:
+        dynamodb_table.get(new_task().id)
+    assert not caught.value.in_doubt  # a read
+
+
+@pytest.mark.parametrize("fault", [None, Fault.THROTTLED])
+def test_the_date_of_a_response_is_the_clock_even_if_the_request_is_refused(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch, fault: Fault | None
+) -> None:
+    """DynamoDB refuses what is signed by a clock that is minutes away."""
+    monkeypatch.setattr(relay, "ahead", 7200.0)
+    if fault is not None:
+        relay.fail(*[fault] * TRIES)
+    before = time.time()
+    read = dynamodb.server_time("tasks", dynamodb.client)
+    assert read is not None
+    # The middle of a second.
+    assert before - 1 <= read - 7200.0 <= time.time() + 1
+    assert read % 1 == DATE_SECONDS / 2
+
+
+def test_without_a_date_there_is_no_clock(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "ahead", None)
+    assert dynamodb.server_time("tasks", dynamodb.client) is None
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG_UP, Fault.UNAVAILABLE])
+def test_the_clock_of_a_table_that_does_not_answer_is_unknown(relay: Relay, fault: Fault) -> None:
+    relay.fail(*[fault] * TRIES)
+    with pytest.raises(TableUnavailable, match="DynamoDB does not answer"):
+        dynamodb.server_time("tasks", dynamodb.client)
+
+
+def test_off_aws_a_process_goes_by_the_clock_of_dynamodb(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay.requests.clear()
+    services = wiring.wire(parse({"tasks_table": "tasks"}))
+    services.synchronize()
+    assert services.clock() == pytest.approx(time.time(), abs=0.2)  # within the resolution nothing is corrected
+    monkeypatch.setattr(relay, "ahead", 6.0)
+    services.synchronize()
+    assert 4.8 < services.clock() - time.time() <= 6.1  # the second itself is not certain
+    monkeypatch.setattr(relay, "ahead", -300.0)
+    with pytest.raises(ClockSkewed, match="ahead of the database's"):
+        services.synchronize()
+    with pytest.raises(ClockSkewed):
+        wiring.check_clock(services.settings)
+    assert {request["TableName"] for request in relay.requests} == {"tasks"}
+
+
+def test_lambda_measures_nothing(relay: Relay) -> None:
+    relay.operations.clear()
+    services = wiring.wire(parse({"tasks_table": "tasks", "aws_lambda_function_name": "f"}))
+    services.synchronize()
+    assert relay.operations == []

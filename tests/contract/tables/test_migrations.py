@@ -18,14 +18,15 @@ from selfhost.migrate import upgrade
 from tests.support.stores.tables import connected, execute, full_task, new_task
 from urlsum.errors import TableUnavailable
 from urlsum.tables.rows import to_row
-from urlsum.tables.sql import SqlTaskTable, metadata
+from urlsum.tables.sql import SqlTaskTable
+from urlsum.tables.sql_database import metadata
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from urlsum.task import Task
 
-HEAD = "0005"
+HEAD = "0008"
 
 
 @pytest.fixture(params=["sqlite", "mysql"])
@@ -40,6 +41,11 @@ def names(database_uri: str) -> set[str]:
     return set(sa.inspect(sa.create_engine(database_uri, poolclass=sa.NullPool)).get_table_names())
 
 
+def schema(database_uri: str) -> dict[str, str]:
+    """What makes each table of a MySQL database."""
+    return {name: execute(database_uri, f"SHOW CREATE TABLE {name}")[0][1] for name in names(database_uri)}
+
+
 def assert_usable(database_uri: str) -> None:
     table, task = SqlTaskTable(database_uri), full_task()
     table.add(task)
@@ -52,6 +58,14 @@ def test_an_empty_database_gets_exactly_the_schema_of_the_adapter(empty_database
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
     assert_usable(empty_database)
+
+
+def test_the_copy_that_tests_get_has_the_schema_of_the_migrations(
+    empty_mysql_database: str, migrated_mysql_database: str
+) -> None:
+    upgrade(empty_mysql_database)
+    assert schema(migrated_mysql_database) == schema(empty_mysql_database)
+    assert upgrade(migrated_mysql_database) == HEAD
 
 
 def test_a_second_upgrade_changes_nothing_and_loses_nothing(empty_database: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.stores.tables import NOW, full_task, new_task
 from urlsum.errors import FailureCode, LeaseLost, TaskExists, TaskNotFound
+from urlsum.tables import Overdue
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.task import Checkpoint, Failure, Mail, Representation, Status, Task
 
@@ -206,6 +207,46 @@ def test_due_tells_the_longest_waiting_first_up_to_the_moment(table: TaskTable) 
     assert table.due(NOW + 100, 0) == []
 
 
+def test_due_tells_first_slices_and_continuations_apart(table: TaskTable) -> None:
+    tasks = [new_task(due_at=NOW + n, continued=n % 2 == 1) for n in range(8)]
+    for task in tasks:
+        table.add(task)
+    ids = [task.id for task in tasks]
+    assert table.due(NOW + 5, 100, continued=False) == ids[0:6:2]
+    assert table.due(NOW + 5, 100, continued=True) == ids[1:6:2]
+    assert table.due(NOW + 5, 2, continued=True) == ids[1:5:2]
+    table.save(replace(tasks[0], continued=True, due_at=NOW), over=tasks[0])
+    assert table.due(NOW + 5, 100, continued=True) == [ids[0], *ids[1:6:2]]
+    assert table.due(NOW + 5, 100, continued=False) == ids[2:6:2]
+    assert table.due(NOW + 5, 100) == ids[:6]
+
+
+def test_what_is_overdue_comes_with_what_a_sweep_must_know(table: TaskTable) -> None:
+    waiting = [new_task(due_at=NOW + n, continued=n % 2 == 1) for n in range(250)]  # more than one batch
+    for task in reversed(waiting):
+        table.add(task)
+    table.add(new_task(due_at=None))
+    expected = [Overdue(task.id, NOW + n, 0.0, continued=n % 2 == 1) for n, task in enumerate(waiting)]
+    assert list(table.overdue(NOW + 1000, 1000)) == expected
+    assert list(table.overdue(NOW + 9, 1000)) == expected[:10]
+    assert list(table.overdue(NOW + 1000, 120)) == expected[:120]
+    assert list(table.overdue(NOW - 1, 1000)) == []
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
+def test_a_task_is_overdue_when_its_lease_is(table: TaskTable, checkpointed: bool) -> None:
+    queued = new_task(due_at=NOW)
+    table.add(queued)
+    held = queued.claimed(NOW + 5, LEASE)
+    table.save(held, over=queued)
+    if checkpointed:
+        held, before = held.renewed(NOW + 6, lease_seconds=LEASE), held
+        table.save(held, over=before)
+    assert list(table.overdue(held.lease_until - 0.1, 10)) == []
+    lapsed = Overdue(queued.id, held.lease_until, held.lease_until, continued=checkpointed)
+    assert list(table.overdue(held.lease_until, 10)) == [lapsed]
+
+
 def test_due_forgets_a_task_that_is_owed_nothing_and_follows_one_that_moves(table: TaskTable) -> None:
     first, second = new_task(due_at=NOW), new_task(due_at=NOW + 1)
     table.add(first)
@@ -276,3 +317,22 @@ def test_of_racing_adds_exactly_one_wins(table: TaskTable) -> None:
             task = new_task()
             assert sum(pool.map(add, [task] * workers)) == 1
             assert table.get(task.id) == task
+
+
+def test_tasks_with_work_left_are_counted_up_to_a_bound(table: TaskTable) -> None:
+    assert table.unfinished(10) == 0
+    pending = [new_task() for _ in range(7)]
+    for task in [*pending, new_task(due_at=None)]:
+        table.add(task)
+    assert [table.unfinished(limit) for limit in (1, 6, 7, 8, 1000)] == [1, 6, 7, 7, 7]
+    table.save(replace(pending[0], due_at=None), over=pending[0])
+    assert table.unfinished(10) == 6
+
+
+def test_a_removal_says_whether_it_took_place(table: TaskTable) -> None:
+    task = new_task()
+    table.add(task)
+    table.save(replace(task, fence=1), over=task)
+    assert table.remove(task) is False
+    assert table.remove(replace(task, fence=1)) is True
+    assert table.remove(replace(task, fence=1)) is False

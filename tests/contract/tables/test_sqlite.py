@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
+import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 
+from selfhost.migrate import upgrade
 from tests.support.stores.tables import NOW, new_task
 from urlsum.errors import LeaseLost, TableUnavailable, TaskExists
 from urlsum.tables import engine, group_commit
+from urlsum.tables import sqlite as sqlite_file
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.task import Status
 
@@ -30,6 +36,34 @@ WRITERS = 12
 SECONDS = 10.0
 # Instead of what SQLAlchemy and SQLite are given in earnest; long enough for a read on a busy machine.
 BUSY_TIMEOUT = 1.0
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_file_and_its_log_are_for_their_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "urlsum.db"
+    before = os.umask(0)  # the most generous one must not matter
+    try:
+        upgrade(f"sqlite:///{path}")
+        table = SqlTaskTable(f"sqlite:///{path}")
+        table.add(new_task())
+    finally:
+        os.umask(before)
+    # The log exists while a connection is open.
+    assert {each.name: mode(each) for each in path.parent.iterdir()} == dict.fromkeys(
+        ["urlsum.db", "urlsum.db-wal", "urlsum.db-shm"], 0o600
+    )
+
+
+@pytest.mark.parametrize("chosen", [0o400, 0o600, 0o640, 0o660])
+def test_the_mode_of_an_existing_file_is_its_owners_choice(tmp_path: Path, chosen: int) -> None:
+    path = tmp_path / "urlsum.db"
+    upgrade(f"sqlite:///{path}")
+    path.chmod(chosen)
+    SqlTaskTable(f"sqlite:///{path}").due(NOW, 1)
+    assert mode(path) == chosen
 
 
 class Watched:
@@ -211,6 +245,27 @@ def test_a_file_that_another_process_holds_is_unavailable_in_time_to_all_who_wri
     watched.table.add(new_task())
 
 
+def test_a_write_looks_for_the_end_of_another_process_s_write_in_short_pauses(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.table.due(NOW, 1)
+    watched.table.remove(new_task())  # both connections are open
+    pauses: list[float] = []
+    with closing(sqlite3.connect(watched.path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def sleep(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                other.execute("ROLLBACK")
+
+        monkeypatch.setattr(sqlite_file, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: 0.0))
+        task = new_task()
+        watched.table.add(task)
+    assert pauses == [0.0001, 0.0002, 0.0004]
+    assert watched.table.get(task.id) == task
+
+
 def test_a_file_without_a_log_is_left_to_sqlite(watched: Watched) -> None:
     with closing(sqlite3.connect(watched.path)) as other:
         other.execute("PRAGMA journal_mode = DELETE")
@@ -218,7 +273,7 @@ def test_a_file_without_a_log_is_left_to_sqlite(watched: Watched) -> None:
     watched.table.add(task)
     assert watched.table.get(task.id) == task
     assert watched.flushes == 0
-    connection = watched.table._database._writing._connection  # type: ignore[union-attr]
+    connection = watched.table._database._store._writing._connection  # type: ignore[union-attr]
     assert connection is not None
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
@@ -236,3 +291,17 @@ def test_no_writer_waits_for_ever(watched: Watched) -> None:
     with ThreadPoolExecutor(WRITERS) as pool:
         list(pool.map(life, range(len(tasks)), timeout=60))
     assert {watched.table.get(task.id).status for task in tasks} == {Status.DONE}
+
+
+def test_a_row_that_may_not_be_on_the_disk_is_in_doubt(
+    sqlite_table: SqlTaskTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(group_commit, "flush", fail)
+    task = new_task()
+    with pytest.raises(TableUnavailable) as caught:
+        sqlite_table.add(task)
+    assert caught.value.in_doubt
+    assert sqlite_table.get(task.id) == task

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tests.integration.web.conftest import MD5, NOW, SIZE, Backend, changed, stored
-from tests.support.stores.memory import MemoryTaskTable
+from tests.support.stores.memory import MemoryTaskTable, secret
 from tests.support.web.clients import served
 from urlsum.errors import FailureCode
+from urlsum.mail.suppression import Reason, link, suppress
 from urlsum.task import Checkpoint, Failure, Representation
+from urlsum.worker import reuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +130,17 @@ class LiveService:
         failure = Failure(FailureCode.INCOMPLETE, f"{URL}: 203.0.113.9 closed the connection 406.0 MiB before the end")
         return changed(self.backend, before, before.retried(failure, self.backend.clock(), delay=delay))
 
+    def following(self) -> tuple[Task, Task]:
+        """A task that reads a file, and one that waits for its reading."""
+        services, key = self.backend.services(), str(uuid.uuid4())
+        claimed = [
+            changed(self.backend, task, replace(task, file_key=key)) for task in (self.claimed(), self.claimed())
+        ]
+        found = [reuse.announced(task, services) for task in claimed]
+        assert isinstance(found[1], reuse.Wait)
+        follower = claimed[1].waiting(self.backend.clock(), delay=found[1].seconds)
+        return self.hashed(claimed[0], 42), changed(self.backend, claimed[1], follower)
+
     def done(self, task: Task | None = None, **fields: Any) -> Task:
         before = task or self.claimed(**fields)
         return changed(self.backend, before, before.done(MD5, SIZE, NOW + 7))
@@ -165,9 +179,21 @@ class LiveService:
             "match": self.done(expected_md5=MD5),
             "mismatch": self.done(expected_md5=OTHER),
             "failed": self.failed(expected_md5=MD5),
+            "failed-signed": self.failed(url=f"{URL}?X-Amz-Signature=secret", expected_md5=MD5),
             "cancelled": self.cancelled(),
+            "following": self.following()[1],
         }
-        paths = {"form": "/", "unknown": "/check?id=1", "nowhere": "/nowhere"}
+        asked, told = (link(secret, address, "") for address in ("anna@example.org", "berta@example.org"))
+        suppress(self.backend.records, "berta@example.org", Reason.UNSUBSCRIBED, NOW)
+        paths = {
+            "unsubscribe": asked,
+            "unsubscribed": told,
+            "form": "/",
+            "unknown": "/check?id=1",
+            "nowhere": "/nowhere",
+            "cancel": f"/check?id={self.running().id}&cancel=ask",
+            "prefilled": f"/?url={URL}&md5={MD5}",
+        }
         return {name: self.base + path for name, path in paths.items()} | {
             name: self.page(task) for name, task in tasks.items()
         }

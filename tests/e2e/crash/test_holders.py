@@ -23,7 +23,10 @@ SIZES = [40_000, 400_000, 1_000_000]
 
 
 def assert_alone(notes: list[dict[str, Any]]) -> None:
-    """Check that each fence of a task was one worker's, and that it had stopped writing when the next one began."""
+    """Check that each fence of a task was one worker's, and that it had stopped writing when the next one began.
+
+    The worker's thread for the email takes the task over from the one that has hashed it, under the same fence.
+    """
     tasks: defaultdict[str, dict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for note in notes:
         tasks[note["id"]][note["fence"]].append(note)
@@ -31,7 +34,9 @@ def assert_alone(notes: list[dict[str, Any]]) -> None:
         last: dict[str, Any] | None = None
         for fence in sorted(fences):
             mine = sorted(fences[fence], key=lambda note: note["ended"])
-            assert len({note["holder"] for note in mine}) == 1
+            assert len({note["holder"] for note in mine if not note["email"]}) == 1
+            assert len({note["holder"].partition("/")[0] for note in mine}) == 1
+            assert [note["email"] for note in mine] == sorted(note["email"] for note in mine), "hashed after the email"
             assert [note["claim"] for note in mine] == [True] + [False] * (len(mine) - 1)
             if last is not None:
                 assert last["begun"] <= mine[0]["ended"], "written after it was taken over"

@@ -65,6 +65,33 @@ def test_a_few_kills(kind: str, kills: int, tmp_path: Path, monkeypatch: pytest.
     kill_them(kind, kills, tmp_path, monkeypatch)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["sqlite", "aws"])
+def test_kills_of_readers_strand_no_task_that_waits(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tasks want the same file; the worker that reads it is killed again and again."""
+    rng = random.Random(5)
+    with (
+        worker_deployment(kind, tmp_path, monkeypatch, [10 * MB]) as deployment,
+        worker_group(tmp_path, deployment.env, "tests.support.processes.worker_processes:single") as workers,
+    ):
+        workers.start(3)
+        deployment.submit(15, shared=True)
+        kills = 8
+        for _ in range(kills):
+            time.sleep(rng.uniform(0.3, 0.6))
+            workers.replace_one(rng)
+        deployment.wait(seconds=200)
+        deployment.assert_right()
+        assert_lawful(deployment.audit.writes())
+        tasks = [deployment.task(task_id) for task_id in deployment.tasks]
+        read = sum(task.reused_at is None for task in tasks)
+        served = deployment.files.served / MB
+        print(f"\n{kind}: {kills} kills, {read} of {len(tasks)} read to the end, {served:.0f} MB served")  # noqa: T201 - figures
+        # A reader that was taken for dead may come back.
+        assert 1 <= read <= 1 + kills
+        assert "Traceback" not in workers.said()
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("kind", "kills"), [("sqlite", 500), ("mysql", 200), ("aws", 200)])

@@ -37,6 +37,7 @@ def test_a_task_whose_submitter_died_before_it_sent_the_message(
             table=deployment.services.table,
             queue=nowhere,
             guard=deployment.services.guard,
+            secret=deployment.services.secret,
             now=time.time(),
             ttl_days=1,
         )

@@ -7,11 +7,13 @@ imported it. What depends on how an interpreter starts is proven with the instal
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -21,15 +23,16 @@ from tests.support.processes.command import Forked, forked
 Serve = Callable[..., OriginServer]
 
 COMMAND = str(Path(sys.executable).with_name("urlsum"))
+_STATES = TemporaryDirectory(prefix="urlsum-states-")
 # Loopback opened, and no patience: what is tried again is tried at once.
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
-    "ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
-    "RETRY_BASE_SECONDS": "0.01",
-    "CONNECT_TIMEOUT": "5",
-    "READ_TIMEOUT": "5",
-    "LEASE_SECONDS": "90",
+    "URLSUM_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+    "URLSUM_RETRY_BASE_SECONDS": "0.01",
+    "URLSUM_CONNECT_TIMEOUT": "5",
+    "URLSUM_READ_TIMEOUT": "5",
     "LC_ALL": "C.UTF-8",
+    "XDG_STATE_HOME": _STATES.name,
 }
 
 
@@ -44,6 +47,19 @@ def serve() -> Iterator[Serve]:
         yield start
 
 
+def without_summary(messages: str) -> str:
+    """``messages`` without the last line of a run of several files, which contains times."""
+    lines = messages.splitlines(keepends=True)
+    assert lines
+    assert re.fullmatch(r"urlsum: \d+ files, [\d.]+ [KMG]?i?B in [\d.]+ s: \d+ \w+(?:, \d+ \w+)*\n", lines[-1])
+    return "".join(lines[:-1])
+
+
+def states(folder: Path) -> dict[str, str]:
+    """The setting for state files below ``folder``."""
+    return {"XDG_STATE_HOME": str(folder / "states")}
+
+
 @pytest.fixture(scope="session")
 def command() -> Iterator[Forked]:
     with forked(ENVIRONMENT) as runner:
@@ -55,7 +71,7 @@ def run(command: Forked, tmp_path: Path) -> Callable[..., subprocess.CompletedPr
     """Run ``urlsum`` in an empty folder; keyword arguments are settings."""
 
     def run(*arguments: str, stdin: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
-        return command.run(arguments, stdin=stdin, cwd=tmp_path, env=ENVIRONMENT | settings)
+        return command.run(arguments, stdin=stdin, cwd=tmp_path, env=ENVIRONMENT | states(tmp_path) | settings)
 
     return run
 
@@ -70,7 +86,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
                 subprocess.Popen(
                     [COMMAND, *arguments],
                     cwd=tmp_path,
-                    env=ENVIRONMENT | settings,
+                    env=ENVIRONMENT | states(tmp_path) | settings,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     text=True,

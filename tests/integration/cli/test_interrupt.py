@@ -91,31 +91,31 @@ def test_what_was_read_is_kept_and_gone_on_from(
     assert not (tmp_path / "s").exists()
 
 
-def test_without_a_state_file_the_message_says_what_would_have_helped(start: Start, serve: Serve) -> None:
+def test_without_state_files_the_message_says_what_would_have_helped(start: Start, serve: Serve) -> None:
     script = Stalling(HANG)
     origin = serve(script)
-    process = start(origin.url())
+    process = start("--no-state", origin.url())
     begun(origin, script)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert err == "urlsum: interrupted; progress lost; use --state FILE to make a single URL resumable\n"
+    assert err == "urlsum: interrupted; progress lost, because of --no-state\n"
 
 
 def test_a_wait_between_tries_is_interrupted_at_once(start: Start, run: Run) -> None:
-    process = start("http://127.0.0.1:9/", RETRY_BASE_SECONDS="60")
+    process = start("http://127.0.0.1:9/", URLSUM_RETRY_BASE_SECONDS="60")
     assert process.stderr is not None
     assert "trying again" in process.stderr.readline()
     asked = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 130
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - asked < 10  # of a wait of 60 s
 
 
 def test_a_state_is_written_while_the_work_goes_on(start: Start, serve: Serve, tmp_path: Path) -> None:
     script = Stalling(Trickle(CONTENT[HALF:], every=0.02, size=64))
     origin = serve(script)
-    process = start("--state", "s", origin.url(), CHECKPOINT_SECONDS="0.1")
+    process = start("--state", "s", origin.url(), URLSUM_CHECKPOINT_SECONDS="0.1")
     begun(origin, script)
     process.kill()  # no chance to say good-bye
     process.wait(20)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.cli.conftest import ENVIRONMENT
+from tests.integration.cli.conftest import ENVIRONMENT, without_summary
 from tests.support.origin.origin_server import HANG, File, OriginServer, answers, head
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def service(database: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "selfhost.server"],
         cwd=ROOT,
-        env=ENVIRONMENT | {"RETRY_BASE_SECONDS": "0.2"} | own,
+        env=ENVIRONMENT | {"RETRY_BASE_SECONDS": "0.2", "ALLOWED_NETWORKS": "127.0.0.0/8"} | own,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -91,7 +91,7 @@ def test_the_same_lines_as_when_hashing_here(run: Run, serve: Serve, service: st
     url, empty = serve(File(CONTENT)).url(), serve(File(b"")).url()
     done = run("--server", service, url, empty)
     assert done.returncode == 0
-    assert done.stderr == (
+    assert without_summary(done.stderr) == (
         f"urlsum: {empty}: note: The server sent an empty file (0 bytes). Is this the file you meant?\n"
     )
     assert done.stdout == f"{MD5}  {url}\nd41d8cd98f00b204e9800998ecf8427e  {empty}\n"
@@ -104,7 +104,7 @@ def test_a_list_is_verified_and_the_service_knows_what_is_expected(
     done = run("--server", f"{service}/", "-c", stdin=f"{MD5}  {url}\n{MD5[::-1]}  {url}\n{MD5}  {gone}\n")
     assert done.returncode == 1
     assert done.stdout == f"{url}: OK\n{url}: FAILED\n{gone}: FAILED open or read\n"
-    assert done.stderr.startswith(f"urlsum: {gone}: http: ")
+    assert f"urlsum: {gone}: http: " in done.stderr
     assert "the server answered with status 410\n" in done.stderr
     with closing(sqlite3.connect(database)) as tasks:
         expected = tasks.execute("SELECT expected_md5 FROM tasks WHERE url = ?", [gone]).fetchall()
@@ -137,6 +137,20 @@ def test_the_request_says_what_is_expected_and_can_be_repeated(run: Run, serve: 
     first, second = (each.fields["idempotency-key"] for each in posts)
     assert re.fullmatch(r"[0-9a-f-]{36}", first)
     assert first == second
+
+
+def test_an_api_key_is_sent_to_the_service_and_shown_to_nobody(run: Run, serve: Serve, tmp_path: Path) -> None:
+    # A password for the same host, which requests would send instead.
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
+    origin = serve(answers(ACCEPTED, DONE))
+    done = run(
+        "--server", origin.url(""), "https://files.example/a", URLSUM_API_KEY="urlsum_secret", HOME=str(tmp_path)
+    )
+    assert done.returncode == 0
+    assert [each.fields["authorization"] for each in origin.requests] == ["Bearer urlsum_secret"] * 2
+    assert "urlsum_secret" not in done.stdout + done.stderr
+    wrong = run("--server", origin.url(""), "https://files.example/a", URLSUM_API_KEY="se cret")
+    assert (wrong.returncode, "se cret" in wrong.stderr) == (2, False)
 
 
 def test_retry_after_is_honoured(run: Run, serve: Serve) -> None:
@@ -187,7 +201,7 @@ def test_everything_is_submitted_before_the_first_is_waited_for(run: Run, serve:
     ],
 )  # fmt: skip
 def test_whatever_else_answers_is_named(run: Run, serve: Serve, script: Callable[[Request], Steps], line: str) -> None:
-    done = run("--server", serve(script).url(""), "https://files.example/a", MAX_ATTEMPTS="1")
+    done = run("--server", serve(script).url(""), "https://files.example/a", URLSUM_MAX_ATTEMPTS="1")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("urlsum: https://files.example/a: ")
     assert line in done.stderr
@@ -195,7 +209,7 @@ def test_whatever_else_answers_is_named(run: Run, serve: Serve, script: Callable
 
 
 def test_a_service_that_is_down_is_waited_for_once_not_for_every_file(run: Run) -> None:
-    done = run("--server", "http://127.0.0.1:9", "https://a.example/", "https://b.example/", MAX_ATTEMPTS="3")
+    done = run("--server", "http://127.0.0.1:9", "https://a.example/", "https://b.example/", URLSUM_MAX_ATTEMPTS="3")
     assert done.returncode == 1
     assert done.stderr.count("trying again") == 2
     assert done.stderr.count(": service: http://127.0.0.1:9 cannot be reached; check --server") == 2
@@ -211,10 +225,161 @@ def test_an_interruption_tells_where_the_work_goes_on(start: Start, serve: Serve
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (130, "")
-    assert err == f"urlsum: interrupted; the service continues: {origin.url('')}/check?id={TASK} (and 1 more)\n"
+    link = f"{origin.url('')}/check?id={TASK}"
+    assert err == (
+        f"urlsum: interrupted; the service continues: {link} (and 1 more); to cancel it: urlsum --cancel '{link}'\n"
+    )
 
 
 def test_a_url_is_judged_before_anything_is_submitted(run: Run) -> None:
     with OriginServer(answers(ACCEPTED)) as origin:
         assert run("--server", origin.url(""), "no-url").returncode == 2
         assert origin.requests == []
+
+
+ANSI = "\x1b[2K\x1b[1A"
+FORGED = f"{MD5}\n{MD5[::-1]}  https://files.example/forged"
+
+
+@pytest.mark.parametrize(
+    "md5",
+    [
+        FORGED,
+        MD5 + "\n",
+        f"{ANSI}{MD5}",
+        MD5[:31],
+        MD5 + "0",
+        "g" * 32,
+        "٣" * 32,  # digits, but none of hexadecimal
+        "",
+        None,
+        [MD5],
+    ],
+)
+def test_a_digest_that_is_none_never_reaches_a_list(run: Run, serve: Serve, md5: object) -> None:
+    done = run(
+        "--server", serve(answers(ACCEPTED, answered("200 OK", {"md5": md5}))).url(""), "https://files.example/a"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("urlsum: https://files.example/a: service: ")
+    assert done.stderr.endswith("is not a urlsum service (status 200, application/json); check --server\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_digest_in_capitals_is_the_same_digest(run: Run, serve: Serve) -> None:
+    url = "https://files.example/a"
+    origin = serve(answers(ACCEPTED, answered("200 OK", {"md5": MD5.upper()})))
+    assert run("--server", origin.url(""), "-c", stdin=f"{MD5}  {url}\n").stdout == f"{url}: OK\n"
+
+
+EVIL = f"{ANSI}\r\nurlsum: all is well\u202e\x9b31m\x07"
+PROBLEM = "urn:urlsum:problem:"
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ((answered("422 X", {"type": f"{PROBLEM}x", "detail": EVIL}),), "x"),
+        ((answered("422 X", {"type": f"{PROBLEM}x", "detail": "y" * 100_000}),), "x"),
+        ((answered("422 X", {"type": PROBLEM + EVIL, "detail": EVIL}),), "service"),
+        ((answered("422 X", {"type": f"{PROBLEM}x\n", "detail": ""}),), "service"),
+        ((answered("422 X", {"type": PROBLEM + "x" * 100, "detail": ""}),), "service"),
+        ((ACCEPTED, answered("424 X", {"error": {"code": "tls", "message": EVIL}})), "tls"),
+        ((ACCEPTED, answered("424 X", {"error": {"code": EVIL, "message": ""}})), "service"),
+        ((ACCEPTED, answered("410 X", {"status": EVIL})), "service"),
+        (([head("308 X", "Location: https://x.example/\x1b[31m\x9b31m", "Content-Length: 0")],), "service"),
+        (([head("200 X", "Content-Type: \x1b[31m\x9b31m", "Content-Length: 2"), b"hi"],), "service"),
+        (([head("200 X\x1b[31m", "Content-Length: 2"), b"hi"],), "service"),
+        (([head("200 OK", "\x1b[31m no field", "Content-Length: 2"), b"hi"],), "service"),
+        ((answered("202 X", {"id": EVIL}),), "service"),
+        ((answered("202 X", {"id": "../admin?x="}),), "service"),
+        ((answered("202 X", {"id": "i" * 1000}),), "service"),
+        ((ACCEPTED, answered("202 X", {"progress": {"bytes": -1}})), "service"),
+        ((ACCEPTED, answered("202 X", {"progress": {"bytes": 10**30}})), "service"),
+        ((ACCEPTED, answered("202 X", {"progress": {"bytes": True}})), "service"),
+        ((ACCEPTED, answered("202 X", {"progress": {"bytes": 1.5}})), "service"),
+        ((ACCEPTED, answered("202 X", {"progress": {"bytes": 1, "total": "2"}})), "service"),
+        (([head("200 OK", "Content-Length: 300000"), b"[" * 300_000],), "service"),
+        (([head("200 OK", "Content-Length: 100003"), b'{"' + b"9" * 100_000 + b'"'],), "service"),
+        (([head("202 OK", "Content-Length: 100007"), b'{"id":' + b"9" * 100_000 + b"}"],), "service"),
+        (([head("202 OK", "Content-Length: 10"), b'{"id":"\xff"}'],), "service"),
+    ],
+)  # fmt: skip
+def test_nothing_that_a_service_says_moves_the_cursor_or_adds_a_line(
+    run: Run, serve: Serve, script: tuple[Steps, ...], code: str
+) -> None:
+    url = "https://files.example/a"
+    done = run("--server", serve(answers(*script)).url(""), url, URLSUM_MAX_ATTEMPTS="1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"urlsum: {url}: {code}: ")
+    assert done.stderr.endswith("\n")
+    assert done.stderr[:-1].isprintable()
+    assert len(done.stderr) < 600
+
+
+def test_the_notes_of_a_service_are_lines_of_ours(run: Run, serve: Serve) -> None:
+    notes = [{"code": "web-page", "message": EVIL}] * 100
+    for final_url in (EVIL, "http://[", "x" * 100_000):
+        body = {"md5": MD5, "notes": notes, "final_url": final_url}
+        done = run("--server", serve(answers(ACCEPTED, answered("200 OK", body))).url(""), "https://files.example/a")
+        assert (done.returncode, done.stdout) == (0, f"{MD5}  https://files.example/a\n")
+        lines = done.stderr.splitlines()
+        assert len(lines) == 12
+        assert all(line.isprintable() and line.startswith("urlsum: https://files.example/a: note: ") for line in lines)
+
+
+def test_the_metadata_of_a_service_are_in_the_object(run: Run, serve: Serve) -> None:
+    url = "https://files.example/a"
+    body = {"md5": MD5, "content_type": "application/gzip"}
+    version = {"etag": '"v1"', "last_modified": "2015-10-21T07:28:00Z", "proof": "etag"}
+    early = {"last_modified": "0001-01-01T00:00:00+14:00"}
+    for sent in (version, None, early, {"last_modified": "yesterday"}, {"etag": 1}, "v1"):
+        done = run(
+            "--server", serve(answers(ACCEPTED, answered("200 OK", body | {"version": sent}))).url(""), "--json", url
+        )
+        found = json.loads(done.stdout)
+        expected = sent if sent is version else None
+        assert found["version"] == expected
+        assert (found["content_type"], found["etag"]) == ("application/gzip", expected and '"v1"')
+
+
+def test_an_endless_response_is_cut_off(run: Run, serve: Serve) -> None:
+    origin = serve(answers([head("202 Accepted"), *[b" " * 65_536] * 1000]))
+    done = run("--server", origin.url(""), "https://files.example/a", URLSUM_MAX_ATTEMPTS="1")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "a response of more than 1048576 bytes" in done.stderr
+
+
+def test_the_link_instead_of_a_wait(run: Run, serve: Serve, service: str, database: Path) -> None:
+    url = serve(File(CONTENT)).url("/no-wait")
+    done = run("--no-wait", "--email", "jane@example.org", url, URLSUM_SERVER=service)
+    assert (done.returncode, done.stderr) == (0, "")
+    link = done.stdout.strip()
+    assert link.startswith(f"{service}/check?id=")
+    with closing(sqlite3.connect(database)) as tasks:
+        assert tasks.execute("SELECT email FROM tasks WHERE url = ?", [url]).fetchall() == [("jane@example.org",)]
+    done = run("--no-wait", "--json", url, URLSUM_SERVER=service)
+    first = json.loads(done.stdout)
+    assert first == {"url": url, "id": first["id"], "link": f"{service}/check?id={first['id']}"}
+
+
+@pytest.mark.parametrize("by_link", [True, False])
+def test_a_task_is_cancelled_by_its_link_or_id(run: Run, serve: Serve, service: str, by_link: bool) -> None:
+    url = serve(answers([HANG])).url(f"/cancel-{by_link}")
+    link = run("--no-wait", "--server", service, url).stdout.strip()
+    arguments = [link] if by_link else [link.rpartition("=")[2], "--server", service]
+    done = run("--cancel", *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"urlsum: {link}: cancelled\n")
+    unknown = link.rpartition("=")[0] + "=" + TASK
+    done = run("--cancel", unknown)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"urlsum: {unknown}: task-not-found: ")
+
+
+def test_an_option_of_this_machine_wins_over_the_service_of_the_environment(run: Run, serve: Serve) -> None:
+    url = serve(File(CONTENT)).url()
+    done = run("--connections", "1", url, URLSUM_SERVER="http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (0, f"{MD5}  {url}\n")
+    done = run(url, URLSUM_SERVER="nonsense")
+    assert done.returncode == 2
+    assert "URLSUM_SERVER: expected the URL of a service" in done.stderr

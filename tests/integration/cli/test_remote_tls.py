@@ -88,7 +88,7 @@ def test_ssl_cert_file_takes_precedence_over_bundles(
     for path in (wrong, str(tmp_path / "nowhere"), str(tmp_path)):
         done = run("--server", base, URL, SSL_CERT_FILE=right, **{bundle: path})
         assert (done.returncode, done.stdout, done.stderr) == (0, LINE, "")
-    done = run("--server", base, URL, SSL_CERT_FILE=wrong, MAX_ATTEMPTS="1", **{bundle: right})
+    done = run("--server", base, URL, SSL_CERT_FILE=wrong, URLSUM_MAX_ATTEMPTS="1", **{bundle: right})
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         f"urlsum: {URL}: service: the certificate of {base} is not valid: {MISSING_OR_PRIVATE};"
@@ -100,13 +100,13 @@ def test_ssl_cert_file_takes_precedence_over_bundles(
 def test_without_ssl_cert_file_a_bundle_is_used_and_named(run: Run, base: str, right: str, wrong: str) -> None:
     assert run("--server", base, URL, REQUESTS_CA_BUNDLE=right, CURL_CA_BUNDLE=wrong).stdout == LINE
     assert run("--server", base, URL, CURL_CA_BUNDLE=right).stdout == LINE
-    done = run("--server", base, URL, REQUESTS_CA_BUNDLE=wrong, CURL_CA_BUNDLE=right, MAX_ATTEMPTS="1")
+    done = run("--server", base, URL, REQUESTS_CA_BUNDLE=wrong, CURL_CA_BUNDLE=right, URLSUM_MAX_ATTEMPTS="1")
     assert done.returncode == 1
     assert f"; only REQUESTS_CA_BUNDLE ({wrong}) is trusted; setting SSL_CERT_FILE overrides it\n" in done.stderr
 
 
 def test_without_any_file_the_advice_is_ssl_cert_file(run: Run, base: str) -> None:
-    done = run("--server", base, URL, MAX_ATTEMPTS="1")
+    done = run("--server", base, URL, URLSUM_MAX_ATTEMPTS="1")
     assert done.returncode == 1
     assert "; only public authorities are trusted; to add a private one, set SSL_CERT_FILE\n" in done.stderr
 
@@ -224,7 +224,7 @@ def test_a_certificate_that_is_not_valid_says_why(
     advice: str,
 ) -> None:
     origin = serve(service, tls=made(authority))
-    done = run("--server", origin.url(""), URL, SSL_CERT_FILE=right, MAX_ATTEMPTS="1")
+    done = run("--server", origin.url(""), URL, SSL_CERT_FILE=right, URLSUM_MAX_ATTEMPTS="1")
     assert (done.returncode, done.stdout) == (1, "")
     advice = advice.format(right=right)
     assert done.stderr == (
@@ -235,7 +235,7 @@ def test_a_certificate_that_is_not_valid_says_why(
 
 def test_a_certificate_for_another_name_says_so(run: Run, serve: Serve, authority: trustme.CA, right: str) -> None:
     origin = serve(service, tls=presented(authority.issue_cert("files.example.org")))
-    done = run("--server", f"https://localhost:{origin.port}", URL, SSL_CERT_FILE=right, MAX_ATTEMPTS="1")
+    done = run("--server", f"https://localhost:{origin.port}", URL, SSL_CERT_FILE=right, URLSUM_MAX_ATTEMPTS="1")
     assert done.returncode == 1
     assert "is not valid: it was issued for other names, not for 'localhost'\n" in done.stderr
 
@@ -248,7 +248,7 @@ def test_an_authority_that_the_service_sends_is_not_trusted_for_that(
     (tmp_path / "chain.pem").write_bytes(leaf.private_key_and_cert_chain_pem.bytes() + authority.cert_pem.bytes())
     context.load_cert_chain(tmp_path / "chain.pem")
     base = serve(service, tls=context).url("")
-    done = run("--server", base, URL, SSL_CERT_FILE=wrong, MAX_ATTEMPTS="1")
+    done = run("--server", base, URL, SSL_CERT_FILE=wrong, URLSUM_MAX_ATTEMPTS="1")
     assert "a CA that urlsum does not know; only SSL_CERT_FILE" in done.stderr
     assert run("--server", base, URL, SSL_CERT_FILE=right).stdout == LINE
 
@@ -289,7 +289,7 @@ def test_a_handshake_fails_in_the_words_of_an_origin(
 ) -> None:
     port = serve(answers([]), greeting=sent).port
     trust = {"SSL_CERT_FILE": right} if own_trust else {}
-    done = run("--server", f"https://127.0.0.1:{port}", URL, MAX_ATTEMPTS="1", **trust)
+    done = run("--server", f"https://127.0.0.1:{port}", URL, URLSUM_MAX_ATTEMPTS="1", **trust)
     assert done.returncode == 1
     assert done.stderr == f"urlsum: {URL}: service: the TLS handshake with https://127.0.0.1:{port} failed: {words}\n"
 
@@ -339,7 +339,7 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
 
 
 def test_ssl_cert_file_is_used_through_a_proxy(run: Run, base: str, right: str, wrong: str, tunnel: str) -> None:
-    proxied = {"HTTPS_PROXY": tunnel, "MAX_ATTEMPTS": "1"}
+    proxied = {"HTTPS_PROXY": tunnel, "URLSUM_MAX_ATTEMPTS": "1"}
     assert run("--server", base, URL, SSL_CERT_FILE=right, REQUESTS_CA_BUNDLE=wrong, **proxied).stdout == LINE
     done = run("--server", base, URL, SSL_CERT_FILE=wrong, REQUESTS_CA_BUNDLE=right, **proxied)
     assert (done.returncode, done.stdout) == (1, "")
@@ -354,7 +354,7 @@ def test_a_proxy_is_used_for_plain_http(run: Run, serve: Serve) -> None:
 
 def test_a_proxy_that_refuses_is_named(run: Run, serve: Serve) -> None:
     proxy = serve(answers([head("407 Proxy Authentication Required", "Content-Length: 0")]))
-    done = run("--server", "https://service.example", URL, HTTPS_PROXY=proxy.url(""), MAX_ATTEMPTS="1")
+    done = run("--server", "https://service.example", URL, HTTPS_PROXY=proxy.url(""), URLSUM_MAX_ATTEMPTS="1")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert ": service: https://service.example cannot be reached through the proxy: " in done.stderr
     assert "407 Proxy Authentication Required; check --server or try again later\n" in done.stderr

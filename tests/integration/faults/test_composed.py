@@ -173,7 +173,7 @@ RESUME_MOVES = st.integers(0, len(RESUMES) - 1).flatmap(RESUMES.__getitem__)
 FILES = st.builds(
     File,
     content=st.just(b""),
-    etag=st.sampled_from(['"v0"', 'W/"v0"', None]),
+    etag=st.sampled_from(['"v0"', 'W/"v0"', "_v0_", None]),
     last_modified=st.sampled_from(DATES[:2]),
     ranges=st.booleans(),
     chunked=st.booleans(),

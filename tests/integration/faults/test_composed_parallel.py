@@ -24,7 +24,7 @@ PLANS = st.lists(st.one_of(st.none(), st.none(), MOVES), min_size=4, max_size=40
 FILES = st.builds(
     File,
     content=st.just(b""),
-    etag=st.sampled_from(['"v0"', '"v0"', 'W/"v0"', None]),
+    etag=st.sampled_from(['"v0"', '"v0"', 'W/"v0"', "_v0_", None]),
     rate=st.just(RATE),
     keep=st.booleans(),
 )

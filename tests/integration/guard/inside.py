@@ -10,16 +10,17 @@ import os
 import socket
 import ssl
 import sys
+import time
 from contextlib import suppress
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import trustme
 
 from tests.integration.guard import vectors
+from tests.integration.guard.vectors import Vector
 from tests.support.origin.namespace import Canary, NameServer, enter
 from tests.support.origin.origin_server import File, Request, Steps, head
 from urlsum.deadline import Deadline
@@ -29,14 +30,12 @@ from urlsum.origin.source import HttpSource
 from urlsum.settings import parse
 from urlsum.task import Checkpoint
 
-if TYPE_CHECKING:
-    from tests.integration.guard.vectors import Vector
-
 CONTENT = bytes(range(256)) * 512
 # Enough for further connections to be wanted while the first one brings it.
 LONG = bytes(range(256)) * 128 * 1024
 RATE = 24 * 2**20
 BLOCK = 64
+NAT64_NAME = "ipv4only.arpa"
 
 
 def script(request: Request) -> Steps:
@@ -86,6 +85,35 @@ def attempt(vector: Vector, ca_file: Path) -> str:
     return "reached" if received in (CONTENT, LONG) else f"{len(received)} bytes"
 
 
+def without_prefix(server: NameServer, canary: Canary, ca_file: Path, *, late: float) -> dict[str, object]:
+    """What is reached while the answer about the NAT64 prefix is ``late`` by so many seconds; 0 for SERVFAIL.
+
+    Each time in a new guard, which knows no prefix; and at last once the answer has come.
+    """
+    if late:
+        server.late[NAT64_NAME] = late
+    else:
+        server.failing.add(NAT64_NAME)
+    origin.cache_clear()
+    outcomes: dict[str, object] = {}
+
+    def tried(title: str, host: str) -> None:
+        started = time.monotonic()
+        outcome = attempt(Vector(title, f"http://{host}/file", ""), ca_file)
+        outcomes[title] = (outcome, sorted(canary.drain()), time.monotonic() - started)
+
+    for title, host in vectors.WITHOUT_PREFIX.items():
+        tried(title, host)
+    if late:
+        time.sleep(late)
+    server.late.clear()
+    server.failing.clear()
+    if late:
+        tried("inside, known", vectors.WITHOUT_PREFIX["inside"])
+        tried("public, known", vectors.WITHOUT_PREFIX["public"])
+    return outcomes
+
+
 def bare(address: str) -> bool:
     """Whether a client without a guard gets through to ``address``."""
     family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
@@ -108,7 +136,7 @@ def certificates(directory: Path) -> tuple[Path, ssl.SSLContext]:
 
 def main(directory: Path) -> None:
     every = vectors.every()
-    enter(directory, hosts=vectors.HOSTS_FILE)
+    enter(directory, hosts=vectors.HOSTS_FILE, search=vectors.SEARCH, own=vectors.OWN)
     ca_file, context = certificates(directory)
     # A proxy and a password file that nothing may use; a connection to the proxy would be seen as one.
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -118,7 +146,7 @@ def main(directory: Path) -> None:
     results = []
     tls = dict.fromkeys(vectors.TLS_PORTS, context)
     with (
-        NameServer({"ipv4only.arpa": [vectors.NAT64_ANSWERS], **names}, aliases) as server,
+        NameServer({NAT64_NAME: [vectors.NAT64_ANSWERS], **names}, aliases, vectors.MISSING) as server,
         Canary(script, vectors.PORTS, tls) as canary,
     ):
         reachable = [address for address in vectors.FORBIDDEN if bare(address)]
@@ -127,7 +155,11 @@ def main(directory: Path) -> None:
             outcome = attempt(vector, ca_file)
             asked = max((server.asked[name, "A"] for name in vector.names), default=0)
             results.append({"id": vector.id, "outcome": outcome, "accepted": canary.drain(), "asked": asked})
-    print(json.dumps({"reachable": reachable, "results": results}))  # noqa: T201 - the parent reads it
+        late = without_prefix(server, canary, ca_file, late=3.0)
+        failing = without_prefix(server, canary, ca_file, late=0.0)
+    searched = [name for name, kind in server.asked if name.endswith(vectors.SEARCH)]
+    printed = {"reachable": reachable, "results": results, "late": late, "failing": failing, "searched": searched}
+    print(json.dumps(printed))  # noqa: T201 - the parent reads it
 
 
 if __name__ == "__main__":

@@ -71,6 +71,28 @@ def test_nobody_is_reached_who_must_not_be(vector: Vector, results: dict[str, di
         assert len(result["accepted"]) == vector.connections
 
 
+@pytest.mark.parametrize("why", ["late", "failing"])
+def test_nat64_late_ipv6_stays_closed_until_the_prefix_is_known(outcome: dict[str, Any], why: str) -> None:
+    seen = outcome[why]
+    assert seen["inside"][:2] == ["connect", []]
+    assert seen["public"][:2] == ["connect", []]
+    result, accepted, _ = seen["both families"]
+    assert result == "reached"
+    assert {address for address, _ in accepted} == {vectors.PUBLIC_V4}
+    if why == "late":
+        # The first waits for what it may wait for, the next ones do not.
+        assert 1.9 < seen["inside"][2] < 4
+        assert seen["public"][2] < 1
+        # The answer counts, although nobody waited for it.
+        assert seen["inside, known"][:2] == ["blocked", []]
+        assert seen["public, known"][0] == "reached"
+
+
+def test_the_search_list_is_asked_only_where_networks_are_opened(outcome: dict[str, Any]) -> None:
+    assert outcome["searched"]
+    assert not [name for name in outcome["searched"] if name.startswith("admin")]
+
+
 def test_there_are_enough_vectors_of_both_kinds() -> None:
     reaching = [vector for vector in VECTORS if vector.expected == "reached"]
     assert len(VECTORS) - len(reaching) >= 150

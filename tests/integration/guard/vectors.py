@@ -27,7 +27,19 @@ PUBLIC_V6 = "2606:4700::1111"
 NAT64_PREFIX = "2a00:64::"
 NAT64_ANSWERS = ["192.0.0.170", "192.0.0.171", f"{NAT64_PREFIX}192.0.0.170", f"{NAT64_PREFIX}192.0.0.171"]
 NAT64_INSIDE = [f"{NAT64_PREFIX}{inner}" for inner in ("10.0.0.1", "127.0.0.1", "169.254.169.254", "172.17.0.1")]
+# Hosts without names: what each leads to while nobody knows whether the network has a prefix.
+WITHOUT_PREFIX = {
+    "inside": f"[{NAT64_PREFIX}10.0.0.1]",
+    "public": f"[{PUBLIC_V6}]",
+    "both families": "both.example.org",
+}
 FORBIDDEN = [*FORBIDDEN_V4, *FORBIDDEN_V6]
+# The interface's own addresses, and the domain of the resolver's search list.
+OWN_V4, OWN_V6 = "9.9.9.20", "2606:4700::20"
+OWN = [f"{OWN_V4}/32", f"{OWN_V6}/128"]
+SEARCH = "corp.test"
+# In these domains only those names exist that a vector has.
+MISSING = [SEARCH, "web"]
 HOSTS_FILE = "127.0.0.1 localhost\n10.9.9.9 hosts-file.example.org\n"
 PORTS = [80, 443, 8080, 8443, 21, 22, 25, 2000, 2375, 3306, 5000, 6379, 8000, 9000, 9001]
 TLS_PORTS = [443, 8443]
@@ -201,23 +213,75 @@ def on_lambda() -> Iterator[Vector]:
 
 
 def denied() -> Iterator[Vector]:
-    """What the operator denies, urlsum itself among it."""
+    """What the operator denies."""
     known = {
-        "denied.example": [[PUBLIC_V4]],
-        "a.denied.example": [[PUBLIC_V4]],
+        "denied.example": [["9.9.9.1"]],
+        "a.denied.example": [["9.9.9.2"]],
+        "denied.example.org": [["9.9.9.3", "2606:4700::3"]],
         "four.example.org": [[PUBLIC_V4, "8.8.4.4"]],
-        "urlsum.example.org": [[PUBLIC_V4]],
+        # Other names of the addresses that denied hosts have.
+        "alias1.example.net": [["9.9.9.1"]],
+        "alias3.example.net": [[PUBLIC_V4, "9.9.9.3"]],
+        "alias3-v6.example.net": [["2606:4700::3"]],
     }
-    settings = {
-        "blocked_hosts": ".denied.example,8.8.4.0/24,2001:4860::/32",
-        "public_url": "https://urlsum.example.org/app",
-    }
+    settings = {"blocked_hosts": ".denied.example,denied.example.org,8.8.4.0/24,2001:4860::/32"}
     addresses = ["8.8.4.4", "[64:ff9b::8.8.4.4]", f"[{NAT64_PREFIX}8.8.4.4]", "[2001:4860::1]"]
-    for host in (*known, *addresses):
+    of_hosts = ["9.9.9.1", "9.9.9.3", "[2606:4700::3]", "[64:ff9b::9.9.9.3]", f"[{NAT64_PREFIX}9.9.9.3]"]
+    for host in (*known, *addresses, *of_hosts):
         url = f"http://{host}/file"
         yield Vector(f"denied {host}", url, "blocked", names=known, settings=settings)
         title = f"denied by redirect {host}"
         yield Vector(title, redirecting(url), "blocked", at(PUBLIC_V4), known, settings=settings)
+    settings = {**settings, "shared_networks": "9.9.9.0/24"}
+    yield Vector("denied where shared", "http://denied.example.org/file", "blocked", names=known, settings=settings)
+    yield Vector("shared", "http://alias1.example.net/file", "reached", at("9.9.9.1"), known, settings=settings)
+
+
+def own() -> Iterator[Vector]:
+    """The own addresses: those of the interface, and those of PUBLIC_URL's host."""
+    known = {
+        "urlsum.example.org": [["9.9.9.10", "2606:4700::10"]],
+        "own-alias.example.org": [["9.9.9.10"]],
+        "own-alias6.example.org": [["2606:4700::10"]],
+        "own-mixed.example.org": [[PUBLIC_V4, "9.9.9.10"]],
+        "own-here.example.org": [[OWN_V4]],
+        "own-here6.example.org": [[PUBLIC_V6, OWN_V6]],
+    }
+    settings = {"public_url": "https://urlsum.example.org/app"}
+    by_ip = ["9.9.9.10", "[2606:4700::10]", "[64:ff9b::9.9.9.10]", f"[{NAT64_PREFIX}9.9.9.10]", "9.9.9.10:8080"]
+    here = [OWN_V4, f"[{OWN_V6}]", f"[64:ff9b::{OWN_V4}]", f"{OWN_V4}:8080"]
+    for host in (*known, *by_ip, *here):
+        url = f"http://{host}/file"
+        yield Vector(f"own address {host}", url, "blocked", names=known, settings=settings)
+        title = f"own address by redirect {host}"
+        yield Vector(title, redirecting(url), "blocked", at(PUBLIC_V4), known, settings=settings)
+    on_lambda = {**settings, "aws_lambda_function_name": "hash-worker"}
+    for host in ("own-alias.example.org", "own-here.example.org"):
+        yield Vector(f"own address on Lambda {host}", f"http://{host}/file", "blocked", names=known, settings=on_lambda)
+    literal_url = {"public_url": "http://9.9.9.11:8080"}
+    yield Vector("own address in PUBLIC_URL", "http://9.9.9.11/file", "blocked", settings=literal_url)
+    alias = {"own-alias11.example.org": [["9.9.9.11"]]}
+    url = "http://own-alias11.example.org/file"
+    yield Vector("own alias of an address in PUBLIC_URL", url, "blocked", names=alias, settings=literal_url)
+    one = {**settings, "allowed_networks": f"9.9.9.10/32,{OWN_V4}/32"}
+    for host, address in (("9.9.9.10", "9.9.9.10"), ("own-here.example.org", OWN_V4)):
+        url = f"http://{host}:9000/file"
+        yield Vector(f"own address opened {host}", url, "reached", at(address, port=9000), known, settings=one)
+    shared = {**settings, "shared_networks": "9.9.9.0/24"}
+    reached = at("9.9.9.10")
+    yield Vector("own address shared", "http://own-alias.example.org/file", "reached", reached, known, settings=shared)
+    yield Vector("own name shared", "http://urlsum.example.org/file", "blocked", names=known, settings=shared)
+    yield Vector("own interface shared", f"http://{OWN_V4}/file", "blocked", settings=shared)
+
+
+def search_list() -> Iterator[Vector]:
+    """Names that exist only inside the domain of the search list."""
+    known = {f"admin.web.{SEARCH}": [[PUBLIC_V4]], f"shelf.{SEARCH}": [["172.18.0.9"]]}
+    for host in ("admin.web", "admin.web."):
+        yield Vector(f"search list {host}", f"http://{host}/file", "dns", names=known)
+        yield Vector(f"search list by redirect {host}", redirecting(f"http://{host}/"), "dns", at(PUBLIC_V4), known)
+    opened, reached = {"allowed_networks": "172.18.0.0/16"}, at("172.18.0.9", port=9000)
+    yield Vector("search list, opened", "http://shelf:9000/file", "reached", reached, known, settings=opened)
 
 
 def controls() -> Iterator[Vector]:
@@ -266,6 +330,8 @@ def every() -> list[Vector]:
         *opened(),
         *on_lambda(),
         *denied(),
+        *own(),
+        *search_list(),
         *controls(),
     ]
     assert len({vector.id for vector in made}) == len(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import random
 from dataclasses import replace
@@ -191,6 +192,26 @@ def test_a_page_in_place_of_the_file_takes_no_digest_away(serve: Serve, redirect
     assert (task.md5, task.representation.notes) == (md5(OLD), ("unconfirmed",))
 
 
+@pytest.mark.parametrize("etag", [['ETag: "a"'], []])
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "application/xml", None])
+def test_a_message_in_place_of_the_file_takes_no_digest_away_and_has_none(
+    serve: Serve, kind: str | None, etag: list[str]
+) -> None:
+    """Without validators the next reading used to hash the message."""
+    types = [] if kind is None else [f"Content-Type: {kind}"]
+    asked: list[Request] = []
+
+    def script(request: Request) -> Steps:
+        asked.append(request)
+        if len(asked) == 1:
+            return [head("200 OK", "Content-Type: application/gzip", f"Content-Length: {len(OLD)}", *etag), OLD]
+        return [head("200 OK", *types, "Content-Length: 7"), b"expired"]
+
+    task = Worker().run(serve(script).url())
+    assert task.representation is not None
+    assert (task.md5, task.representation.notes) == (md5(OLD), ("unconfirmed",))
+
+
 @pytest.mark.parametrize("chunked", [True, False])
 def test_a_piece_that_ends_properly_is_found_by_the_length_of_the_range(serve: Serve, chunked: bool) -> None:
     """A proxy ends the chunks of a file that its own origin has cut."""
@@ -328,6 +349,17 @@ def test_it_is_two_short_ranges_over_the_same_connection(serve: Serve) -> None:
     assert ranges(origin) == [None, opening, tail]
 
 
+@pytest.mark.parametrize("ranges", [True, False])
+@pytest.mark.parametrize("at", [0, 34_463, 34_464, 65_535, 65_536, 99_999])
+def test_one_range_of_a_short_file_compares_every_byte(serve: Serve, at: int, *, ranges: bool) -> None:
+    before = OLD[:100_000]
+    after = bytearray(before)
+    after[at] ^= 1
+    script = Overwritten(File(before, ranges=ranges), File(bytes(after), ranges=ranges), len(before))
+    with pytest.raises(Changed):
+        client().fetch(serve(script).url())
+
+
 @pytest.mark.parametrize("connections", [1, 8])
 def test_it_uses_a_connection_that_read_ahead(serve: Serve, connections: int) -> None:
     long = OLD * 4
@@ -337,7 +369,8 @@ def test_it_uses_a_connection_that_read_ahead(serve: Serve, connections: int) ->
 
 
 @pytest.mark.parametrize(
-    ("size", "requests"), [(0, 1), (1, 1), (1024, 1), (1025, 2), (65_536, 2), (65_537, 3), (70_000, 3)]
+    ("size", "requests"),
+    [(0, 1), (1, 1), (1024, 1), (1025, 2), (65_536, 2), (65_537, 2), (100_000, 2), (131_072, 2), (131_073, 3)],
 )
 def test_a_file_that_came_whole_at_once_needs_none(serve: Serve, size: int, requests: int) -> None:
     origin = serve(File(OLD[:size], keep=True))
@@ -441,6 +474,54 @@ def test_ranges_that_do_not_work_are_no_word_on_the_file(
 ) -> None:
     origin = serve(to_ranges(answer, File(OLD, keep=keep)))
     assert client().fetch(origin.url()) == OLD
+
+
+STORED = b"".join(b"%d lines\n" % number for number in range(200_000))
+ZIPPED = gzip.compress(STORED, mtime=0)
+
+
+class Recoded:
+    """Whole files or ranges are compressed, unasked; ``whole`` and ``ranges`` are their contents and ETags."""
+
+    def __init__(self, whole: tuple[bytes, str | None], ranges: tuple[bytes, str | None], *, chunked: bool) -> None:
+        self.whole, self.ranges, self.chunked = whole, ranges, chunked
+
+    def __call__(self, request: Request) -> Steps:
+        content, etag = self.ranges if "range" in request.fields else self.whole
+        file = File(content, etag, ranges=self.ranges[1] != "none", chunked=self.chunked and content is self.whole[0])
+        first, *body = replace(file, etag=None if etag == "none" else etag)(request)
+        assert isinstance(first, bytes)
+        return [first[:-2] + b"Content-Encoding: gzip\r\n\r\n" if content is ZIPPED else first, *body]
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("cut", [None, MIB // 2])
+@pytest.mark.parametrize(
+    ("whole", "ranges"),
+    [
+        ((ZIPPED, '"v1"'), (STORED, '"v1"')),
+        ((ZIPPED, '"v1-gzip"'), (STORED, '"v1"')),
+        ((ZIPPED, 'W/"v1"'), (STORED, '"v1"')),
+        ((ZIPPED, None), (STORED, None)),
+        ((ZIPPED, None), (STORED, "none")),
+        ((STORED, '"v1"'), (ZIPPED, '"v1-gzip"')),
+    ],
+    ids=["one ETag", "an ETag for each", "a weak ETag", "no ETag", "no ranges", "compressed ranges"],
+)
+def test_ranges_of_another_coding_are_no_word_on_the_file(
+    serve: Serve, whole: tuple[bytes, str | None], ranges: tuple[bytes, str | None], chunked: bool, cut: int | None
+) -> None:
+    recoded = Recoded(whole, ranges, chunked=chunked)
+
+    def script(request: Request) -> Steps:
+        first, *body = recoded(request)
+        if request.connection or cut is None:
+            return [first, *body]
+        sent = b"".join(bytes(piece) for piece in body if isinstance(piece, bytes | memoryview))
+        return [first, sent[:cut]]
+
+    task = Worker(patient(connections_per_origin=1)).run(serve(script).url())
+    assert (task.md5, task.restarts) == (md5(whole[0]), 0)
 
 
 @pytest.mark.parametrize("answer", [status("403 No"), status("503 Busy"), shifted])

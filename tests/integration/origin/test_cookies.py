@@ -177,7 +177,7 @@ def test_a_retry_gets_its_own_cookie_and_resumes(serve: Serve) -> None:
 
 def test_a_loop_that_cookies_do_not_end_says_so(serve: Serve) -> None:
     origin = serve(lambda request: to("/file", "a=1"))
-    with pytest.raises(BadRedirect, match=r"redirect loop at .*, although its cookies .* requires a browser session"):
+    with pytest.raises(BadRedirect, match=r"a redirect loop, although its cookies .* requires a browser session"):
         client().fetch(origin.url())
     assert len(origin.requests) == 2
 
@@ -190,7 +190,7 @@ def test_a_server_with_a_new_cookie_each_time_is_given_up(serve: Serve) -> None:
 
 
 def test_a_loop_without_cookies_is_only_a_loop(serve: Serve) -> None:
-    with pytest.raises(BadRedirect, match=r"redirect loop at http://127\.0\.0\.1:\d+/file$"):
+    with pytest.raises(BadRedirect, match=r"^http://127\.0\.0\.1:\d+/file: a redirect loop$"):
         client().fetch(serve(lambda request: to("/file")).url())
 
 

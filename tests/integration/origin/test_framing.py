@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.integration.origin.conftest import UNHURRIED, Serve, client, read_all
@@ -11,6 +14,7 @@ from tests.support.origin.origin_server import (
     LAST_CHUNK,
     RESET,
     Pause,
+    Request,
     Steps,
     Trickle,
     answers,
@@ -21,16 +25,24 @@ from urlsum import __version__
 from urlsum.deadline import Deadline
 from urlsum.errors import (
     Changed,
+    FailureCode,
     HttpFailed,
     Incomplete,
     OriginError,
     ProtocolViolated,
     TimedOut,
+    TooCostly,
     TooLarge,
     Unverifiable,
 )
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
+from urlsum.task import Proof
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.origin.origin_server import Step
 
 DATA = bytes(range(256)) * 300
 LENGTH = f"Content-Length: {len(DATA)}"
@@ -370,6 +382,33 @@ def test_retry_after_is_handed_on(serve: Serve) -> None:
     assert caught.value.retry_after == 120
 
 
+@pytest.mark.parametrize(
+    ("lines", "seconds"),
+    [
+        (["Retry-After: 5", "Retry-After: 120"], 120),
+        (["Retry-After: 120, 5"], 120),
+        (["Retry-After: soon", "Retry-After: 0.5"], 0.5),
+        (["Retry-After: Sun, 06 Nov 1994 08:49:37 GMT", "Date: Sun, 06 Nov 1994 08:49:07 GMT", "Date: now"], 30),
+    ],
+)
+def test_the_longest_of_several_waits_is_kept(serve: Serve, lines: list[str], seconds: float) -> None:
+    with pytest.raises(HttpFailed) as caught:
+        client().fetch(serve(answers([head("503 Busy", *lines, "Content-Length: 0")])).url())
+    assert caught.value.retry_after == seconds
+
+
+def test_a_date_that_a_proxy_added_is_no_second_version(serve: Serve) -> None:
+    dates = ["Date: Sun, 06 Nov 1994 08:49:37 GMT", "Date: Sun, 06 Nov 1994 08:49:38 GMT"]
+    assert client().fetch(serve(answers([head("200 OK", LENGTH, *dates), DATA])).url()) == DATA
+
+
+def test_two_last_modified_dates_are_no_date_and_no_fault(serve: Serve) -> None:
+    dates = ["Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT", "Last-Modified: Sun, 06 Nov 1994 08:49:38 GMT"]
+    with client().open(serve(answers([head("200 OK", LENGTH, *dates), DATA])).url()) as body:
+        assert read_all(body) == DATA
+        assert body.proof is Proof.LENGTH
+
+
 def test_a_cut_says_where_it_was(serve: Serve) -> None:
     steps: Steps = [head("200 OK", "Content-Length: 3145728"), bytes(2**20)]
     with pytest.raises(Incomplete, match=r"the connection was cut at 1\.0 MiB of 3\.0 MiB"):
@@ -454,3 +493,33 @@ def test_ipv6_literals_are_bracketed_in_the_host_field(serve: Serve) -> None:
 def test_an_endless_answer_ends_with_the_read_time_out(serve: Serve) -> None:
     with pytest.raises(TimedOut):
         client(read_timeout=0.3).fetch(serve(answers([head("100 Continue"), HANG])).url())
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"1\r\nx\r\n", b"1;" + b"e" * 400 + b"\r\nx\r\n"],
+    ids=["chunks of one byte", "long extensions around one byte"],
+)
+def test_a_flood_of_tiny_chunks_ends_after_some_seconds_of_cpu_time(serve: Serve, piece: bytes) -> None:
+    """It took a core, for 113 KB of the file per second, until the file ended."""
+    block = piece * 8192
+
+    def script(request: Request) -> Iterator[Step]:
+        yield head("200 OK", CHUNKED)
+        while True:
+            yield block
+
+    origin = serve(script)
+    before = time.thread_time()
+    words = "the file comes in pieces of very few bytes, at "
+    with client().open(origin.url(), seconds=60) as body, pytest.raises(TooCostly, match=words) as caught:
+        read_all(body)
+    assert time.thread_time() - before < 5
+    assert caught.value.code is FailureCode.PROTOCOL
+
+
+@pytest.mark.parametrize("size", [30, 80])
+def test_a_server_that_sends_each_line_as_a_chunk_is_read(serve: Serve, size: int) -> None:
+    lines = chunk(b"x" * size) * (3 * 2**20 // size)
+    with client().open(serve(answers([head("200 OK", CHUNKED), lines, LAST_CHUNK])).url(), seconds=60) as body:
+        assert len(read_all(body)) == 3 * 2**20 // size * size

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tests.integration.origin.conftest import Serve, client
-from tests.support.origin.origin_server import Request, Script, Steps, answers, head
-from urlsum.errors import BadRedirect, Blocked, ProtocolViolated
+from tests.integration.origin.conftest import UNHURRIED, Serve, client, read_all
+from tests.support.origin.origin_server import KEEP, Request, Script, Steps, answers, head
+from urlsum.deadline import Deadline
+from urlsum.errors import AddressRefused, BadRedirect, Blocked, ProtocolViolated, escaped
+from urlsum.origin.guard.guard import Guard
+from urlsum.origin.source import HttpSource
+from urlsum.settings import parse
+
+if TYPE_CHECKING:
+    from urlsum.origin.guard.addresses import Address
 
 DATA = b"the file"
 FOUND = [head("200 OK", f"Content-Length: {len(DATA)}"), DATA]
@@ -150,8 +160,14 @@ def test_dot_segments_of_a_submitted_url_are_not_sent(serve: Serve, given: str, 
 )
 def test_a_location_that_is_no_url_to_follow_ends_the_try(serve: Serve, location: str) -> None:
     origin = serve(answers(to(location)))
-    with pytest.raises(BadRedirect, match="redirects to an invalid URL: ") as caught:
+    with pytest.raises(BadRedirect, match="redirects to an invalid URL") as caught:
         client().fetch(origin.url())
+    # Who reads the text must not read the origin's words as urlsum's; the log has them.
+    own_text = str(caught.value).removeprefix(origin.url())
+    for word in ("ftp", "passwd", "javascript", "data", "user:", "127", "end", "localhost", "aaa"):
+        assert word not in own_text
+    assert caught.value.raw[:6] == escaped(location.encode("latin-1"))[:6]
+    assert len(caught.value.raw) <= 300
     # Its reader did not write it.
     for advice in ("write ", "encode or remove", "public files only"):
         assert advice not in str(caught.value)
@@ -198,7 +214,7 @@ def test_a_name_behind_a_redirect_is_judged_by_its_address(serve: Serve) -> None
     origin = serve(answers(to("http://inside.example.org/")))
     reader = client()
     reader.address = "10.0.0.1"
-    with pytest.raises(Blocked, match=r"10\.0\.0\.1 is in a private network"):
+    with pytest.raises(AddressRefused, match=r"10\.0\.0\.1 is in a private network"):
         reader.fetch(origin.url())
 
 
@@ -248,3 +264,78 @@ def test_nothing_is_carried_from_one_origin_to_the_next(serve: Serve) -> None:
     first = serve(answers([head("302 Found", f"Location: {second.url()}", "Set-Cookie: a=b; Path=/")]))
     client().fetch(first.url("/start?token=secret"))
     assert not {"cookie", "referer", "authorization"} & second.requests[0].fields.keys()
+
+
+@pytest.mark.parametrize("start", ["http://files.example/start", "http://files.example./start"])
+def test_a_redirect_to_a_name_with_the_dot_of_the_root_keeps_it(serve: Serve, start: str) -> None:
+    hosts: list[str] = []
+
+    def script(request: Request) -> Steps:
+        hosts.append(request.fields["host"])
+        if not hosts[-1].endswith("."):
+            return [
+                head(
+                    "301 Moved",
+                    f"Location: http://files.example.{request.path}",
+                    "Set-Cookie: a=b",
+                    "Content-Length: 0",
+                )
+            ]
+        if request.path != "/end":
+            return [head("302 Found", "Location: end", "Content-Length: 0")]
+        return FOUND if request.fields.get("cookie") == "a=b" else [head("403 No cookie", "Content-Length: 0")]
+
+    assert Elsewhere(serve(script).port, {"files.example": PUBLIC}).fetch(start) == DATA
+    assert hosts[:3] == ["files.example", "files.example.", "files.example."]
+
+
+class Elsewhere:
+    """A guard with ``--allow-private`` for which every address is the scripted origin on loopback."""
+
+    def __init__(self, port: int, names: dict[str, str]) -> None:
+        self._port = port
+        self._names = names
+        self.called: list[str] = []
+        settings = parse({"connect_timeout": 2.0, "read_timeout": 2.0})
+        guard = Guard(settings, allow_private=True, resolve=self._resolve, dial=self._dial)
+        self._source = HttpSource(settings, guard, tuning=UNHURRIED)
+
+    def fetch(self, url: str) -> bytes:
+        with self._source.open(url, deadline=Deadline.after(20.0)) as body:
+            return read_all(body)
+
+    def _resolve(self, host: str) -> list[str]:
+        if address := self._names.get(host.removesuffix(".")):
+            return [address]
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    def _dial(self, address: Address, port: int, within: float) -> socket.socket:
+        self.called.append(f"{address}:{port}")
+        return socket.create_connection(("127.0.0.1", self._port), within)
+
+
+PUBLIC, INSIDE = "8.8.8.8", "10.1.2.3"
+
+
+@pytest.mark.parametrize("location", ["http://10.1.2.3/end", "http://inside.example/end", "http://nas:9001/end"])
+def test_a_public_server_leads_to_no_private_address_that_the_user_opened(serve: Serve, location: str) -> None:
+    origin = serve(site(start=to(location), end=[*FOUND, KEEP]))
+    names = {"public.example": PUBLIC, "inside.example": INSIDE, "nas": INSIDE}
+    user = Elsewhere(origin.port, names)
+    # An idle connection to the same host, which the user named, must not serve the redirect either.
+    for url in ("http://10.1.2.3/end", "http://inside.example/end", "http://nas:9001/end"):
+        assert user.fetch(url) == DATA
+    user.called.clear()
+    with pytest.raises((Blocked, AddressRefused)):
+        user.fetch("http://public.example/start")
+    assert user.called == [f"{PUBLIC}:80"]
+
+
+def test_a_private_server_leads_to_private_addresses_until_a_public_one(serve: Serve) -> None:
+    pages = site(
+        start=to("http://10.1.2.4:9001/end"), end=FOUND, out=to("http://public.example/back"), back=to("http://nas/end")
+    )
+    user = Elsewhere(serve(pages).port, {"nas": INSIDE, "public.example": PUBLIC})
+    assert user.fetch("http://nas/start") == DATA
+    with pytest.raises(Blocked):
+        user.fetch("http://nas/out")

@@ -25,6 +25,7 @@ from tests.support.origin.origin_server import (
     chunk,
     head,
 )
+from tests.support.origin.synthetic import Clock
 from urlsum.deadline import Deadline
 from urlsum.errors import Changed, HttpFailed, Incomplete, ProtocolViolated
 from urlsum.origin.guard.guard import Guard
@@ -79,6 +80,25 @@ def test_what_is_asked_for_is_the_tail_and_the_rest_under_the_strong_etag(serve:
     resumed(origin, checkpoint(origin.url(), 2_000_000))
     assert origin.requests[1].fields["range"] == f"bytes={2_000_000 - RESUME_OVERLAP_BYTES}-"
     assert origin.requests[1].fields["if-range"] == '"v1"'
+
+
+@pytest.mark.parametrize(
+    ("seconds", "length"), [(0.1, RESUME_OVERLAP_BYTES), (2.0, RESUME_OVERLAP_BYTES), (10.0, 20_000), (90.0, 4096)]
+)
+def test_a_slow_origin_sends_no_more_again_than_two_seconds_take(serve: Serve, seconds: float, length: int) -> None:
+    origin, clock = serve(File(DATA)), Clock()
+    settings = client().settings
+    source = HttpSource(settings, Guard(settings), tuning=UNHURRIED, clock=clock)
+    offset = 100_032  # 64 * 1563
+    with source.open(origin.url(), deadline=Deadline.after(1000, clock=clock)) as body:
+        body.skip_to(offset)
+        clock.now += seconds
+        at = Checkpoint(offset, b"", body.validator)
+    tail = Version.load(at.validator).tail
+    assert tail is not None
+    assert abs(tail.length - length) <= 32 / seconds * 2
+    assert resumed(origin, at) == DATA[offset:]
+    assert origin.requests[1].fields["range"] == f"bytes={offset - tail.length}-"
 
 
 @pytest.mark.parametrize("etag", [None, 'W/"v1"', "v1", '"' + "long" * 100 + '"'])
@@ -550,11 +570,91 @@ def test_a_slice_that_is_sent_as_the_whole_file_is_refused(serve: Serve, content
         client().fetch(serve(lambda request: steps).url())
 
 
+def test_an_etag_without_quotes_shows_another_version(serve: Serve) -> None:
+    """Nothing else does: both versions have one length, one beginning and the same bytes before the offset."""
+    changed = DATA[:1_000_000] + bytes(1000) + DATA[1_001_000:]
+
+    def served(content: bytes, tag: str) -> Script:
+        file = File(content, etag=None, last_modified=None)
+
+        def script(request: Request) -> Steps:
+            first, *body = file(request)
+            assert isinstance(first, bytes)
+            return [first[:-2] + f"ETag: {tag}\r\n\r\n".encode(), *body]
+
+        return script
+
+    before, after = serve(served(DATA, "v1")), serve(served(changed, "v2"))
+    with client().open(before.url()) as body:
+        body.skip_to(2_000_000 - 2_000_000 % 64)
+        checkpoint = Checkpoint(body.offset, b"", body.validator)
+    with client().open(before.url(), resume=checkpoint) as body:
+        assert body.offset == checkpoint.offset
+    with pytest.raises(Changed, match="the ETag"):
+        client().fetch(after.url(), resume=checkpoint)
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    "content_range",
+    [
+        "bytes 0-2999999/3000000",
+        "bytes */3000000",
+        "bytes=0-2999999/3000000",
+        "bytes: 1000000-1999999/3000000",
+        "bytes 0-999999/3000000, bytes 5-9/3000000",
+        "bytes 0-2999999",
+        "bytes 0-/3000000",
+        "bytes 5-",
+    ],
+)
+def test_a_whole_response_is_as_long_as_its_content_range_says(serve: Serve, content_range: str, framing: str) -> None:
+    body = [DATA[:1_000_000]] if "Length" in framing else [chunk(DATA[:1_000_000]), LAST_CHUNK]
+    steps: Steps = [head("200 OK", framing, f"Content-Range: {content_range}"), *body]
+    with pytest.raises((ProtocolViolated, Incomplete)):
+        client().fetch(serve(lambda request: steps).url())
+
+
+@pytest.mark.parametrize(
+    "content_range",
+    [
+        "bytes=0-2999999/3000000",
+        "bytes 0 - 2999999 / 3000000",
+        "bytes 0-3000000/3000000",
+        "bytes 0-/3000000",
+        "bytes 0-2999999",
+        "items 0-24/100",
+        "0-24/*",
+        "bytes",
+        "",
+    ],
+)
+@pytest.mark.parametrize("framing", ["Content-Length: 3000000", "Transfer-Encoding: chunked"])
+def test_a_content_range_that_contradicts_nothing_is_ignored(serve: Serve, content_range: str, framing: str) -> None:
+    body = [DATA] if "Length" in framing else [chunk(DATA), LAST_CHUNK]
+    steps: Steps = [head("200 OK", framing, f"Content-Range: {content_range}"), *body]
+    assert client().fetch(serve(lambda request: steps).url()) == DATA
+
+
+def test_parts_between_delimiters_are_not_the_file(serve: Serve) -> None:
+    steps: Steps = [head("200 OK", "Content-Length: 9", 'Content-Type: Multipart/Byteranges; boundary="x"'), DATA[:9]]
+    with pytest.raises(ProtocolViolated, match="multipart/byteranges"):
+        client().fetch(serve(lambda request: steps).url())
+
+
 @pytest.mark.parametrize("status", ["200 OK", "206 Partial Content"])
-def test_a_range_of_all_bytes_is_the_whole_file(serve: Serve, status: str) -> None:
-    fields = ("Content-Length: 3000000", "Content-Range: bytes 0-2999999/3000000", 'ETag: "v1"')
-    origin = serve(lambda request: File(DATA)(request) if "range" in request.fields else [head(status, *fields), DATA])
+@pytest.mark.parametrize("framing", ["Content-Length: 3000000", "Transfer-Encoding: chunked"])
+def test_a_range_of_all_bytes_is_the_whole_file(serve: Serve, status: str, framing: str) -> None:
+    fields = (framing, "Content-Range: bytes 0-2999999/3000000", 'ETag: "v1"')
+    body: Steps = [DATA] if "Length" in framing else [chunk(DATA), LAST_CHUNK]
+    origin = serve(lambda request: File(DATA)(request) if "range" in request.fields else [head(status, *fields), *body])
     assert client().fetch(origin.url()) == DATA
+
+
+def test_a_chunked_range_of_all_bytes_that_ends_early_is_incomplete(serve: Serve) -> None:
+    fields = ("Transfer-Encoding: chunked", "Content-Range: bytes 0-2999999/3000000")
+    with pytest.raises(Incomplete):
+        client().fetch(serve(lambda _: [head("206 Part", *fields), chunk(DATA[:-1]), LAST_CHUNK]).url())
 
 
 @pytest.mark.parametrize("settled", [True, False], ids=["an old file", "a file without a date of the response"])

@@ -17,7 +17,8 @@ from urlsum.errors import Blocked, HttpFailed, Incomplete, OriginError, Protocol
 from urlsum.origin.guard.guard import Guard
 from urlsum.origin.source import HttpSource
 from urlsum.origin.version.version import Overlap, Version
-from urlsum.settings import Networks, parse
+from urlsum.setting_values import Networks
+from urlsum.settings import parse
 from urlsum.task import Checkpoint
 
 if TYPE_CHECKING:

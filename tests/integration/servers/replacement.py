@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 # Far more than lies between the disk and the reader: 0.3 MiB in the kernel, 0.5 MiB in the window of eight connections.
@@ -45,6 +46,11 @@ def rename(path: Path, content: bytes) -> None:
 WAYS: tuple[Way, ...] = (overwrite, truncate, rename)
 
 
+@cache
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
 @dataclass(frozen=True)
 class Replacement:
     """The file, which has ``old``, gets ``content`` by ``way``.
@@ -73,5 +79,5 @@ class Replacement:
 
     def version(self, digest: str | None) -> str:
         """Which version has this MD5: ``old``, ``new``, or ``wrong`` for neither."""
-        known = {hashlib.md5(self.old).hexdigest(): "old", hashlib.md5(self.content).hexdigest(): "new"}
+        known = {_md5(self.old): "old", _md5(self.content): "new"}
         return known.get(digest or "", "wrong")

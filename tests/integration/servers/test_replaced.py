@@ -51,7 +51,10 @@ FIFTHS_AND_BETWEEN = [
     pytest.param([at for number, at in enumerate(EVERYWHERE) if number % 4], id="between", marks=pytest.mark.long),
 ]
 # When the first block was read, a third, two thirds, and when the last byte was read but not the end.
-SOME = [0, SIZE // 3, SIZE * 2 // 3, SIZE - 1]
+SOME = [
+    pytest.param([SIZE // 3, SIZE - 1], id="third and last byte"),
+    pytest.param([0, SIZE * 2 // 3], id="first block and two thirds", marks=pytest.mark.long),
+]
 WITHIN_THE_SECOND = SECOND * 9 // 10
 # How long a server believes what it found out about a file. lighttpd looks again in its clock's next second.
 CACHE_SECONDS = {"lighttpd": 1.1}
@@ -98,22 +101,26 @@ def test_a_short_file_that_is_replaced_at_once_has_no_mixed_digest(
     assert set(outcomes) <= HONEST[way], outcomes
 
 
+@pytest.mark.parametrize("points", SOME)
 @pytest.mark.parametrize("way", [overwrite, rename])
 @pytest.mark.parametrize("younger", [0, WITHIN_THE_SECOND], ids=["as old", "of the same second"])
 def test_validators_that_stay_the_same_are_not_believed(
-    server: WebServer, client: Client, way: Way, younger: int
+    server: WebServer, client: Client, way: Way, younger: int, points: Sequence[int]
 ) -> None:
     """The tail stays the same, too."""
     outcomes = side_by_side(
-        lambda at: outcome(server, client, Replacement(way, NEW_BUT_FOR_THE_TAIL, younger), at), SOME
+        lambda at: outcome(server, client, Replacement(way, NEW_BUT_FOR_THE_TAIL, younger), at), points
     )
     assert dishonest(outcomes, way) == {}
 
 
+@pytest.mark.parametrize("points", SOME)
 @pytest.mark.parametrize("way", [overwrite, rename])
-def test_bytes_that_stay_the_same_are_not_believed(server: WebServer, client: Client, way: Way) -> None:
+def test_bytes_that_stay_the_same_are_not_believed(
+    server: WebServer, client: Client, way: Way, points: Sequence[int]
+) -> None:
     replacement, pause = Replacement(way, NEW_IN_THE_MIDDLE), CACHE_SECONDS.get(server.package, 0)
-    outcomes = side_by_side(lambda at: outcome(server, client, replacement, at, pause=pause), SOME)
+    outcomes = side_by_side(lambda at: outcome(server, client, replacement, at, pause=pause), points)
     assert dishonest(outcomes, way) == {}
 
 
@@ -129,8 +136,11 @@ def test_parts_that_do_not_fit_together_show_another_version(
     assert dishonest(outcomes, overwrite) == {}
 
 
+@pytest.mark.parametrize("points", SOME)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_task_ends_with_the_digest_of_one_version(server: WebServer, client: Client, way: Way) -> None:
+def test_a_task_ends_with_the_digest_of_one_version(
+    server: WebServer, client: Client, way: Way, points: Sequence[int]
+) -> None:
     replacement = Replacement(way)
 
     def task(at: int) -> str:
@@ -144,5 +154,5 @@ def test_a_task_ends_with_the_digest_of_one_version(server: WebServer, client: C
 
     # A server may keep the old file open until the read has ended.
     expected = {"old", "new"} if way is rename else {"new"}
-    outcomes = side_by_side(task, SOME)
+    outcomes = side_by_side(task, points)
     assert {at: found for at, found in outcomes.items() if found not in expected} == {}

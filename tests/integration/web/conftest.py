@@ -9,7 +9,7 @@ import pytest
 
 from functions.check.app import router as check
 from functions.submit.app import router as submit
-from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryRecords, MemoryTaskTable, secret
 from tests.support.stores.tables import sqlite_uri
 from tests.support.web.clients import Client, GatewayClient, close_servers, served
 from urlsum import wiring
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastapi import FastAPI
+
+    from urlsum.tables import Records
 
 NOW = 1_793_872_800.0  # 2026-11-05T10:00:00Z
 URL = "http://site.com/file.txt"
@@ -43,6 +45,7 @@ class Backend:
     """The services behind the requests of one test."""
 
     table: MemoryTaskTable | SqlTaskTable
+    records: Records = field(default_factory=MemoryRecords)
     queue: MemoryQueue = field(default_factory=MemoryQueue)
     clock: Clock = field(default_factory=Clock)
     settings: Settings = field(default_factory=Settings)
@@ -52,6 +55,8 @@ class Backend:
         return Services(
             settings=self.settings,
             table=self.table,
+            records=self.records,
+            secret=secret,
             queue=self.queue,
             mailer=MemoryMailer(),
             guard=wired.guard,
@@ -61,7 +66,7 @@ class Backend:
 
     def app(self) -> FastAPI:
         app = application(submit, check)
-        app.dependency_overrides[wiring.services] = self.services
+        app.dependency_overrides[wiring.provided] = self.services
         return app
 
 

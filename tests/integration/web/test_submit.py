@@ -49,7 +49,8 @@ def test_each_form_of_body_stores_and_queues_one_task(
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
     task_id = answer.json()["id"]
-    assert answer.json() == {"id": str(uuid.UUID(task_id))}
+    assert answer.json() == {"id": str(uuid.UUID(task_id)), "check_url": answer.json()["check_url"]}
+    assert answer.json()["check_url"].endswith(f"/check?id={task_id}")
     assert answer.headers["location"] == f"/check?id={task_id}"
     task = backend.table.get(task_id)
     assert (task.url, task.email, task.expected_md5) == (URL, "example@abc.ru", DIGEST.lower())
@@ -63,6 +64,12 @@ def test_the_answer_of_submit_is_an_id_that_check_knows(client: Client) -> None:
     assert (answer.status, answer.json()["url"]) == (202, URL)
 
 
+@pytest.mark.parametrize(("fresh", "words"), [(True, 'Write "true".'), (False, 'Write "false".'), (None, "Leave out")])
+def test_the_refusal_of_a_boolean_says_how_it_is_written(client: Client, fresh: bool | None, words: str) -> None:
+    answer = client.post(json.dumps({"url": URL, "fresh": fresh}), "application/json")
+    assert words in refused(answer, 422, "invalid-request", "fresh")
+
+
 @pytest.mark.parametrize(("body", "url"), [(f"url={URL}", URL), (json.dumps({"url": URL}), URL)], ids=["form", "json"])
 def test_a_body_without_content_type_is_taken_for_what_it_looks_like(
     client: Client, backend: Backend, body: str, url: str
@@ -70,6 +77,64 @@ def test_a_body_without_content_type_is_taken_for_what_it_looks_like(
     answer = client.request("POST", "/submit", body.encode(), {})
     assert answer.status == 202
     assert backend.table.get(answer.json()["id"]).url == url
+
+
+@pytest.mark.parametrize(
+    ("body", "digest"),
+    [
+        (f"url=%20{URL}%0A&md5=%09{DIGEST}%0A&email=%C2%A0a@abc.ru+", DIGEST),
+        (f"url={URL}&md5={DIGEST}++dir/file.txt", DIGEST),
+        (f"url={URL}&md5=md5:{DIGEST}", DIGEST),
+        (f"url={URL}&md5=9K%2bKDh0ejTtfSp9vLzy9ng==", DIGEST),
+        (f"url={URL}&md5=9K+KDh0ejTtfSp9vLzy9ng==", DIGEST),  # as curl -d sends it, unencoded
+        (f"url={URL}%23md5={DIGEST}", DIGEST),
+        (f"url={URL}%23md5:{DIGEST}&md5=", DIGEST),
+        (f"url={URL}%23{DIGEST}&md5={DIGEST}", DIGEST),
+        (f"url={URL}%23top&md5=+%0D%0A", None),
+    ],
+)
+def test_a_digest_is_taken_as_people_have_it(client: Client, backend: Backend, body: str, digest: str | None) -> None:
+    answer = client.post(body)
+    assert answer.status == 202, answer.body
+    task = backend.table.get(answer.json()["id"])
+    assert task.url.partition("#")[0] == URL
+    assert task.expected_md5 == (digest and digest.lower())
+    assert task.email in (None, "a@abc.ru")
+
+
+def test_an_etag_of_s3_is_named(client: Client) -> None:
+    detail = refused(client.post(f"url={URL}&md5={DIGEST}-12"), 422, "invalid-request", "md5")
+    assert "S3 multipart upload, not an MD5" in detail
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("www.example.org/f", "https://www.example.org/f"),
+        ("localhost:8080/x", "http://localhost:8080/x"),
+        ("ftp://ftp.ncbi.nlm.nih.gov/refseq/f.gz", "https://ftp.ncbi.nlm.nih.gov/refseq/f.gz"),
+        ("file:///etc/passwd", None),
+    ],
+)
+def test_the_url_that_was_meant_is_offered(client: Client, url: str, meant: str | None) -> None:
+    answer = client.post(json.dumps({"url": url}), JSON)
+    detail = refused(answer, 422, "invalid-request", "url")
+    assert answer.json().get("suggestion") == meant
+    assert meant is None or detail.endswith(f"did you mean {meant}?")
+
+
+@pytest.mark.parametrize("address", ["root@localhost", "me@mail.corp.local", "Me@HOST.TEST"])
+def test_local_addresses_are_for_services_with_a_mail_system_of_their_own(
+    client: Client, backend: Backend, address: str
+) -> None:
+    for backend_name in ("smtp", "outbox"):
+        backend.settings = Settings(mail_backend=backend_name)
+        answer = client.post(f"url={URL}&email={address}")
+        assert (backend.table.get(answer.json()["id"]).email or "").lower() == address.lower()
+        for wrong in ("me@host", "@localhost", "a b@localhost", "me@-.local", "me@x..local", "me@x.local."):
+            refused(client.post(f"url={URL}&email={wrong}"), 422, "invalid-request", "email")
+    backend.settings = Settings(mail_backend="ses")
+    refused(client.post(f"url={URL}&email={address}"), 422, "invalid-request", "email")
 
 
 def test_empty_email_and_md5_mean_none_as_an_html_form_sends_them(client: Client, backend: Backend) -> None:
@@ -104,7 +169,9 @@ BAD_FIELDS = {
     "email words": (FORM, b"url=http://a.org/&email=nobody", "email"),
     "email long": (FORM, b"url=http://a.org/&email=" + b"a" * 4000 + b"@example.org", "email"),
     "md5 short": (FORM, b"url=http://a.org/&md5=abc", "md5"),
-    "md5 newline": (FORM, b"url=http://a.org/&md5=" + b"a" * 32 + b"%0A", "md5"),
+    "md5 of parts": (FORM, b"url=http://a.org/&md5=" + b"a" * 32 + b"-12", "md5"),
+    "md5 twice": (FORM, b"url=http://a.org/%23md5=" + b"a" * 32 + b"&md5=" + b"b" * 32, "url"),
+    "md5 of fragment": (FORM, b"url=http://a.org/%23md5=abc", "url"),
     "json array": (JSON, b"[]", "body"),
     "json text": (JSON, b'"http://a.org/"', "body"),
     "json broken": (JSON, b'{"url": ', "body"),

@@ -10,13 +10,14 @@ import pytest
 from functions.hash_worker.app import process
 from tests.support.aws.fake_lambda import Context, record
 from tests.support.origin.synthetic import Clock, SyntheticSource
-from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryRecords, MemoryTaskTable
 from tests.support.stores.tables import new_task
 from urlsum import wiring
 from urlsum.errors import TableUnavailable
 from urlsum.queues import encode
 from urlsum.settings import load
 from urlsum.task import Mail, Task
+from urlsum.worker import reuse
 
 if TYPE_CHECKING:
     from urlsum.wiring import Services
@@ -45,6 +46,7 @@ class WorkerSetup:
     def __init__(self) -> None:
         self.clock = Clock()
         self.table = FlakyTaskTable()
+        self.records = MemoryRecords()
         self.queue = MemoryQueue()
         self.mailer = MemoryMailer()
         self.source = SyntheticSource(b"x" * 100_000, self.clock)
@@ -55,6 +57,7 @@ class WorkerSetup:
         return replace(
             wired,
             table=self.table,
+            records=self.records,
             queue=self.queue,
             mailer=self.mailer,
             source=self.source,
@@ -86,8 +89,15 @@ class WorkerSetup:
         return sorted(failure["itemIdentifier"] for failure in response["batchItemFailures"])
 
     def work_on(self, task: Task, seconds: float = 300.0) -> Task:
-        assert self.process(encode(task.id), seconds=seconds) == []
+        body = encode(task.id, continued=self.table.get(task.id).continued)
+        assert self.process(body, seconds=seconds) == []
         return self.table.get(task.id)
+
+
+@pytest.fixture(autouse=True)
+def _files_of_other_tests() -> None:
+    """Forget them: the tests have one URL for files of all sizes."""
+    reuse._last_seen.clear()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.support.aws.fake_lambda import MOST_HOPS, FakeLambda
 from tests.support.aws.template import create_queue, create_table
 from tests.support.origin.scaled import ScaledMD5, ScaledSource
 from tests.support.origin.synthetic import Clock
-from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryRecords, MemoryTaskTable, secret
 from tests.support.stores.tables import new_task
 from urlsum.errors import Incomplete
 from urlsum.origin.guard.guard import Guard
@@ -44,7 +44,9 @@ def _scaled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def wired(table: TaskTable, queue: TaskQueue, source: Any, clock: Clock) -> Services:
-    return Services(SETTINGS, table, queue, MemoryMailer(), Guard(SETTINGS), source, clock, clock)
+    return Services(
+        SETTINGS, table, MemoryRecords(), secret, queue, MemoryMailer(), Guard(SETTINGS), source, clock, clock
+    )
 
 
 def submitted(services: Services) -> Task:
@@ -111,8 +113,9 @@ def aws() -> Iterator[tuple[TaskTable, TaskQueue]]:
         )
 
 
-@pytest.mark.parametrize("recursive_loop", [deploy()["HashWorkerFunction"].get("RecursiveLoop"), "Terminate"])
-def test_through_sqs_under_the_rule_of_sixteen_hops(aws: tuple[TaskTable, TaskQueue], recursive_loop: str) -> None:
+@pytest.mark.parametrize("loop", [None, "Terminate"], ids=["as deployed", "Terminate"])
+def test_through_sqs_under_the_rule_of_sixteen_hops(aws: tuple[TaskTable, TaskQueue], loop: str | None) -> None:
+    recursive_loop: str = loop or deploy()["HashWorkerFunction"]["RecursiveLoop"]
     clock = Clock()
     # A checkpoint after each piece, which takes 69 s of a lease of 90: moto needs 30 ms for one, and 77 are enough.
     source = ScaledSource(FIVE_TB, clock, rate=1e9, piece=65_536)

@@ -5,29 +5,35 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from functions.hash_worker.app import BATCHED_SECONDS, process
+import pytest
+from msgspec import structs
+
+from functions.hash_worker import app
+from functions.hash_worker.app import BATCHED_SECONDS, _Batch, process
 from tests.integration.origin.conftest import UNHURRIED, Serve
 from tests.integration.origin.conftest import serve as _serve
 from tests.support.aws.fake_lambda import Context, record
 from tests.support.origin.origin_server import KEEP, Request, Steps, head
-from tests.support.origin.scaled import SCALE, ScaledMD5, ScaledSource
-from tests.support.origin.synthetic import Clock
-from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryTaskTable
+from tests.support.origin.synthetic import Clock, SyntheticSource
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryRecords, MemoryTaskTable, secret
 from tests.support.stores.tables import new_task
+from urlsum.deadline import Deadline
+from urlsum.limits.account import Account
 from urlsum.origin.guard.guard import Guard
+from urlsum.origin.http11.leases import PlaceLeases
 from urlsum.origin.source import HttpSource
 from urlsum.queues import encode
 from urlsum.settings import parse
 from urlsum.task import Status, Task
 from urlsum.wiring import Services
-from urlsum.worker import slice as slice_module
+from urlsum.worker.turns import LONG_QUEUE_SHARE
 
 if TYPE_CHECKING:
-    import pytest
-
-    from urlsum.deadline import Deadline
+    from urlsum.settings import Settings
+    from urlsum.tables import Record
 
 serve = _serve
 SETTINGS = parse({"allowed_networks": "127.0.0.0/8"})
@@ -35,7 +41,16 @@ SETTINGS = parse({"allowed_networks": "127.0.0.0/8"})
 
 def wired(source: Any, clock: Any = time.time, monotonic: Any = time.monotonic) -> Services:
     return Services(
-        SETTINGS, MemoryTaskTable(), MemoryQueue(), MemoryMailer(), Guard(SETTINGS), source, clock, monotonic
+        SETTINGS,
+        MemoryTaskTable(),
+        MemoryRecords(),
+        secret,
+        MemoryQueue(),
+        MemoryMailer(),
+        Guard(SETTINGS),
+        source,
+        clock,
+        monotonic,
     )
 
 
@@ -55,13 +70,14 @@ def invoke(services: Services, *bodies: str) -> list[str]:
 
 def test_small_files_are_hashed_at_the_same_time(serve: Serve) -> None:
     everybody = threading.Barrier(10, timeout=10)
+    settings = structs.replace(SETTINGS, connections_per_origin=10)
 
     def script(request: Request) -> Steps:
         everybody.wait()  # broken, and so no answer, unless ten requests are open at once
         return [head("200 OK", f"Content-Length: {len(request.path)}"), request.path.encode()]
 
     origin = serve(script)
-    services = wired(HttpSource(SETTINGS, Guard(SETTINGS), tuning=UNHURRIED))
+    services = wired(HttpSource(settings, Guard(settings), tuning=UNHURRIED))
     tasks = [submitted(services, origin.url(f"/{number}")) for number in range(10)]
     assert invoke(services, *(encode(task.id) for task in tasks)) == []
     for number, task in enumerate(tasks):
@@ -91,31 +107,152 @@ def test_all_of_a_batch_may_fail() -> None:
     assert invoke(wired(None), "1", "{}", "[]") == ["message-0", "message-1", "message-2"]
 
 
-def test_of_large_files_in_company_only_the_first_keeps_the_slice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slice_module, "MD5", ScaledMD5)
+def test_of_the_files_that_are_still_read_after_a_minute_one_keeps_the_slice() -> None:
+    clock = Clock(0.0)
+    batch = _Batch(Deadline.after(240.0, clock=clock), 4)
+    deadlines = [batch.deadline(number) for number in range(4)]
+    assert [deadline.remaining() for deadline in deadlines] == [240.0] * 4
+    clock.now = BATCHED_SECONDS - 1
+    batch.end(0)
+    assert not any(deadline.expired for deadline in deadlines)
+    clock.now = BATCHED_SECONDS
+    assert [deadline.remaining() for deadline in deadlines[1:]] == [240.0 - BATCHED_SECONDS, 0.0, 0.0]
+    batch.end(1)
+    assert [deadline.cancelled for deadline in deadlines[2:]] == [True, True]  # they have stopped already
+    clock.now = 240.0
+    assert deadlines[1].expired
 
-    class Company:
-        """Every file has a clock of its own, as if each had a core of its own."""
 
-        def __init__(self) -> None:
-            self.seconds: dict[str, float] = {}
+def test_a_large_file_beside_a_small_one_has_the_whole_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
 
+    class Watched(_Batch):
+        def end(self, number: int) -> None:
+            super().end(number)
+            ended.set()
+
+    monkeypatch.setattr(app, "_Batch", Watched)
+    clock = Clock()
+    large = SyntheticSource(b"x" * 200_000, clock)
+    small = SyntheticSource(b"x" * 10, clock)
+    large.fault = lambda _offset: None if ended.wait(10) else pytest.fail("the small file does not end")
+
+    class Both:
         def open(self, url: str, *, deadline: Deadline, resume: Any = None, heartbeat: Any = None) -> Any:
-            clock = Clock(0.0)
-            source = ScaledSource(10**6 * SCALE, clock, rate=100 * SCALE, piece=100)
-            self.seconds[url] = deadline.at
-            return source.open(url, deadline=deadline, resume=resume)
+            return (small if url.endswith("small") else large).open(url, deadline=deadline, resume=resume)
 
-    company = Company()
-    services = wired(company, clock=lambda: 1_000_000.0, monotonic=lambda: 0.0)
-    tasks = [submitted(services, f"https://o.example/{number}") for number in range(4)]
+    services = wired(Both(), clock, clock)
+    tasks = [submitted(services, f"https://o.example/{name}") for name in ("small", "large")]
     assert invoke(services, *(encode(task.id) for task in tasks)) == []
-    first, *others = [services.table.get(task.id) for task in tasks]
-    assert company.seconds[first.url] == SETTINGS.slice_seconds
-    assert {company.seconds[task.url] for task in others} == {BATCHED_SECONDS}
-    assert all(task.offset > 0 and task.status is Status.RUNNING for task in (first, *others))
-    assert sorted(task_id for task_id, _ in services.queue.sent) == sorted(task.id for task in tasks)  # type: ignore[attr-defined]
+    assert [services.table.get(task.id).status for task in tasks] == [Status.DONE] * 2
+    assert services.queue.sent == []  # type: ignore[attr-defined] # of MemoryQueue
 
 
 def test_a_silent_origin_is_found_out_before_a_file_in_company_is_put_down() -> None:
     assert SETTINGS.connect_timeout + SETTINGS.read_timeout < BATCHED_SECONDS
+
+
+SEPARATE = parse({"tasks_queue_url": "https://sqs/tasks", "continuations_queue_url": "https://sqs/continuations"})
+
+
+def slow(settings: Settings, **fields: Any) -> tuple[Services, Task]:
+    """Services on a clock of their own, and a task that takes 100 s."""
+    clock = Clock()
+    services = replace(wired(SyntheticSource(b"x" * 100_000, clock), clock, clock), settings=settings)
+    task = submitted(services, "https://o.example/f")
+    changed = replace(task, **fields)
+    services.table.save(changed, over=task)
+    return services, changed
+
+
+def test_a_first_slice_lasts_ten_seconds_where_continuations_have_workers_of_their_own() -> None:
+    services, task = slow(SEPARATE)
+    invoke(services, encode(task.id))
+    assert services.table.get(task.id).offset == 10_000 // 64 * 64
+    assert services.queue.continued == [task.id]  # type: ignore[attr-defined] # of MemoryQueue
+
+
+def test_a_first_slice_lasts_longer_where_it_would_only_meet_itself() -> None:
+    services, task = slow(SETTINGS)
+    invoke(services, encode(task.id))
+    assert services.table.get(task.id).status is Status.DONE
+
+
+def test_a_continuation_lasts_a_whole_slice_while_nobody_waits() -> None:
+    services, task = slow(SEPARATE, continued=True)
+    invoke(services, encode(task.id, continued=True))
+    assert services.table.get(task.id).status is Status.DONE
+
+
+def test_a_continuation_hands_over_while_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.hash_worker.app.LOOK_SECONDS", 0.01)
+    services, task = slow(SEPARATE, continued=True)
+    services.queue.send("another", continued=True)
+
+    def unhurried(offset: int) -> None:
+        time.sleep(0.01)  # the looks are by the real clock
+
+    services.source.fault = unhurried  # type: ignore[attr-defined] # of SyntheticSource
+    invoke(services, encode(task.id, continued=True))
+    after = services.table.get(task.id)
+    assert after.status is Status.RUNNING
+    assert after.offset >= BATCHED_SECONDS * LONG_QUEUE_SHARE * 1000 // 64 * 64
+    assert (after.attempts, after.lease_until) == (0, 0.0)
+
+
+def test_what_is_no_message_has_a_turn_too() -> None:
+    services, _ = slow(SEPARATE)
+    assert invoke(services, "no message", "[]", '{"id": 7, "continued": true}') == [f"message-{n}" for n in range(3)]
+
+
+class Counting(MemoryRecords):
+    """Records that count requests by their kind, each of which takes ``seconds``."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.writes: list[str] = []
+        self.reads: list[str] = []
+
+    def read(self, key: str) -> Record | None:
+        time.sleep(self.seconds)
+        self.reads.append(key.partition(":")[0])
+        return super().read(key)
+
+    def write(self, key: str, *args: Any, **options: Any) -> Record:
+        time.sleep(self.seconds)
+        self.writes.append(key.partition(":")[0])
+        return super().write(key, *args, **options)
+
+
+def test_ten_files_that_end_in_one_batch_cost_the_account_of_their_client_one_write() -> None:
+    clock, records = Clock(), Counting()
+    services = replace(wired(SyntheticSource(b"x" * 10, clock), clock, clock), records=records)
+    tasks = []
+    for number in range(10):
+        now = clock()
+        task = new_task(
+            url=f"https://o.example/{number}", created_at=now, updated_at=now, expires_at=2**40, client="198.51.100.7"
+        )
+        services.limiter.admit(task)
+        services.table.add(task)
+        tasks.append(task)
+    submitted = records.writes.count("client")
+    assert invoke(services, *(encode(task.id) for task in tasks)) == []
+    assert records.writes.count("client") == submitted + 1
+    stored = records.read("client:198.51.100.7")
+    assert stored is not None
+    account = Account.load(stored.value)
+    assert (sum(account.unfinished.values()), account.bytes) == (0, 100)
+
+
+@pytest.mark.parametrize(("files", "writes"), [(1, 2), (10, 12)])
+def test_the_files_of_a_batch_take_the_places_of_their_origin_together(serve: Serve, files: int, writes: int) -> None:
+    origin = serve(lambda request: [head("200 OK", "Content-Length: 2"), b"ok", KEEP])
+    records, guard = Counting(seconds=0.006), Guard(SETTINGS)
+    source = HttpSource(SETTINGS, guard, leases=PlaceLeases(records, SETTINGS))
+    services = replace(wired(source), records=records, rest=source.rest)
+    tasks = [submitted(services, origin.url(f"/{number}")) for number in range(files)]
+    assert invoke(services, *(encode(task.id) for task in tasks)) == []
+    # For the origin and for its address. One by one, eight places would cost 16 and their return two more.
+    assert records.writes.count("origin") <= writes

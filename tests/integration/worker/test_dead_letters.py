@@ -12,7 +12,7 @@ import pytest
 from tests.support.aws.template import create_queue, create_table
 from tests.support.origin.synthetic import Clock, SyntheticSource
 from tests.support.stores.deps import Deps
-from tests.support.stores.memory import MemoryMailer
+from tests.support.stores.memory import MemoryMailer, secret
 from urlsum import service
 from urlsum.deadline import Deadline
 from urlsum.errors import NothingToDo
@@ -52,6 +52,7 @@ class Cloud:
             table=self.table,
             queue=self.queue,
             guard=Guard(SETTINGS),
+            secret=secret,
             now=self.clock(),
             ttl_days=1,
         )

@@ -139,7 +139,6 @@ def test_logs_name_the_task_and_nothing_that_is_private(
 
 # The logger is chosen when the module is imported; hence a process of its own.
 ON_LAMBDA = """
-from itertools import count
 from types import SimpleNamespace
 from functions.hash_worker.app import handler
 from tests.integration.worker.conftest import WorkerSetup
@@ -147,13 +146,14 @@ from tests.support.aws.fake_lambda import record
 from urlsum.errors import Incomplete
 from urlsum.queues import encode
 setup = WorkerSetup()
-opened, opens = count(), setup.source.open
-def open_one(*args, **kwargs):
-    if next(opened):
+opens = setup.source.open
+def open_one(url, **kwargs):
+    if url.endswith("/cut"):
         raise Incomplete("cut")
-    return opens(*args, **kwargs)
+    return opens(url, **kwargs)
 setup.source.open = open_one
-bodies = [encode(setup.add().id), encode(setup.add().id), "poison"]
+# The first record has the time to read its file, whichever thread comes first.
+bodies = [encode(setup.add().id), encode(setup.add(url="https://example.org/cut").id), "poison"]
 context = SimpleNamespace(
     function_name="hash_worker", memory_limit_in_mb=1769, aws_request_id="request-1",
     invoked_function_arn="arn:aws:lambda:eu-central-1:123456789012:function:hash_worker",
@@ -165,7 +165,7 @@ print(handler(event, context, services=setup.services) == {"batchItemFailures": 
 
 
 def run_on_lambda(**environment: str) -> list[str]:
-    variables = {"AWS_LAMBDA_FUNCTION_NAME": "hash_worker", "POWERTOOLS_SERVICE_NAME": "hash_worker", **environment}
+    variables = {"AWS_LAMBDA_FUNCTION_NAME": "urlsum-prod-HashWorker", "STACK_NAME": "urlsum-prod", **environment}
     ran = subprocess.run(
         [sys.executable, "-c", ON_LAMBDA],
         cwd=ROOT,
@@ -179,6 +179,7 @@ def run_on_lambda(**environment: str) -> list[str]:
     return ran.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_on_lambda_logs_and_metrics_are_json_lines() -> None:
     *lines, answered = run_on_lambda()
     assert answered == "True"
@@ -186,16 +187,25 @@ def test_on_lambda_logs_and_metrics_are_json_lines() -> None:
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
     [metrics] = [line for line in output if "_aws" in line]
     [definition] = metrics["_aws"]["CloudWatchMetrics"]
-    assert (definition["Namespace"], definition["Dimensions"]) == ("urlsum", [["service"]])
+    assert (definition["Namespace"], definition["Dimensions"]) == ("urlsum", [["stack"]])
     units = {metric["Name"]: metric["Unit"] for metric in definition["Metrics"]}
-    assert units == {"SliceSeconds": "Seconds", "Done": "Count", "BytesHashed": "Bytes"}
-    assert (metrics["service"], metrics["Done"], metrics["BytesHashed"]) == ("hash_worker", [1.0], [100_000.0])
+    assert units == {
+        "SliceSeconds": "Seconds",
+        "Done": "Count",
+        "BytesHashed": "Bytes",
+        "BytesPerSecond": "Bytes/Second",
+    }
+    assert (metrics["stack"], metrics["Done"], metrics["BytesHashed"]) == ("urlsum-prod", [1], [100_000])
+    assert 900 < metrics["BytesPerSecond"][0] <= 1000  # a piece of this size takes a second of the test's clock
     assert len(metrics["SliceSeconds"]) == 2
     logs = [line for line in output if "_aws" not in line]
     # Each says which invocation it belongs to.
-    assert {line["function_request_id"] for line in logs} == {"request-1"}
-    levels = [line["level"] for line in logs]
-    assert levels.count("WARNING") == 1  # the poison
+    assert {(line["function"], line["requestId"]) for line in output} == {("urlsum-prod-HashWorker", "request-1")}
+    [poison] = [line for line in logs if "task" not in line]
+    assert (poison["level"], "poison" in poison["message"]) == ("WARN", True)
+    tasks = {line["task"] for line in logs if line is not poison}
+    assert len(tasks) == 2
+    assert all(line["message"].startswith(f"task {line['task']}: ") for line in logs if line is not poison)
     assert any("done at 100000 bytes" in line["message"] for line in logs)
 
 
@@ -205,4 +215,27 @@ def test_a_mail_that_is_given_up_is_counted_for_operators(
     setup.mailer.refuse_with = MailRefused("no such mailbox")
     assert setup.work_on(setup.add()).mail is Mail.FAILED
     [line] = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["MailFailed"] == [1.0]
+    assert json.loads(line)["MailFailed"] == [1]
+
+
+def test_a_file_that_is_handed_over_counts_with_its_rate(
+    setup: WorkerSetup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not setup.work_on(setup.add(), MARGIN_SECONDS + 20).complete
+    counted = json.loads(capsys.readouterr().out)
+    assert counted["BytesPerSecond"] == [pytest.approx(1000, rel=0.1)]
+    assert counted["SliceSeconds"] == [20.0]
+    assert {"Done", "BytesHashed"}.isdisjoint(counted)
+
+
+def test_a_file_is_counted_once_however_often_its_email_is_tried(
+    setup: WorkerSetup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup.mailer.refuse_with = MailUnavailable("the mail server does not answer")
+    task = setup.work_on(setup.add())
+    assert json.loads(capsys.readouterr().out)["Done"] == [1]
+    setup.clock.now += 3600
+    assert setup.work_on(task).mail is Mail.PENDING
+    again = json.loads(capsys.readouterr().out)
+    assert {"Done", "BytesHashed", "BytesPerSecond"}.isdisjoint(again)
+    assert again["SliceSeconds"] == [0.0]

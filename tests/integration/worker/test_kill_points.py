@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
-from selfhost.migrate import upgrade
 from tests.support.aws.moto_process import moto_process
 from tests.support.aws.template import create_queue, create_table
 from tests.support.processes.worker_group import ROOT
-from tests.support.stores.tables import mysql_database, sqlite_uri
+from tests.support.stores.tables import migrated_mysql_database, sqlite_uri
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.crash
 
-SCENES = ("submit", "whole", "hand over", "sweep")
+SCENES = ("submit", "whole", "hand over", "sweep", "wait", "reuse")
 
 
 def killed(kind: str, scene: str, which: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -32,8 +31,7 @@ def killed(kind: str, scene: str, which: str, directory: Path, monkeypatch: pyte
         if kind == "sqlite":
             monkeypatch.setenv("DATABASE_URI", sqlite_uri(directory))
         elif kind == "mysql":
-            uri = stack.enter_context(mysql_database())
-            upgrade(uri)
+            uri = stack.enter_context(migrated_mysql_database())
             monkeypatch.setenv("DATABASE_URI", uri)
         else:
             monkeypatch.setenv("AWS_ENDPOINT_URL", stack.enter_context(moto_process()))
@@ -57,6 +55,7 @@ def assert_kept(outcomes: list[dict[str, Any]], scene: str) -> None:
             assert outcome["letters"] == 0
             continue
         assert (outcome["status"], outcome["right"], outcome["mail"]) == ("done", True, "sent"), outcome
+        assert outcome["reader"] in (None, "done"), outcome
         # Exactly one mail; a second one only if the first was out and not yet noted.
         assert outcome["letters"] == 1 + outcome["unnoted"], outcome
     if scene == "whole":

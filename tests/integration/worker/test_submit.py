@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from selfhost.migrate import upgrade
 from tests.support.aws.moto_process import moto_process
 from tests.support.aws.template import create_table
-from tests.support.stores.memory import MemoryQueue
-from tests.support.stores.tables import NOW, mysql_database, sqlite_uri
+from tests.support.stores.memory import MemoryQueue, secret
+from tests.support.stores.tables import NOW, migrated_mysql_database, sqlite_uri
 from urlsum import service
 from urlsum.errors import InvalidRequest, QueueUnavailable
 from urlsum.origin.guard.guard import Guard
@@ -43,10 +42,16 @@ class UnsteadyQueue(MemoryQueue):
         super().__init__()
         self._rng = random.Random(3)
 
-    def send(self, task_id: str, *, delay: float = 0.0) -> None:
+    def send(self, task_id: str, *, delay: float = 0.0, continued: bool = False) -> None:
         if self._rng.random() < 0.5:
             raise QueueUnavailable("refused")
-        super().send(task_id, delay=delay)
+        super().send(task_id, delay=delay, continued=continued)
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    with moto_process() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(params=["sqlite", "mysql", "dynamodb"])
@@ -55,15 +60,15 @@ def table(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         case "sqlite":
             yield SqlTaskTable(sqlite_uri(tmp_path))
         case "mysql":
-            with mysql_database() as uri:
-                upgrade(uri)
+            with migrated_mysql_database() as uri:
                 yield SqlTaskTable(uri)
         case "dynamodb":
-            with moto_process() as endpoint:
-                monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-                client = boto3.client("dynamodb")
-                yield DynamoTaskTable(create_table(client))
-                client.close()
+            monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("aws"))
+            client = boto3.client("dynamodb")
+            name = create_table(client)
+            yield DynamoTaskTable(name)
+            client.delete_table(TableName=name)
+            client.close()
 
 
 def submit_at_once(table: TaskTable, queue: MemoryQueue, urls: list[str], key: str) -> list[str | Exception]:
@@ -74,7 +79,7 @@ def submit_at_once(table: TaskTable, queue: MemoryQueue, urls: list[str], key: s
         submission, guard = Submission(url=url, idempotency_key=key), Guard(Settings())
         start.wait()
         try:
-            return service.submit(submission, table=table, queue=queue, guard=guard, now=NOW, ttl_days=1)
+            return service.submit(submission, table=table, queue=queue, guard=guard, secret=secret, now=NOW, ttl_days=1)
         except (InvalidRequest, QueueUnavailable) as exc:
             return exc
 

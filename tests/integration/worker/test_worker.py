@@ -8,13 +8,14 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from selfhost.worker import SLOTS, Worker
+from selfhost.slots import SLOTS, Worker
 from tests.integration.origin.conftest import UNHURRIED, Serve
 from tests.integration.origin.conftest import serve as _serve
 from tests.support.origin.origin_server import KEEP, Request, Steps, head
 from tests.support.stores.tables import new_task, sqlite_uri
 from urlsum.origin.source import HttpSource
-from urlsum.settings import Networks, Settings
+from urlsum.setting_values import Networks
+from urlsum.settings import Settings
 from urlsum.task import Status
 
 if TYPE_CHECKING:

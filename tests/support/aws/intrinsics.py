@@ -112,4 +112,4 @@ class Resolver:
                 return self._attribute(*name.split(".", 1))
             return str(self._ref(name))
 
-        return re.sub(r"\$\{([^}!]+)\}", expand, text)
+        return re.sub(r"\$\{([^}!]+)\}", expand, text).replace("${!", "${")  # `${!x}` is how one writes `${x}`

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class _Silent(WSGIRequestHandler):
+class Silent(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - the base class's name
         pass
 
 
 def main() -> None:
     """Serve."""
-    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), request_handler=_Silent)
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), request_handler=Silent)
 
     def stop() -> None:
         sys.stdin.read()

@@ -41,10 +41,19 @@ def create_table(dynamodb_client: Any) -> str:
 
 
 def create_queue(sqs_client: Any) -> str:
-    """Create the task queue and its dead-letter queue of the template; return the task queue's URL."""
-    dead_letters = _create_queue(sqs_client, "DeadLetterQueue", Resolver(load(), PARAMETERS))
+    """Create the queue of new tasks and its dead-letter queue, as in the template; return the former's URL."""
+    return _with_dead_letters(sqs_client, "TasksQueue", "DeadLetterQueue")
+
+
+def create_continuations_queue(sqs_client: Any) -> str:
+    """Create the queue of continuations and its dead-letter queue, as in the template; return the former's URL."""
+    return _with_dead_letters(sqs_client, "ContinuationsQueue", "ContinuationsDeadLetterQueue")
+
+
+def _with_dead_letters(sqs_client: Any, queue: str, dead_letter_queue: str) -> str:
+    dead_letters = _create_queue(sqs_client, dead_letter_queue, Resolver(load(), PARAMETERS))
     arn = sqs_client.get_queue_attributes(QueueUrl=dead_letters, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    return _create_queue(sqs_client, "TasksQueue", Resolver(load(), PARAMETERS, {("DeadLetterQueue", "Arn"): arn}))
+    return _create_queue(sqs_client, queue, Resolver(load(), PARAMETERS, {(dead_letter_queue, "Arn"): arn}))
 
 
 def create_mail_identity(sesv2_client: Any) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 import dns.flags
 import dns.message
+import dns.rcode
 import dns.rrset
 
 from tests.support.origin.origin_server import Request, Script, Trickle, close_politely, read_request
@@ -34,10 +35,13 @@ DNS_PORT = 53
 INSIDE = ("127.0.0.1", "::1")
 
 
-def enter(directory: Path, *, hosts: str) -> None:
-    """Make every address local, and have getaddrinfo read the test's own files. ``hosts`` is /etc/hosts."""
+def enter(directory: Path, *, hosts: str, search: str, own: Iterable[str]) -> None:
+    """Make every address local, and have getaddrinfo read the test's own files.
+
+    ``hosts`` is /etc/hosts, ``search`` the domain of the search list, ``own`` the addresses of the interface.
+    """
     files = {
-        "/etc/resolv.conf": "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n",
+        "/etc/resolv.conf": f"nameserver 127.0.0.1\nsearch {search}\noptions timeout:2 attempts:2\n",
         "/etc/nsswitch.conf": "hosts: files dns\n",
         "/etc/hosts": hosts,
     }
@@ -49,6 +53,8 @@ def enter(directory: Path, *, hosts: str) -> None:
     run("ip link set lo up")
     run("ip route add local 0.0.0.0/0 dev lo")
     run("ip -6 route add local ::/0 dev lo")
+    for address in own:
+        run(f"ip address add {address} dev lo")
 
 
 def run(command: str) -> None:
@@ -60,11 +66,15 @@ class NameServer:
     """Answers on 127.0.0.1:53.
 
     ``names`` has the addresses of a name for its first look-up, its second, and so on; the last entry repeats.
-    ``aliases`` are CNAMEs. Every other name has a blocked address, so that a leak is noticed.
+    ``aliases`` are CNAMEs. Names in the domains of ``missing`` do not exist; every other name has a blocked address, so
+    that a leak is noticed. ``late`` delays the answers to a name, in seconds; ``failing`` are names without one.
     """
 
     names: Mapping[str, Sequence[Sequence[str]]]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    missing: Sequence[str] = ()
+    late: dict[str, float] = field(default_factory=dict)
+    failing: set[str] = field(default_factory=set)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def __enter__(self) -> Self:
@@ -90,8 +100,21 @@ class NameServer:
             answer.flags |= dns.flags.RA
             question = query.question[0]
             kind = question.rdtype.name if hasattr(question.rdtype, "name") else str(question.rdtype)
-            answer.answer = list(self._records(question.name.to_text(omit_final_dot=True).lower(), kind))
-            self._socket.sendto(answer.to_wire(), sender)
+            name = question.name.to_text(omit_final_dot=True).lower()
+            if name in self.failing:
+                answer.set_rcode(dns.rcode.SERVFAIL)
+            elif name not in self.names and name.endswith(tuple(f".{domain}" for domain in self.missing)):
+                self.asked[name, kind] += 1
+                answer.set_rcode(dns.rcode.NXDOMAIN)
+            else:
+                answer.answer = list(self._records(name, kind))
+            wire = answer.to_wire()
+            if name in self.late:
+                timer = threading.Timer(self.late[name], self._socket.sendto, (wire, sender))
+                timer.daemon = True
+                timer.start()
+            else:
+                self._socket.sendto(wire, sender)
 
     def _records(self, name: str, kind: str) -> Iterable[RRset]:
         if name in self.aliases:

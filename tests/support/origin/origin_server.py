@@ -63,6 +63,8 @@ RESET = Signal("reset")  # RST instead of FIN
 HANG = Signal("hang")  # hold the connection open, silent, until the server stops
 KEEP = Signal("keep")  # read the next request on this connection
 
+TCP_ESTABLISHED = 1  # linux/net/tcp_states.h
+
 Step = bytes | memoryview | Pause | Trickle | Signal
 Steps = Sequence[Step]
 Script = Callable[[Request], Iterable[Step]]
@@ -134,7 +136,7 @@ class File:
 
 @dataclass
 class OriginServer:
-    """Serves ``script`` on a loopback port until the ``with`` block ends; ``requests`` has the requests so far.
+    """Serves ``script`` on a port of ``host`` until the ``with`` block ends; ``requests`` has the requests so far.
 
     With ``tls`` every connection begins with a handshake; ``handshake=False`` accepts and then stays silent.
     ``greeting`` is sent before any request.
@@ -145,8 +147,11 @@ class OriginServer:
     handshake: bool = True
     greeting: bytes = b""
     host: str = "127.0.0.1"
+    port: int = 0
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
+    most_connections: int = 0
+    """The most connections that were open at the same time."""
 
     def __enter__(self) -> Self:
         self._stopping = threading.Event()
@@ -154,8 +159,8 @@ class OriginServer:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._listener = socket.create_server((self.host, 0), family=family)
-        self.port: int = self._listener.getsockname()[1]
+        self._listener = socket.create_server((self.host, self.port), family=family)
+        self.port = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(target=self._accept)
         self._acceptor.start()
         return self
@@ -175,7 +180,8 @@ class OriginServer:
 
     def url(self, path: str = "/file", *, host: str | None = None) -> str:
         scheme = "https" if self.tls else "http"
-        shown = host or (f"[{self.host}]" if ":" in self.host else self.host)
+        own = "127.0.0.1" if self.host == "0.0.0.0" else self.host  # of a server on all of 127.0.0.0/8, any will do
+        shown = host or (f"[{own}]" if ":" in own else own)
         return f"{scheme}://{shown}:{self.port}{path}"
 
     def _accept(self) -> None:
@@ -187,6 +193,7 @@ class OriginServer:
             number, self.connections = self.connections, self.connections + 1
             with self._lock:
                 self._open.add(connection)
+                self.most_connections = max(self.most_connections, sum(map(is_established, self._open)))
             thread = threading.Thread(target=self._serve, args=(connection, number))
             self._threads.append(thread)
             thread.start()
@@ -263,6 +270,14 @@ def read_request(connection: socket.socket, number: int, pending: bytes = b"") -
     method, path, _ = first.split(" ")
     fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     return Request(method, path, fields, raw, number), rest
+
+
+def is_established(connection: socket.socket) -> bool:
+    """Whether neither side has closed ``connection`` (tcp(7): the state is the first byte of TCP_INFO)."""
+    try:
+        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_ESTABLISHED
+    except OSError:  # closed, or wrapped for TLS
+        return False
 
 
 def close_politely(connection: socket.socket) -> None:

@@ -82,6 +82,9 @@ class ScaledSource:
             raise StateError(f"no checkpoint of a scaled file stands at {offset}")
         return ScaledStream(self, offset, deadline)
 
+    def recognize(self, url: str, *_: object, **__: object) -> None:
+        raise AssertionError(f"{url} has no identity")
+
 
 class ScaledStream:
     def __init__(self, source: ScaledSource, offset: int, deadline: Deadline) -> None:
@@ -90,6 +93,7 @@ class ScaledStream:
         self.size: int | None = source.size
         self.validator = source.validator
         self.representation = FILE
+        self.identity = self.fingerprint = None
         self._source = source
         self._at = offset // SCALE
         self._deadline = deadline

@@ -135,28 +135,37 @@ class WebServer:
 @contextmanager
 def web_server(package: str) -> Iterator[WebServer]:
     """Run the server of ``package``; if it is not installed, skip, or fail if SWITCH requires it."""
-    program = PROGRAMS[package]
-    # Debian installs servers in a folder that only root's PATH contains.
-    path = shutil.which(program.command, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
-    if path is None:
-        absent = pytest.fail if os.environ.get(SWITCH) == "required" else pytest.skip
-        absent(f"{package} is not installed: apt-get install {package}")
     # Not in pytest's folder, which only the tests' account can enter.
     with tempfile.TemporaryDirectory(prefix=f"urlsum-{package}-") as name:
-        folder, root = Path(name), Path(name) / "served"
-        root.mkdir()
-        with socket.create_server((HOST, 0)) as free:
-            port = free.getsockname()[1]
-        values = {"folder": folder, "root": root, "port": port}
-        (folder / "configuration").write_text(Template(program.configuration).substitute(values))
-        command = [path, *(Template(argument).substitute(values) for argument in program.arguments)]
-        with _running(command, folder) as process:
-            _wait_for(process, port, folder)
+        root = Path(name)
+        root.chmod(0o755)
+        with running(PROGRAMS[package], PROGRAMS[package].configuration, root=root) as port:
             yield WebServer(package, root, port)
 
 
 @contextmanager
-def _running(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(program: Program, configuration: str, *, root: Path | None = None) -> Iterator[int]:
+    """Run ``program`` with a configuration of the same placeholders; yield its port. Skip or fail as above."""
+    # Debian installs servers in a folder that only root's PATH contains.
+    path = shutil.which(program.command, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"]))
+    if path is None:
+        absent = pytest.fail if os.environ.get(SWITCH) == "required" else pytest.skip
+        absent(f"{program.package} is not installed: apt-get install {program.package}")
+    with tempfile.TemporaryDirectory(prefix=f"urlsum-{program.package}-") as name:
+        folder = Path(name)
+        with socket.create_server((HOST, 0)) as free:
+            port: int = free.getsockname()[1]
+        values = {"folder": folder, "root": root, "port": port}
+        # nginx has variables of its own.
+        (folder / "configuration").write_text(Template(configuration).safe_substitute(values))
+        command = [path, *(Template(argument).substitute(values) for argument in program.arguments)]
+        with _process(command, folder) as process:
+            _wait_for(process, port, folder)
+            yield port
+
+
+@contextmanager
+def _process(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     account = pwd.getpwnam(ACCOUNT) if os.geteuid() == 0 else None
     folder.chmod(0o755)
     if account is not None:

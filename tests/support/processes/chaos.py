@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.origin.synthetic import Clock, SyntheticSource, SyntheticStream
 from tests.support.stores.deps import Deps
-from tests.support.stores.memory import MemoryMailer
+from tests.support.stores.memory import MemoryMailer, secret
 from urlsum import service
 from urlsum.deadline import Deadline
 from urlsum.errors import (
@@ -28,6 +28,7 @@ from urlsum.errors import (
     Unavailable,
 )
 from urlsum.origin.guard.guard import Guard
+from urlsum.queues import HeldTasks, Order
 from urlsum.service import Submission
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status, Task
@@ -36,12 +37,12 @@ from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from urlsum.mail import Letter
-    from urlsum.queues import Delivery
+    from urlsum.queues import Delivery, Held, Waiting
     from urlsum.tables import TaskTable
-    from urlsum.task import Checkpoint
+    from urlsum.task import Checkpoint, Representation
 
 SETTINGS = Settings(max_attempts=1000, checkpoint_seconds=10, lease_seconds=90)
 SWEEP_SECONDS = 300.0
@@ -66,16 +67,22 @@ class FlakyTable:
 
     def __post_init__(self) -> None:
         self.get, self.due, self.purge = self.inner.get, self.inner.due, self.inner.purge
+        self.overdue = self.inner.overdue
 
     def add(self, task: Task) -> None:
         self._stumble()
         self.inner.add(task)
         self._stumble()
 
-    def remove(self, task: Task) -> None:
+    def remove(self, task: Task) -> bool:
         self._stumble()
-        self.inner.remove(task)
+        removed = self.inner.remove(task)
         self._stumble()
+        return removed
+
+    def unfinished(self, limit: int) -> int:
+        self._stumble()
+        return self.inner.unfinished(limit)
 
     def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
         try:
@@ -106,7 +113,7 @@ class DuplicatingQueue:
     messages: list[str] = field(default_factory=list)
     reads_table = False
 
-    def send(self, task_id: str, *, delay: float = 0.0) -> None:
+    def send(self, task_id: str, *, delay: float = 0.0, continued: bool = False) -> None:
         if self.rng.random() < self.share / 2:
             raise QueueUnavailable("on a bad day")
         self.messages += [task_id] * self.copies
@@ -116,8 +123,17 @@ class DuplicatingQueue:
     def take(self) -> str:
         return self.messages.pop(self.rng.randrange(len(self.messages)))
 
-    def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
+    def receive(self, limit: int, *, wait: float, order: Order = Order.FIRST) -> Sequence[Delivery]:
         raise AssertionError("the test takes")
+
+    def count_waiting(self, patience: float) -> Waiting:
+        raise AssertionError("no slice has a turn")
+
+    def check_send(self) -> None:
+        pass
+
+    def held(self) -> Held:
+        return HeldTasks(frozenset(self.messages))
 
     def delete(self, delivery: Delivery) -> None:
         raise AssertionError("the test deletes")
@@ -126,7 +142,7 @@ class DuplicatingQueue:
 class DroppingQueue(DuplicatingQueue):
     """Accepts every message and delivers none."""
 
-    def send(self, task_id: str, *, delay: float = 0.0) -> None:
+    def send(self, task_id: str, *, delay: float = 0.0, continued: bool = False) -> None:
         pass
 
 
@@ -140,10 +156,10 @@ class FlakyMailer(MemoryMailer):
     def __post_init__(self) -> None:
         super().__init__()
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Letter, *, hold: Callable[[float], bool] | None = None) -> None:
         if self.rng.random() < self.share:
             raise MailUnavailable("greylisted")
-        super().send(letter)
+        super().send(letter, hold=hold)
 
 
 class ChaosRun:
@@ -170,6 +186,11 @@ class ChaosRun:
     ) -> SyntheticStream:
         return self.sources[url].open(url, deadline=deadline, resume=resume)
 
+    def recognize(
+        self, url: str, wanted: str, fingerprint: str, *, deadline: Deadline, heartbeat: object = None
+    ) -> tuple[Representation, int] | None:
+        return self.sources[url].recognize(url, wanted, fingerprint, deadline=deadline)
+
     def submit(self, count: int) -> None:
         """Submit tasks until ``count`` are accepted; after an error, the client submits again."""
         while len(self.ids) < count:
@@ -180,7 +201,13 @@ class ChaosRun:
             guard = Guard(SETTINGS)
             try:
                 task_id = service.submit(
-                    submission, table=self.table, queue=self.queue, guard=guard, now=self.clock(), ttl_days=30
+                    submission,
+                    table=self.table,
+                    queue=self.queue,
+                    guard=guard,
+                    secret=secret,
+                    now=self.clock(),
+                    ttl_days=30,
                 )
             except Unavailable:
                 continue

@@ -25,7 +25,18 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[3]
 # The command and its lazy imports.
-PRELOADED = ("cli.main", "cli.verify", "cli.local", "cli.progress", "cli.remote", "origin.source", "settings")
+PRELOADED = (
+    "cli.main",
+    "cli.run",
+    "cli.verify",
+    "cli.report",
+    "cli.local",
+    "cli.fetch",
+    "cli.progress",
+    "cli.remote",
+    "origin.source",
+    "settings",
+)
 ORDER_BYTES = 65_536
 # Far more than any test needs.
 SECONDS = 60.0

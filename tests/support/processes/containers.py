@@ -34,6 +34,14 @@ def inspect(name: str) -> dict[str, Any]:
     return found
 
 
+def logs(container: str, *, since: float = 0.0) -> str:
+    """What the container has written to both streams since then (epoch seconds)."""
+    command = ["docker", "logs", "--since", f"{since:.0f}", container]
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=COMMAND_SECONDS, check=False
+    ).stdout
+
+
 def need_engine() -> None:
     """Skip if no engine responds or the base images are unavailable."""
     path = shutil.which("docker")

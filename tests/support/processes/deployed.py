@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import boto3
@@ -48,6 +49,8 @@ TIMES = {
     "MAX_ATTEMPTS": "100",
     # One connection: prefetched bytes would count as served, but kills alone must explain the bytes served twice.
     "CONNECTIONS_PER_ORIGIN": "1",
+    # A test starts, stops and kills each process itself.
+    "WORKER_PROCESSES": "1",
     "ALLOWED_NETWORKS": "127.0.0.0/8",
 }
 # The rate of the origin: at most 200 pieces of 32 KiB a second, which is 6.5 MB/s. So the socket buffers are almost
@@ -74,8 +77,8 @@ class PacedFiles:
         self.digests = [hashlib.md5(content).hexdigest() for content in self.contents]
 
     def __call__(self, request: Request) -> Steps:
-        number = int(request.path[1:])
-        steps = File(self.contents[number], etag=f'"{number}"')(request)
+        number = int(request.path[1:].partition("?")[0])
+        steps = File(self.contents[number], etag=f'"{number}"', last_modified=None)(request)
         return [Trickle(s, PIECE_SECONDS, PIECE_BYTES, self._count) if isinstance(s, memoryview) else s for s in steps]
 
     def _count(self, length: int) -> None:
@@ -95,15 +98,22 @@ class WorkerDeployment:
     tasks: dict[str, int] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
 
-    def submit(self, count: int = 1) -> None:
-        """Submit ``count`` files as POST /submit does, with an email address."""
+    def submit(self, count: int = 1, *, shared: bool = False) -> None:
+        """Submit ``count`` files as POST /submit does, with an email address.
+
+        Each has a query of its own, so that each is read, unless they are ``shared``.
+        """
         for _ in range(count):
             number = len(self.tasks) % len(self.files.sizes)
+            query = "" if shared else f"?{len(self.tasks)}"
+            # Each file from an origin of its own, or the tasks would wait for one another's single connection.
+            host = ip_address("127.0.0.1") + (0 if shared else len(self.tasks))
             task_id = service.submit(
-                Submission(url=self.origin.url(f"/{number}"), email="reader@abc.ru"),
+                Submission(url=self.origin.url(f"/{number}{query}", host=str(host)), email="reader@abc.ru"),
                 table=self.services.table,
                 queue=self.services.queue,
                 guard=self.services.guard,
+                secret=self.services.secret,
                 now=time.time(),
                 ttl_days=1,
             )
@@ -176,7 +186,7 @@ def worker_deployment(
 ) -> Iterator[WorkerDeployment]:
     """Yield a deployment whose store is ``kind``: sqlite, mysql or aws (DynamoDB and SQS by moto)."""
     files = PacedFiles(sizes)
-    with OriginServer(files) as origin, _store(kind, directory, monkeypatch) as (store, audit):
+    with OriginServer(files, host="0.0.0.0") as origin, _store(kind, directory, monkeypatch) as (store, audit):
         outbox = directory / "outbox"
         env = {**TIMES, **times, **store, "OUTBOX_DIR": str(outbox)}
         config = settings.parse({name.lower(): value for name, value in env.items()})

@@ -21,6 +21,7 @@ import traceback
 from typing import Any
 
 PRELOADED = (
+    "selfhost.slots",
     "selfhost.worker",
     "tests.support.processes.worker_processes",
     "urlsum.mail.outbox",

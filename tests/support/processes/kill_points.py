@@ -15,12 +15,17 @@ import os
 import signal
 import sys
 import time
+import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from tests.support.origin.synthetic import Clock, SyntheticSource
 from tests.support.stores.deps import Deps
+from tests.support.stores.memory import secret
 from urlsum import service, wiring
 from urlsum.deadline import Deadline
 from urlsum.errors import TaskNotFound
@@ -38,11 +43,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from urlsum.queues import TaskQueue
-    from urlsum.tables import TaskTable
+    from urlsum.tables import Records, TaskTable
 
 SOURCE = str(Path(service.__file__).parent)
-CONTENT = bytes(range(256)) * 120  # 31 pieces of a second each: three checkpoints
-URL = "https://origin.example/file"
+# 31 pieces of a second each: three checkpoints. Large enough to be read once for several tasks.
+PIECE = 20_000
+CONTENT = bytes(range(256)) * 2400
+URL = "https://origin.example/"
 FOREVER = 10**6
 
 
@@ -51,6 +58,7 @@ class TaskSetup:
     """The services and the source of one task, for a process that dies and its successor."""
 
     table: TaskTable
+    records: Records
     queue: TaskQueue
     outbox: Path
     settings: Settings
@@ -58,23 +66,43 @@ class TaskSetup:
     key: str
 
     @property
+    def _submission(self) -> Submission:
+        return Submission(url=URL + self.key, email="reader@abc.ru", idempotency_key=self.key)
+
+    @property
+    def _of_reader(self) -> Submission:
+        """The same file, submitted by somebody else."""
+        return replace(self._submission, email=None, idempotency_key=f"{self.key}-reader")
+
+    @property
     def id(self) -> str:
-        return service._id(self.key)  # a dead submitter returns no id
+        return service._id(self._submission, secret)  # a dead submitter returns no id
+
+    @property
+    def reader_id(self) -> str:
+        return service._id(self._of_reader, secret)
 
     def submit(self) -> str:
+        return self._submitted(self._submission)
+
+    def submit_reader(self) -> str:
+        return self._submitted(self._of_reader)
+
+    def _submitted(self, submission: Submission) -> str:
         return service.submit(
-            Submission(url=URL, email="reader@abc.ru", idempotency_key=self.key),
+            submission,
             table=self.table,
             queue=self.queue,
             guard=Guard(self.settings),
+            secret=secret,
             now=self.clock(),
             ttl_days=30,
         )
 
     def work(self, task_id: str, seconds: float = FOREVER) -> None:
-        source = SyntheticSource(CONTENT, self.clock)
+        source = SyntheticSource(CONTENT, self.clock, piece=PIECE)
         mailer = OutboxMailer(self.outbox, "urlsum@example.org", clock=self.clock)
-        deps = Deps(self.settings, self.table, source, self.clock, self.clock, self.queue, mailer)
+        deps = Deps(self.settings, self.table, source, self.clock, self.clock, self.queue, mailer, self.records)
         handle(task_id, deps, deadline=Deadline.after(seconds, clock=self.clock))
 
     def sweep(self) -> None:
@@ -104,11 +132,34 @@ def _sweep(setup: TaskSetup) -> None:
     setup.sweep()
 
 
+def _wait(setup: TaskSetup) -> None:
+    """Claim, a look at the task that reads the file, release, message to the next look."""
+    setup.work(setup.id)
+
+
+def _reuse(setup: TaskSetup) -> None:
+    """Claim, the result of another task, commit, mail, mark."""
+    setup.work(setup.id)
+
+
+def _half_read(setup: TaskSetup) -> None:
+    setup.work(setup.submit_reader(), seconds=15)
+
+
+def _read(setup: TaskSetup) -> None:
+    setup.work(setup.submit_reader())
+
+
+# What happens before a scene.
+BEFORE: dict[Callable[[TaskSetup], None], Callable[[TaskSetup], None]] = {_wait: _half_read, _reuse: _read}
+
 SCENES: dict[str, Callable[[TaskSetup], None]] = {
     "submit": _submit,
     "whole": _whole,
     "hand over": _hand_over,
     "sweep": _sweep,
+    "wait": _wait,
+    "reuse": _reuse,
 }
 
 
@@ -120,6 +171,8 @@ class LineKiller:
         self.lines: list[str] = []
 
     def run(self, scene: Callable[[TaskSetup], None], setup: TaskSetup) -> None:
+        if scene in BEFORE:
+            BEFORE[scene](setup)
         if scene is not _submit:
             setup.submit()
             for delivery in setup.queue.receive(10, wait=0):
@@ -150,6 +203,8 @@ def forked(function: Callable[[], object]) -> Any:
         try:
             os.write(writer, json.dumps(function()).encode())
             status = 0
+        except BaseException:  # noqa: BLE001 - the process ends without the interpreter
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(writer)
@@ -170,17 +225,21 @@ def finish(setup: TaskSetup) -> dict[str, Any]:
     except TaskNotFound:
         return {"stored": False, "letters": setup.letters()}
     unnoted = left.mail is Mail.PENDING and setup.letters() > 0
+    reader = None
     for _ in range(20):
         setup.clock.now += 1000
         setup.sweep()
         for delivery in setup.queue.receive(10, wait=0):
-            if decode(delivery.body) == setup.id:
-                setup.work(setup.id)
+            if decode(delivery.body) in (setup.id, setup.reader_id):
+                setup.work(decode(delivery.body))
             setup.queue.delete(delivery)
         task = setup.table.get(setup.id)
-        if task.due_at is None:
+        with suppress(TaskNotFound):
+            reader = setup.table.get(setup.reader_id)
+        if task.due_at is None and (reader is None or reader.due_at is None):
             break
     return {
+        "reader": reader and reader.status,
         "stored": True,
         "left": f"{left.status} {left.mail}",
         "unnoted": unnoted,
@@ -227,7 +286,7 @@ def main() -> None:
             from urlsum.queues.table import TableQueue  # noqa: PLC0415
 
             queue = TableQueue(services.table, clock=clock, redelivery_seconds=0.0)
-        return TaskSetup(services.table, queue, outbox, settings, clock, f"{scene.__name__}-{number}")
+        return TaskSetup(services.table, services.records, queue, outbox, settings, clock, f"{scene.__name__}-{number}")
 
     def learn() -> list[str]:
         line = LineKiller()

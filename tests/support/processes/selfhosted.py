@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scripts.sam_build import ROOT
 from scripts.sam_local import free_port
+from selfhost.worker_processes import cores
 from tests.support.web.clients import Answer, ServerClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from email.message import EmailMessage
 
 
 # Importing FastAPI takes a second, and several on a busy machine.
 START_SECONDS = 30.0
+# Mostly asks the server, which takes 5 ms of a core for each answer.
+POLL_SECONDS = 0.05
 # The networks of `make run`, and a lease short enough for a test: LEASE_SECONDS must outlast the other three times.
 SETTINGS = {
     "ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
@@ -33,6 +36,9 @@ SETTINGS = {
     "READ_TIMEOUT": "2",
     "LEASE_SECONDS": "3.5",
 }
+
+# For tests that ask the server and not its workers: each takes a third of a second of a core to start.
+ONE_WORKER = {"WORKER_PROCESSES": "1"}
 
 
 class SelfHosted:
@@ -49,8 +55,7 @@ class SelfHosted:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        worker = self.worker()
-        for pid in [self.process.pid, *([worker] if worker else [])]:
+        for pid in [self.process.pid, *self.workers()]:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         self.process.wait()
@@ -81,23 +86,22 @@ class SelfHosted:
         """The terminal output since the last start."""
         return self._log.read_text()
 
-    def worker(self) -> int | None:
-        """The process id of the embedded worker, or None."""
+    def workers(self) -> set[int]:
+        """The process ids of the embedded workers."""
         listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+        found = set()
         for line in listed.stdout.splitlines():
             pid, parent, arguments = line.split(None, 2)
             if "selfhost.worker" in arguments and (
                 int(parent) == self.process.pid or _group(int(parent)) == self.process.pid
             ):
-                return int(pid)
-        return None
+                found.add(int(pid))
+        return found
 
-    def running_worker(self, *, other_than: int = 0) -> int:
-        """Wait for the embedded worker; return its process id."""
-        wait_until(lambda: self.worker() not in (None, other_than), START_SECONDS, lambda: self.output)
-        worker = self.worker()
-        assert worker is not None
-        return worker
+    def running_workers(self, *, other_than: Collection[int] = ()) -> set[int]:
+        """Wait for all embedded workers, as many as there are cores; return their process ids."""
+        wait_until(lambda: len(self.workers().difference(other_than)) == cores(), START_SECONDS, lambda: self.output)
+        return self.workers().difference(other_than)
 
     def submit(self, url: str, email: str = "") -> str:
         """Submit and return the id."""
@@ -142,7 +146,7 @@ def wait_until(true: Callable[[], bool], seconds: float, why: Callable[[], objec
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, why()
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS)
 
 
 def alive(pid: int) -> bool:

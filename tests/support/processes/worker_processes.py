@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from selfhost import worker
+from selfhost import slots, worker
 from urlsum import wiring
 from urlsum.worker import notify
 
@@ -25,7 +25,7 @@ MAIL_SECONDS = 1.0
 
 def single() -> None:
     """Run a worker that hashes one file at a time, so that one kill affects one task."""
-    worker.SLOTS = 1
+    slots.SLOTS = 1
     notify.LEASE_SECONDS = MAIL_SECONDS
     worker.main()
 
@@ -51,13 +51,15 @@ class WatchedTable:
         self._table = table
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         self.add, self.get, self.remove = table.add, table.get, table.remove
-        self.due, self.purge = table.due, table.purge
+        self.due, self.purge, self.unfinished = table.due, table.purge, table.unfinished
+        self.overdue = table.overdue
 
     def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
         begun = time.time()
         self._table.save(task, over=over, lease_before=lease_before)
         note = {
             "holder": f"{os.getpid()}/{threading.get_ident()}",
+            "email": threading.current_thread().name == f"email {task.id}",
             "id": task.id,
             "fence": task.fence,
             "claim": task.fence > over.fence,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.support.stores.memory import MemoryMailer, MemoryQueue
+from tests.support.stores.memory import MemoryMailer, MemoryQueue, MemoryRecords, secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.mail import Mailer
     from urlsum.queues import TaskQueue
+    from urlsum.secret import Secret
     from urlsum.settings import Settings
-    from urlsum.tables import TaskStore
+    from urlsum.tables import Records, TaskStore
     from urlsum.worker.source import Source
 
 
@@ -28,3 +29,5 @@ class Deps:
     monotonic: Callable[[], float]
     queue: TaskQueue = field(default_factory=MemoryQueue)
     mailer: Mailer = field(default_factory=MemoryMailer)
+    records: Records = field(default_factory=MemoryRecords)
+    secret: Secret = secret

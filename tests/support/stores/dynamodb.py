@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import time
 from collections import deque
 from contextlib import contextmanager
 from enum import Enum
@@ -39,6 +40,8 @@ class Relay(ThreadingHTTPServer):
         self.upstream = upstream
         self.operations: list[str] = []
         self.requests: list[dict[str, Any]] = []
+        # How far the clock that the responses show is ahead of this machine's, in seconds; None for no Date at all.
+        self.ahead: float | None = 0.0
         # The maximum of items in a response to a query: DynamoDB may end a page anywhere (at 1 MB, at the latest).
         self.page_size: int | None = None
         self.faults: deque[Fault] = deque()
@@ -102,6 +105,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def send_response(self, code: int, message: str | None = None) -> None:
+        self.send_response_only(code, message)
+        if self.server.ahead is not None:
+            self.send_header("Date", self.date_time_string(time.time() + self.server.ahead))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         pass

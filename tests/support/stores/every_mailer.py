@@ -106,8 +106,20 @@ class OutboxRig:
 
 
 def smtp_mailer(
-    port: int, *, send_seconds: float = 20.0, monotonic: Callable[[], float] = time.monotonic, **settings: Any
+    port: int,
+    *,
+    send_seconds: float = 20.0,
+    prompt_seconds: float = 0.2,
+    answer_seconds: float = 20.0,
+    monotonic: Callable[[], float] = time.monotonic,
+    **settings: Any,
 ) -> SmtpMailer:
     """Return a mailer for the server at ``port`` of this machine, without TLS by default."""
     values = {"mail_server": "127.0.0.1", "mail_from": SENDER, "mail_use_tls": False, **settings}
-    return SmtpMailer(Settings(mail_port=port, **values), send_seconds=send_seconds, monotonic=monotonic)
+    return SmtpMailer(
+        Settings(mail_port=port, **values),
+        send_seconds=send_seconds,
+        prompt_seconds=prompt_seconds,
+        answer_seconds=answer_seconds,
+        monotonic=monotonic,
+    )

@@ -18,7 +18,7 @@ from rq.job import Job
 
 from tests.support.stores.tables import new_task
 from urlsum.queues import decode
-from urlsum.queues.redis import RedisQueue, client
+from urlsum.queues.redis import CONTINUATIONS, RedisQueue, client
 from urlsum.queues.sqs import SqsQueue
 from urlsum.queues.table import REDELIVERY_SECONDS, TableQueue
 
@@ -36,8 +36,11 @@ class QueueRig(Protocol):
 
     queue: TaskQueue
 
-    def submit(self, *, delay: float = 0.0) -> str:
-        """Submit as the service does, the row first and then the message; return the task's id."""
+    def submit(self, *, delay: float = 0.0, continued: bool = False) -> str:
+        """Submit as the service does, the row first and then the message; return the task's id.
+
+        A ``continued`` task is sent as a worker does it.
+        """
         ...
 
     def work(self, delivery: Delivery) -> None:
@@ -52,13 +55,13 @@ class QueueRig(Protocol):
 class SqsRig:
     """SQS by moto: a message without a row."""
 
-    def __init__(self, queue_url: str) -> None:
-        self.queue: TaskQueue = SqsQueue(queue_url)
+    def __init__(self, queue_url: str, continuations_url: str) -> None:
+        self.queue: TaskQueue = SqsQueue(queue_url, continuations_url)
         self._url = queue_url
 
-    def submit(self, *, delay: float = 0.0) -> str:
+    def submit(self, *, delay: float = 0.0, continued: bool = False) -> str:
         task = new_task()
-        self.queue.send(task.id, delay=delay)
+        self.queue.send(task.id, delay=delay, continued=continued)
         return task.id
 
     def work(self, delivery: Delivery) -> None:
@@ -78,11 +81,11 @@ class TableRig:
         self._ahead = 0.0
         self.queue: TaskQueue = TableQueue(table, monotonic=lambda: time.monotonic() + self._ahead)
 
-    def submit(self, *, delay: float = 0.0) -> str:
+    def submit(self, *, delay: float = 0.0, continued: bool = False) -> str:
         now = time.time()
-        task = new_task(created_at=now, updated_at=now, due_at=now + delay)
+        task = new_task(created_at=now, updated_at=now, due_at=now + delay, continued=continued)
         self._table.add(task)
-        self.queue.send(task.id, delay=delay)
+        self.queue.send(task.id, delay=delay, continued=continued)
         return task.id
 
     def work(self, delivery: Delivery) -> None:
@@ -97,12 +100,14 @@ class RedisRig:
     """RQ's data in Redis, under a queue name of the test's own."""
 
     def __init__(self, url: str, name: str) -> None:
-        self.queue: TaskQueue = RedisQueue(client(url), name, slice_seconds=240, lease_seconds=90)
+        self.redis = RedisQueue(client(url), name, slice_seconds=240, lease_seconds=90)
+        self.queue: TaskQueue = self.redis
         self.rq = Queue(name, connection=Redis.from_url(url))
+        self.continuations = Queue(name + CONTINUATIONS, connection=self.rq.connection)
 
-    def submit(self, *, delay: float = 0.0) -> str:
+    def submit(self, *, delay: float = 0.0, continued: bool = False) -> str:
         task = new_task()
-        self.queue.send(task.id, delay=delay)
+        self.queue.send(task.id, delay=delay, continued=continued)
         return task.id
 
     def work(self, delivery: Delivery) -> None:
@@ -125,10 +130,12 @@ def redis_rig() -> Iterator[RedisRig]:
     try:
         yield rig
     finally:
-        rq = rig.rq
-        for registry in (rq, rq.scheduled_job_registry, rq.started_job_registry, rq.failed_job_registry):
+        rq, waiting = rig.rq, rig.continuations.scheduled_job_registry
+        for registry in (rq, rq.scheduled_job_registry, rq.started_job_registry, rq.failed_job_registry, waiting):
             for job in Job.fetch_many(list(registry.get_job_ids()), rq.connection):
                 if job is not None:
                     job.delete()
         rq.delete(delete_jobs=True)
+        rig.continuations.delete()
+        rig.rq.connection.delete(f"urlsum:servers:{rq.name}")
         rig.rq.connection.close()

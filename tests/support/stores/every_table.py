@@ -1,4 +1,4 @@
-"""Each kind of task table in this process, for the duration of a block."""
+"""Each kind of task table, and of records, in this process, for the duration of a block."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 import boto3
 import moto
 
-from selfhost.migrate import upgrade
 from tests.support.aws.template import create_table
-from tests.support.stores.memory import MemoryTaskTable
-from tests.support.stores.tables import mysql_database, sqlite_uri
-from urlsum.tables.dynamodb import DynamoTaskTable
+from tests.support.stores.memory import MemoryRecords, MemoryTaskTable
+from tests.support.stores.tables import migrated_mysql_database, sqlite_uri
+from urlsum.tables.dynamodb import DynamoRecords, DynamoTaskTable
 from urlsum.tables.sql import SqlTaskTable
+from urlsum.tables.sql_database import Database
+from urlsum.tables.sql_records import SqlRecords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from urlsum.tables import TaskTable
+    from urlsum.tables import Records, TaskTable
 
 KINDS = ("memory", "sqlite", "mysql", "dynamodb")
 
@@ -33,11 +34,28 @@ def store(kind: str, directory: Path) -> Iterator[TaskTable]:
         case "sqlite":
             yield SqlTaskTable(sqlite_uri(directory))
         case "mysql":
-            with mysql_database() as uri:
-                upgrade(uri)
+            with migrated_mysql_database() as uri:
                 yield SqlTaskTable(uri)
         case "dynamodb":
             with moto.mock_aws():
                 client = boto3.client("dynamodb")
                 yield DynamoTaskTable(create_table(client))
+                client.close()
+
+
+@contextmanager
+def records(kind: str, directory: Path) -> Iterator[Records]:
+    """Yield empty records of this kind."""
+    match kind:
+        case "memory":
+            yield MemoryRecords()
+        case "sqlite":
+            yield SqlRecords(Database(sqlite_uri(directory)))
+        case "mysql":
+            with migrated_mysql_database() as uri:
+                yield SqlRecords(Database(uri))
+        case "dynamodb":
+            with moto.mock_aws():
+                client = boto3.client("dynamodb")
+                yield DynamoRecords(create_table(client))
                 client.close()

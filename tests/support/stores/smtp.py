@@ -86,8 +86,9 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, replies: Mapping[str, str], pause: float) -> None:
+    def __init__(self, replies: Mapping[str, str], pause: float, pauses: Mapping[str, float]) -> None:
         super().__init__((HOST, 0), _Dialogue)
+        self.pauses = pauses
         self.replies = {"connect": "220 ready", "DATA": "354 go on", "QUIT": "221 bye", **replies}
         self.pause = pause
         self.commands: list[str] = []
@@ -132,15 +133,15 @@ class _Dialogue(socketserver.StreamRequestHandler):
         if reply == HANG:
             self.server.stopping.wait()
             return False
-        self.server.stopping.wait(self.server.pause)
+        self.server.stopping.wait(self.server.pauses.get(to, self.server.pause))
         self.wfile.write(reply.encode() + b"\r\n")
         return to != "QUIT"
 
 
 @contextmanager
-def scripted_server(replies: Mapping[str, str], *, pause: float = 0.0) -> Iterator[ScriptedServer]:
-    """Yield a running scripted server; it waits ``pause`` seconds before each reply."""
-    server = ScriptedServer(replies, pause)
+def scripted_server(replies: Mapping[str, str], *, pause: float = 0.0, **pauses: float) -> Iterator[ScriptedServer]:
+    """Yield a running scripted server; it waits ``pause`` seconds before each reply, or those of its verb."""
+    server = ScriptedServer(replies, pause, {{"END": "."}.get(verb, verb): value for verb, value in pauses.items()})
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:

@@ -37,6 +37,8 @@ PATIENCE_MILLISECONDS = 10_000
 expect.set_options(timeout=15_000)
 AXE = Path(__file__).parents[2] / "e2e" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = ROOT / "screenshots"
+# Pictures are for people: make test-browser takes them, make test has no time for them.
+CAMERA = "URLSUM_TEST_SCREENSHOTS"
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1000, "height": 760}
 
@@ -86,12 +88,21 @@ class Visitor:
         if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
             self.complaints.append(message.text)
 
-    def violations(self) -> list[str]:
-        """The findings of axe-core on the current page."""
+    def dress(self, dress: dict[str, Any]) -> None:
+        """Change the colours that the visitor prefers, and the window, without loading the page again."""
+        self.page.set_viewport_size(dress.get("viewport", DESKTOP))
+        # Without motion, or a colour could be judged half-way to another.
+        self.page.emulate_media(color_scheme=dress["color_scheme"], reduced_motion="reduce")
+
+    def violations(self, rules: list[str] | None = None) -> list[str]:
+        """The findings of axe-core on the current page; with ``rules``, of these alone."""
         if not AXE.is_file():
             missing("no axe-core is installed here: make test-browser fetches it where there is npm")
-        self.page.evaluate(AXE.read_text())  # not as a script element, which the page's policy would block
-        results: dict[str, Any] = self.page.evaluate("axe.run()")
+        # Not as a script element, which the page's policy would block.
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE.read_text())
+        options: dict[str, Any] = {} if rules is None else {"runOnly": {"type": "rule", "values": rules}}
+        results: dict[str, Any] = self.page.evaluate("options => axe.run(options)", options)
         assert results["passes"], "axe looked at nothing"
         return [
             f"{violation['id']}: {violation['help']}: {node['html']}: {node['failureSummary']}"
@@ -105,5 +116,7 @@ class Visitor:
         return wider
 
     def photograph(self, name: str) -> None:
+        if CAMERA not in os.environ:
+            return
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.locator("body").screenshot(path=SCREENSHOTS / f"{name}.png", animations="disabled")

@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl
 
 import uvicorn
 
+from tests.support.aws.fake_lambda import Context
+from urlsum.settings import Settings
 from urlsum.web.lambda_handler import LambdaHandler
 
 if TYPE_CHECKING:
@@ -78,8 +81,8 @@ class ServerClient(_Posts):
 
 
 class GatewayClient(_Posts):
-    def __init__(self, app: FastAPI, stage: str = "$default", public_url: str | None = None) -> None:
-        self._handler = LambdaHandler(app, lambda: public_url)
+    def __init__(self, app: FastAPI, stage: str = "$default", settings: Settings = Settings()) -> None:  # noqa: B008 - frozen
+        self._handler = LambdaHandler(app, lambda: settings)
         self.close = self._handler.close
         self._stage = stage
 
@@ -95,7 +98,7 @@ class GatewayClient(_Posts):
         self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """The event of the gateway."""
-        context: Any = None  # unused
+        context: Any = Context()
         return self._handler(event(method, target, body, headers, stage=self._stage), context)
 
 
@@ -121,6 +124,7 @@ def event(
         "rawPath": prefix + path,
         "rawQueryString": query,
         "headers": sent,
+        **({"queryStringParameters": dict(parse_qsl(query))} if query else {}),
         "requestContext": {
             "accountId": "123456789012",
             "apiId": "abc123",
@@ -162,6 +166,7 @@ class _Server:
             self._answer,
             interface="asgi3",  # uvicorn detects a method wrongly
             lifespan="off",
+            proxy_headers=False,  # as the self-hosted server: urlsum decides who a client is
             log_config=None,
             access_log=False,
             ws="none",

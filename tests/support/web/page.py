@@ -49,7 +49,9 @@ class Page(HTMLParser):
         return element
 
     def field(self, name: str) -> dict[str, str | None]:
-        [element] = [attributes for attributes in self.all("input") if attributes["name"] == name]
+        fields = [attributes for attributes in self.all("input") if attributes["name"] == name]
+        # Another form of the page may send the same field unseen.
+        [element] = [each for each in fields if each["type"] != "hidden"] or fields
         return element
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -42,6 +44,17 @@ def test_a_ratio_is_taken_within_its_round() -> None:
     assert measure.ratios(ours, theirs, "wall").values == [0.5, 0.5]
     row = workspace.against({"urlsum": ours, "peer": theirs}, "peer", "cpu", 2.0)
     assert (row.what, row.figure, row.met) == ("CPU, urlsum / peer", "2.500 (1.000 … 4.000)", False)
+
+
+def test_what_is_measured_is_compiled_even_where_python_writes_no_byte_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    module = tmp_path / "src" / "package" / "module.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("ONE = 1\n")
+    workspace.compile_sources(tmp_path)
+    assert Path(importlib.util.cache_from_source(str(module))).exists()
 
 
 def test_a_spread_reads_median_then_both_ends() -> None:

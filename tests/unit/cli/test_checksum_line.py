@@ -15,6 +15,7 @@ import pytest
 from urlsum.cli import checksum_line, lines
 from urlsum.cli.checksum_line import Unverified
 from urlsum.cli.outcome import HashRequest
+from urlsum.text.expected_md5 import S3_MULTIPART
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +90,6 @@ SAME = [
     (f"{MD5}0  {URL}", UNVERIFIED),
     (f"g{MD5[1:]}  {URL}", UNVERIFIED),
     (f"0x{MD5}  {URL}", UNVERIFIED),
-    (f"md5:{MD5}  {URL}", UNVERIFIED),
     (f"{URL}  {MD5}", UNVERIFIED),
     (f"a.bam  {MD5}", UNVERIFIED),
     (f"{MD5},{URL}", UNVERIFIED),
@@ -109,10 +109,11 @@ SAME = [
     (f"MD5  ({URL}) = {MD5}", UNVERIFIED),
     (f"MD5-1({URL})= {MD5}", UNVERIFIED),
     (f"MD5-1 (a.bam) = {MD5}", UNVERIFIED),
-    (f"MD5 ({URL}) = {BASE64}", UNVERIFIED),
     (f"HMAC-MD5({URL})= {MD5}", UNVERIFIED),
-    (f"{BASE64}  {URL}", UNVERIFIED),
-    (f"{BASE64}  a.bam", UNVERIFIED),
+    (f"{MD5}-12  {URL}", UNVERIFIED),
+    (f"{URL}#md5=abc", UNVERIFIED),
+    (f"{URL}#{SHA256}", UNVERIFIED),
+    (f"{URL}#top", UNVERIFIED),
     (f"352441c2  {URL}", UNVERIFIED),
     (f"{SHA1}  {URL}", UNVERIFIED),
     (f"{SHA1}  a.bam", UNVERIFIED),
@@ -147,6 +148,13 @@ DIFFERENT = [
     ("\ufeff", MALFORMED, IGNORED, "one before nothing"),
     (f"MD5 ({URL}) = {MD5} ", MALFORMED, VERIFIED, "a blank at the end of a line says nothing"),
     (f"md5 ({URL}) = {MD5}", MALFORMED, VERIFIED, "the tag as Solaris writes it"),
+    (f"md5:{MD5}  {URL}", MALFORMED, VERIFIED, "the digest as Zenodo writes it"),
+    (f"{BASE64}  {URL}", MALFORMED, VERIFIED, "base64, as clouds write it"),
+    (f"{BASE64}  a.bam", MALFORMED, UNREADABLE, "base64, as clouds write it"),
+    (f"MD5 ({URL}) = {BASE64}", MALFORMED, VERIFIED, "openssl's form with base64"),
+    (f"{URL}#{MD5}", MALFORMED, UNREADABLE, "a line of conda: a URL with a fragment"),
+    ("@EXPLICIT", MALFORMED, IGNORED, "the first line of conda"),
+    (f"{MD5}  {URL}#{SHA1[:32]}", UNREADABLE, UNVERIFIED, "two digests that contradict each other"),
     (f"{MD5}  {URL}\0.part", VERIFIED, UNVERIFIED, "md5sum reads up to the NUL; a URL has none"),
     (f"{MD5}  https://files.example/\udcff", UNREADABLE, UNVERIFIED, "bytes of another encoding"),
     (f"MD5 () = {MD5}", UNREADABLE, UNVERIFIED, "a name that is empty"),
@@ -155,7 +163,8 @@ DIFFERENT = [
 AFTER_THE_URL = "the MD5 must come before the URL"
 HTML_OR_JSON = "this is HTML or JSON, not a checksum line"
 NUL_BYTES = (
-    "the line contains NUL bytes (UTF-16 or UTF-32 without a byte-order mark, or binary data); save the list as UTF-8"
+    "the line contains NUL bytes (UTF-16 or UTF-32 without a byte-order mark, the output of md5sum -z, or binary data);"
+    " save the list as UTF-8, with line feeds"
 )
 MALFORMED_LINE = "improperly formatted MD5 checksum line"
 
@@ -272,8 +281,12 @@ def test_no_random_line_that_md5sum_takes_is_lost(folder: Path) -> None:
         (f"SHA256 ({URL}) = {SHA256}", "this is SHA256; urlsum verifies only MD5"),
         (f"SHA2-256({URL})= {SHA256}", "this is SHA2-256; urlsum verifies only MD5"),
         (f"{URL} {MD5}", AFTER_THE_URL),
-        (f"{BASE64}  {URL}", "this is an MD5 in base64; urlsum reads only 32 hexadecimal digits"),
-        (f"MD5 ({URL}) = {BASE64}", "this is an MD5 in base64; urlsum reads only 32 hexadecimal digits"),
+        (f"{MD5}-12  {URL}", S3_MULTIPART),
+        (f"MD5 ({URL}) = {MD5}-12", MALFORMED_LINE),
+        (f"{URL}#{MD5}-12", f"the MD5 in the URL's fragment is none: {S3_MULTIPART}"),
+        (f"{URL}#md5=abc", "the MD5 in the URL's fragment is none: this has 3 hexadecimal digits; an MD5 has 32"),
+        (f"{URL}#{SHA256}", "this is SHA-256 (64 hexadecimal digits); urlsum verifies only MD5"),
+        (f"{MD5}  {URL}#{SHA1[:32]}", f"the URL's fragment has another MD5 ({SHA1[:32]}); leave one of the two out"),
         (f"MD5 ({URL}) = {MD5[1:]}", "the MD5 is not 32 hexadecimal digits"),
         (f"MD5 () = {MD5}", "this is an MD5 without a URL"),
         (
@@ -286,6 +299,8 @@ def test_no_random_line_that_md5sum_takes_is_lost(folder: Path) -> None:
             f"{MD5}\0  {URL}",
             NUL_BYTES,
         ),
+        (f"{URL}#sha256:{'0' * 64}", "this is SHA-256 (64 hexadecimal digits); urlsum verifies only MD5"),
+        (f"{URL}#sha1={'0' * 40}", "this is SHA-1 (40 hexadecimal digits); urlsum verifies only MD5"),
         (f"{URL}\t1024\t{MD5}", AFTER_THE_URL),
         (f"<{URL}> {MD5}", AFTER_THE_URL),
         (f'"{URL}" *{MD5}', AFTER_THE_URL),
@@ -317,11 +332,17 @@ def test_no_random_line_that_md5sum_takes_is_lost(folder: Path) -> None:
         (f"[2026-11-27 10:00] {URL} {MD5}", MALFORMED_LINE),
         (f"[a]({URL})", MALFORMED_LINE),
         (f"<- {URL}", MALFORMED_LINE),
-        (URL, MALFORMED_LINE),
+        (URL, "this line has a URL, but no MD5"),
     ],
 )
 def test_a_line_that_cannot_be_verified_says_why(line: str, reason: str) -> None:
     assert only(line) == Unverified(reason)
+
+
+@pytest.mark.parametrize("fragment", [MD5, MD5.upper(), f"md5={MD5}", f"md5:{MD5}", f"egg=a&md5={MD5}"])
+def test_a_fragment_names_the_digest_and_stays_in_the_name(fragment: str) -> None:
+    expected = HashRequest(f"{URL}#{fragment}", MD5)
+    assert only(f"{URL}#{fragment}") == only(f"{MD5}  {URL}#{fragment}") == expected
 
 
 def test_escapes_of_md5sum_are_undone_once() -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from tests.support.origin.synthetic import FILE, Clock, SyntheticSource
 from urlsum.cli.interrupt import Interrupted, Stop
-from urlsum.cli.local import LocalHasher, Metered, OneTask
-from urlsum.cli.outcome import HashRequest
-from urlsum.cli.progress import NoMeter
+from urlsum.cli.local import LocalHasher, LocalOptions
+from urlsum.cli.metered import Metered
+from urlsum.cli.one_file import OneTask
+from urlsum.cli.outcome import HashRequest, Outcome
+from urlsum.cli.progress import NoFileMeter, NoMeter
 from urlsum.cli.state import StateFile
 from urlsum.deadline import Deadline
-from urlsum.errors import ConnectFailed, HttpFailed, Incomplete
+from urlsum.errors import AddressRefused, ConnectFailed, HttpFailed, Incomplete
 from urlsum.settings import parse
 from urlsum.task import Task
 
@@ -25,13 +27,14 @@ if TYPE_CHECKING:
     from urlsum.worker.source import Source
 
 URL = "https://example.org/a"
+ALONE = LocalOptions()
 
 
-class Recorder(NoMeter):
+class Recorder(NoFileMeter):
     def __init__(self) -> None:
         self.seen: list[tuple[str, int, int | None]] = []
 
-    def begin(self, url: str, at: int, total: int | None) -> None:
+    def begin(self, at: int, total: int | None) -> None:
         self.seen.append(("begin", at, total))
 
     def move(self, at: int, total: int | None) -> None:
@@ -47,20 +50,20 @@ class Slept:
 
     def __call__(self, seconds: float) -> None:
         self.seconds.append(seconds)
-        time.sleep(min(seconds, 0.05))
+        time.sleep(min(seconds, 1.0))
 
 
-def hasher(source: Source, sleep: Slept | None = None, state: Path | None = None, **settings: object) -> LocalHasher:
+def hasher(
+    source: Source, sleep: Slept | None = None, options: LocalOptions = ALONE, **settings: object
+) -> LocalHasher:
     given: dict[str, object] = {"retry_base_seconds": 0.02, **settings}
-    made = LocalHasher(
-        parse(given),
-        stop=Stop(),
-        meter=NoMeter(),
-        state=state,
-        sleep=sleep or Slept(),
-    )
-    made._source = Metered(source, NoMeter())
-    return made
+    return LocalHasher(parse(given), options, stop=Stop(), meter=NoMeter(), source=source, sleep=sleep or Slept())
+
+
+def only(source: Source, path: Path, **settings: object) -> Outcome:
+    """The outcome of a run that keeps its progress at ``path``."""
+    (outcome,) = hasher(source, None, LocalOptions(state=path), **settings).digests([HashRequest(URL)])
+    return outcome
 
 
 class Faulty:
@@ -87,11 +90,11 @@ def test_a_passing_failure_is_slept_over_and_gone_on_from(capsys: pytest.Capture
 
 
 def test_an_origin_that_asks_for_patience_gets_it() -> None:
-    source = SyntheticSource(b"abc", Clock(), fault=Faulty(HttpFailed(503, "busy", retry_after=0.04)))
+    source = SyntheticSource(b"abc", Clock(), fault=Faulty(HttpFailed(503, "busy", retry_after=0.5)))
     sleep = Slept()
     (outcome,) = hasher(source, sleep).digests([HashRequest(URL)])
     assert outcome.md5 == source.md5
-    assert sum(sleep.seconds) > 0.03
+    assert sleep.seconds[0] > 0.3  # the rest went by meanwhile, on a busy machine
 
 
 def test_tries_without_progress_end_after_max_attempts() -> None:
@@ -110,12 +113,19 @@ def test_a_final_status_is_not_tried_again() -> None:
     assert source.opened == [0]
 
 
-def test_one_bad_url_does_not_keep_the_others_from_being_hashed() -> None:
-    source = SyntheticSource(b"abc", Clock())
-    hash_requests = [HashRequest("ftp://example.org/a"), HashRequest("http://127.0.0.1/a"), HashRequest(URL)]
-    first, second, third = hasher(source).digests(hash_requests)
-    assert (first.code, second.code) == ("invalid_url", "blocked")
-    assert third.md5 == source.md5
+def test_a_refused_address_is_told_at_once_and_not_tried_again() -> None:
+    refused = AddressRefused(f"{URL}: 10.0.0.1 is in a private network (RFC 1918)")
+    source, sleep = SyntheticSource(b"abc", Clock(), fault=Faulty(refused)), Slept()
+    (outcome,) = hasher(source, sleep).digests([HashRequest(URL)])
+    assert (outcome.code, outcome.message) == ("blocked", "10.0.0.1 is in a private network (RFC 1918)")
+    assert (len(source.opened), sleep.seconds) == (1, [])
+
+
+def test_one_bad_url_does_not_keep_the_others_from_being_tried() -> None:
+    made = LocalHasher(parse({}), ALONE, stop=Stop(), meter=NoMeter())
+    urls = ["ftp://example.org/a", "http://127.0.0.1/a", "http://10.0.0.1/a"]
+    codes = [outcome.code for outcome in made.digests([HashRequest(url) for url in urls])]
+    assert codes == ["invalid_url", "blocked", "blocked"]
 
 
 def test_a_file_that_changes_all_the_time_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,12 +146,12 @@ def test_the_state_is_kept_after_a_failure_gone_on_from_and_removed_at_the_end(t
     path = tmp_path / "s"
     source = SyntheticSource(bytes(range(256)) * 40, Clock(), piece=1024)
     source.fault = Faulty(*[Incomplete("cut")] * 5, offset=2048)
-    (outcome,) = hasher(source, state=path, max_attempts=2).digests([HashRequest(URL)])
+    outcome = only(source, path, max_attempts=2)
     assert outcome.code == "incomplete"
     assert f"2.0 KiB saved in {path}" in outcome.message
     source.fault = Faulty()
     source.opened.clear()
-    (outcome,) = hasher(source, state=path).digests([HashRequest(URL)])
+    outcome = only(source, path)
     assert outcome.md5 == source.md5
     assert source.opened == [2048]
     assert not path.exists()
@@ -153,9 +163,9 @@ def test_a_state_of_an_older_version_of_the_file_is_dropped_with_a_word(
     path = tmp_path / "s"
     source = SyntheticSource(bytes(4096), Clock(), piece=1024)
     source.fault = Faulty(HttpFailed(404, "gone"), offset=2048)
-    list(hasher(source, state=path).digests([HashRequest(URL)]))
+    only(source, path)
     source.content, source.version, source.fault = b"new", "v2", Faulty()
-    (outcome,) = hasher(source, state=path).digests([HashRequest(URL)])
+    outcome = only(source, path)
     assert outcome.md5 == source.md5
     assert f"{URL}: the file changed" in capsys.readouterr().err
 
@@ -165,19 +175,21 @@ def test_a_disk_that_is_full_does_not_end_the_work(tmp_path: Path, capsys: pytes
     (tmp_path / "s.new").mkdir()  # nothing can be opened for writing there
     source = SyntheticSource(bytes(4096), Clock(), piece=1024)
     source.fault = Faulty(Incomplete("cut"), offset=2048)
-    (outcome,) = hasher(source, state=path).digests([HashRequest(URL)])
+    outcome = only(source, path)
     assert outcome.md5 == source.md5
     assert "cannot write the state file" in capsys.readouterr().err
 
 
-def test_a_stop_between_two_files_begins_no_other() -> None:
+def test_a_stop_begins_no_other_file() -> None:
     source = SyntheticSource(b"abc", Clock())
     made = hasher(source)
-    outcomes = made.digests([HashRequest(URL), HashRequest(URL)])
-    assert next(outcomes).md5
-    made._stop.signum = 2
+
+    def interrupt(offset: int) -> None:
+        made._stop.signum = 2
+
+    source.fault = interrupt
     with pytest.raises(Interrupted):
-        next(outcomes)
+        list(made.digests([HashRequest(URL), HashRequest(URL)]))
     assert source.opened == [0]
 
 
@@ -209,10 +221,23 @@ def test_notes_come_with_the_digest_and_survive_a_state_file(tmp_path: Path) -> 
     source = SyntheticSource(bytes(range(256)) * 40, Clock(), piece=1024)
     source.representation = replace(FILE, final_url=URL, content_type="text/html", notes=("web-page",))
     source.fault = Faulty(Incomplete("cut"), Incomplete("cut"), offset=4096)
-    (outcome,) = hasher(source, state=path, max_attempts=1).digests([HashRequest(URL)])
+    outcome = only(source, path, max_attempts=1)
     assert (outcome.md5, outcome.notes) == (None, ())
     source.fault = lambda offset: None
     source.representation = replace(FILE, final_url=URL)  # the rest is a 206, which does not say it again
-    (outcome,) = hasher(source, state=path).digests([HashRequest(URL)])
+    outcome = only(source, path)
     assert outcome.md5 == source.md5
-    assert outcome.notes == ("The server sent a web page (text/html, 10.0 KiB). Is this the file you meant?",)
+    (note,) = outcome.notes
+    assert note.message == "The server sent a web page (text/html, 10.0 KiB). Is this the file you meant?"
+
+
+def test_a_stop_between_two_tries_is_an_interruption_and_no_fault() -> None:
+    source = SyntheticSource(b"abc", Clock(), fault=Faulty(ConnectFailed(f"{URL}: refused")))
+    sleeping = hasher(source, retry_base_seconds=60.0)
+
+    def interrupt(seconds: float) -> None:
+        sleeping._stop.signum = 2
+
+    sleeping._shared = replace(sleeping._shared, sleep=interrupt)
+    with pytest.raises(Interrupted):
+        list(sleeping.digests([HashRequest(URL)]))

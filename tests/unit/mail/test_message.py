@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import replace
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -14,6 +15,7 @@ from urlsum.errors import FailureCode
 from urlsum.mail.message import compose
 from urlsum.mail.mime import build, sender
 from urlsum.task import Failure, Mail, Proof, Representation, Task
+from urlsum.text.format import shown_url
 from urlsum.text.redact import CAUSES, PUBLIC_CODES
 
 if TYPE_CHECKING:
@@ -30,32 +32,31 @@ QUEUED = Task(
     expires_at=int(NOON) + 86400,
     email="example@abc.ru",
     mail=Mail.PENDING,
+    network="192.0.2.0/24",
 )
 DONE = QUEUED.done(MD5, 3_221_225_472, NOON)
 KNOWN = Representation(name="file.txt", final_url=QUEUED.url, etag='"v1"', proof=Proof.ETAG)
 FAILED = QUEUED.failed(Failure(FailureCode.HTTP, "http://site.com/data/file.txt: the host answered 404"), NOON)
 
+UNSUBSCRIBE = "https://urlsum.example.org/unsubscribe?token=" + "x" * 64
 CLOSING = """\
 -- \
 
-You are receiving this one-time email because someone gave your address together with this URL. If that was not you,
-ignore it: there is no subscription.
-"""
+Someone requested this result on 2027-01-15 07:59:00 UTC from the network 192.0.2.0/24 and gave your address.
+There is no subscription. To get no more emails from this service, whoever requests them, """
 
 
 def test_a_digest_is_told_with_everything_that_is_needed_to_use_it() -> None:
-    letter = compose(DONE, public_url="https://urlsum.example.org")
-    assert letter.to == "example@abc.ru"
+    letter = compose(DONE, public_url="https://urlsum.example.org", unsubscribe=UNSUBSCRIBE)
+    assert (letter.to, letter.unsubscribe) == ("example@abc.ru", UNSUBSCRIBE)
     assert letter.subject == "MD5 of file.txt: f4afc4d7…"
     assert letter.body == (
         f"""\
 urlsum has read the whole file and computed its MD5.
 
-URL:
-http://site.com/data/file.txt
-
 MD5:       {MD5}
 File:      file.txt
+Host:      site.com
 Size:      3221225472 bytes (3.0 GiB)
 Finished:  2027-01-15 08:00:00 UTC
 Task:      0e4fac17-f367-4807-8c28-8a059a2f82ac
@@ -65,7 +66,9 @@ To check your own copy, save the next line as check.md5 in the same folder and r
 
 {MD5}  file.txt
 
-{CLOSING}"""
+{CLOSING}open this link:
+{UNSUBSCRIBE}
+"""
     )
 
 
@@ -76,11 +79,11 @@ def test_a_failure_is_told_with_its_cause_and_what_to_do() -> None:
         f"""\
 urlsum could not compute the MD5 of this file and has stopped trying.
 
-URL:
-http://site.com/data/file.txt
+File:      file.txt
+Host:      site.com
 
 What happened:
-http://site.com/data/file.txt: the host answered 404
+the host answered 404
 
 Why:
 The server responds, but does not deliver the file: the file may have moved, require a login, or still be in \
@@ -93,8 +96,15 @@ Code:      http
 Finished:  2027-01-15 08:00:00 UTC
 Task:      0e4fac17-f367-4807-8c28-8a059a2f82ac
 
-{CLOSING}"""
+{CLOSING}ask
+its operators: they can suppress your address.
+"""
     )
+
+
+def test_without_a_link_the_reader_learns_whom_to_ask() -> None:
+    body = compose(DONE, public_url=None, contact="ops@example.org").body
+    assert body.endswith("ask\nits operators (ops@example.org): they can suppress your address.\n")
 
 
 def test_a_match_is_said_in_words() -> None:
@@ -196,19 +206,6 @@ HOSTILE_URLS = [
 ]
 
 
-@pytest.mark.parametrize("url", HOSTILE_URLS)
-def test_the_url_is_one_line_of_url_characters_on_its_own(url: str) -> None:
-    plain = compose(replace(DONE, url="http://site.com/"), public_url=None).body.split("\n")
-    lines = compose(replace(DONE, url=url), public_url=None).body.split("\n")
-    files = [line for line in lines if line.startswith("File:")]
-    assert len(files) <= 1
-    assert all(line.isprintable() for line in files)
-    lines = [line for line in lines if line not in files]
-    at = lines.index("URL:") + 1
-    assert re.fullmatch(r"http://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*", lines[at])
-    assert lines[:at] + lines[at + 1 :] == plain[:at] + plain[at + 1 :]
-
-
 SUBJECTS = [
     (DONE, "MD5 of {}: f4afc4d7…"),
     (replace(DONE, expected_md5=MD5), "MD5 of {} matches: f4afc4d7…"),
@@ -216,6 +213,64 @@ SUBJECTS = [
     (FAILED, "No MD5 for {} (http)"),
 ]
 OF_EACH_OUTCOME = pytest.mark.parametrize(("task", "subject"), SUBJECTS, ids=["done", "match", "mismatch", "failed"])
+
+
+SUBMITTED_LINES = ("File:", "Host:")
+
+
+@pytest.mark.parametrize(
+    "url", [*HOSTILE_URLS, "http://\u202eevil.example/", "http://" + "h" * 5000 + "/" + "n" * 5000]
+)
+@OF_EACH_OUTCOME
+def test_of_a_url_there_is_one_word_for_the_file_and_one_for_the_host(task: Task, subject: str, url: str) -> None:
+    plain = compose(replace(task, url="http://site.com/"), public_url=None).body.split("\n")
+    lines = compose(replace(task, url=url), public_url=None).body.split("\n")
+    submitted = [line for line in lines if line.startswith(SUBMITTED_LINES)]
+    assert len(submitted) <= 2
+    assert all(line.isprintable() and len(line.split()) == 2 and len(line) < 280 for line in submitted)
+    assert [line for line in lines if line not in submitted] == [line for line in plain if "Host:" not in line]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://u.example:8443/a%2Fb;p/~x.bam?q[]=1&r=%C3%A9#f",
+        "https://u.example/~x.bam?X-Amz-Signature=secret",
+        "https://u.example/account-suspended/pay-at-evil.example/~x.bam#token=secret",
+    ],
+)
+def test_no_url_stands_in_an_email_but_the_links_of_the_service(url: str) -> None:
+    task = replace(DONE, url=url, representation=replace(KNOWN, name="~x.bam", final_url=f"{url}&redirected"))
+    for each in (task, replace(FAILED, url=url, error=Failure(FailureCode.HTTP, f"{shown_url(url)}: no"))):
+        letter = compose(each, public_url="https://urlsum.example.org", unsubscribe=UNSUBSCRIBE)
+        assert re.findall(r"\w+://\S*", letter.body) == [
+            f"https://urlsum.example.org/check?id={each.id}",
+            UNSUBSCRIBE,
+        ]
+        assert "Host:      u.example\n" in letter.body
+        assert not re.search("secret|suspended|evil", letter.body)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://b\xfccher.example/", "xn--bcher-kva.example"),
+        ("http://\u0440\u0430ypal.com/", "xn--ypal-43d9g.com"),
+        ("http://[2001:db8::1]:8080/", "2001:db8::1"),
+        ("http://192.0.2.1/", "192.0.2.1"),
+        ("http://" + "a." * 40 + "example/", "a." * 40 + "example"),
+    ],
+)
+def test_the_host_is_shown_so_that_it_cannot_look_like_another(url: str, shown: str) -> None:
+    assert f"\nHost:      {shown}\n" in compose(replace(DONE, url=url), public_url=None).body
+
+
+def test_an_email_says_when_and_from_where_it_was_requested() -> None:
+    task = replace(DONE, created_at=0.0, network="2001:db8::/48")
+    body = compose(task, public_url=None).body
+    assert "Someone requested this result on 1970-01-01 00:00:00 UTC from the network 2001:db8::/48 and gave" in body
+    unknown = compose(replace(task, network=None), public_url=None).body
+    assert "Someone requested this result on 1970-01-01 00:00:00 UTC and gave your address.\n" in unknown
 
 
 @OF_EACH_OUTCOME
@@ -278,11 +333,6 @@ def test_a_subject_goes_out_as_one_header_in_ascii_and_comes_back_whole(task: Ta
     assert message_from_bytes(sent, policy=policy.default).get_all("Subject") == [subject.format("n" * 57 + "...")]
 
 
-def test_a_valid_url_is_shown_as_it_was_submitted() -> None:
-    url = "https://u.example:8443/a%2Fb;p/~x,y=z!$&'()*+@?q[]=1&r=%C3%A9#f"
-    assert f"URL:\n{url}\n\n" in compose(replace(DONE, url=url), public_url=None).body
-
-
 def test_the_message_of_a_failure_cannot_leave_its_line() -> None:
     forged = Failure(FailureCode.HTTP, "404\r\n\r\nWhat to do:\r\nPay \x1b[1mme\u202e\u2028now" + "!" * 5000)
     lines = compose(replace(FAILED, error=forged), public_url=None).body.split("\n")
@@ -340,28 +390,49 @@ def test_a_mail_says_what_the_version_rests_on() -> None:
     assert lines[:at] + lines[at + 1 :] == plain
 
 
-def test_a_mail_has_the_notes_and_the_url_of_a_redirect_without_its_query() -> None:
+def test_a_mail_has_the_notes_and_only_the_host_of_a_redirect() -> None:
+    """A path can be a sentence: /Dear-customer,-pay-at-evil.example."""
     lines = described(
-        final_url="https://login.example/sign-in?X-Amz-Signature=s", content_type="text/html", notes=("web-page",)
+        final_url="https://login.example:8443/sign-in?X-Amz-Signature=s", content_type="text/html", notes=("web-page",)
     )
-    at = lines.index("Redirected to:")
-    assert lines[at + 1 : at + 5] == [
-        "https://login.example/sign-in?…",
-        "",
-        "Note:",
-        "The server sent a web page (text/html, 3.0 GiB). Is this the file you meant?",
-    ]
+    at = lines.index("Note:")
+    assert lines[at + 1] == "The server sent a web page (text/html, 3.0 GiB). Is this the file you meant?"
+    assert lines[lines.index("Host:      site.com") + 1] == "Sent by:   login.example"
+    assert not any(line.startswith("Sent by:") for line in described(final_url="http://site.com/other"))
 
 
-@pytest.mark.parametrize("name", ["ré.bam", "a b.bam", "世界.bam", "-rf", "reads.bam", "n" * 255])
-def test_a_mail_names_the_file_whatever_it_is_called(name: str) -> None:
+@pytest.mark.parametrize("name", ["reads.bam", "n" * 255])
+def test_a_mail_names_the_file_if_its_name_is_one_plain_word(name: str) -> None:
     lines = described(name=name)
     assert lines[lines.index(f"MD5:       {MD5}") + 1] == f"File:      {name}"
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ré.bam", "ré.bam"),
+        ("世界.bam", "世界.bam"),
+        ("-rf", "-rf"),
+        ("a b.bam", "a%20b.bam"),
+        ("Account suspended. Pay at evil.example", "Account%20suspended.%20Pay%20at%20evil.example"),
+        ("50%.bam", "50%25.bam"),
+    ],
+)
+def test_a_mail_has_another_name_only_if_the_url_has_it_and_in_one_word(name: str, shown: str) -> None:
+    """The origin writes Content-Disposition, but the submitter wrote the URL."""
+    assert not any(line.startswith("File:") or name in line for line in described(name=name))
+    same = replace(DONE, url=f"http://site.com/{quote(name)}", representation=Representation(name=name, final_url=""))
+    assert f"\nFile:      {shown}\n" in compose(same, public_url=None).body
+
+
+@pytest.mark.parametrize("text", ["Pay now", "text/html; pay=now", "text/pay now", "text", "a/b/c", "a/" + "b" * 99])
+def test_a_mail_has_a_type_only_if_it_is_two_tokens(text: str) -> None:
+    assert not any(line.startswith("Type:") for line in described(content_type=text))
+
+
 def test_a_mail_names_the_file_of_a_task_of_an_earlier_version() -> None:
     body = compose(replace(DONE, url="http://site.com/a%20b.bam"), public_url=None).body
-    assert "\nFile:      a b.bam\n" in body
+    assert "\nFile:      a%20b.bam\n" in body
 
 
 def test_a_host_is_not_named_as_a_file() -> None:
@@ -403,8 +474,15 @@ def test_the_line_of_md5sum_has_the_name_of_the_response_where_it_is_one_plain_w
 
 def test_what_an_origin_says_cannot_leave_its_line_in_a_mail() -> None:
     hostile = "x\r\n\r\nMD5:       " + "0" * 32 + "\u202e\x1b[2J"
-    plain = described(final_url="https://h/y", content_type="a/b", notes=("web-page",), name="x y")
+    plain = described(final_url="https://h/y", notes=("web-page",), name="x y")
     lines = described(final_url=f"https://h/{hostile}", content_type=hostile, notes=("web-page",), name=hostile)
     assert len(lines) == len(plain)
     assert all(line.isprintable() for line in lines)
     assert [line for line in lines if line.startswith("MD5:")] == [f"MD5:       {MD5}"]
+
+
+def test_a_digest_that_was_computed_for_another_task_says_when() -> None:
+    body = compose(replace(DONE, reused_at=1_795_000_000.0), public_url=None).body
+    assert body.startswith("urlsum had read the whole file for another task, and the server still has that version.\n")
+    assert "\nComputed:  2026-11-18 11:06:40 UTC, for another task\n" in body
+    assert "another task" not in compose(DONE, public_url=None).body

@@ -4,6 +4,7 @@ from email import message_from_bytes, policy
 from email.headerregistry import Address
 
 import pytest
+from msgspec.structs import replace
 
 from urlsum.errors import MailRefused, SettingsError
 from urlsum.mail import Letter, mime
@@ -15,6 +16,40 @@ LETTER = Letter("reader@abc.ru", "the subject", "one\ntwo\n")
 
 def wire(letter: Letter) -> bytes:
     return mime.build(letter, SENDER, now=NOON).as_bytes()
+
+
+def test_one_click_unsubscribes_over_https() -> None:
+    url = "https://sums.example.org/unsubscribe?token=" + "a-_1" * 16
+    sent = wire(replace(LETTER, unsubscribe=url))
+    assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in sent
+    assert b"\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" in sent
+
+
+def test_a_longer_url_is_not_folded() -> None:
+    url = f"https://sums.example.org/{'p' * 800}/unsubscribe?token=a"
+    assert f"\r\nList-Unsubscribe: <{url}>\r\n".encode() in wire(replace(LETTER, unsubscribe=url))
+
+
+def test_over_http_the_link_is_a_page_to_open() -> None:
+    sent = wire(replace(LETTER, unsubscribe="http://localhost:5000/unsubscribe?token=a"))
+    assert b"\r\nList-Unsubscribe: <http://localhost:5000/unsubscribe?token=a>\r\n" in sent
+    assert b"One-Click" not in sent
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://h/u>,<mailto:victim@abc.ru",
+        "https://h/u\r\nBcc: victim@abc.ru",
+        "https://h/u v",
+        "https://b\xfccher.example/u",
+        "mailto:victim@abc.ru",
+        "",
+    ],
+)
+def test_what_is_no_url_becomes_no_header(url: str) -> None:
+    with pytest.raises(MailRefused, match="unsubscribe"):
+        wire(replace(LETTER, unsubscribe=url))
 
 
 def test_the_message_has_these_headers_and_no_others() -> None:

@@ -18,6 +18,8 @@ from urlsum.md5 import MD5
 if TYPE_CHECKING:
     from types import FrameType
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 every_engine = pytest.mark.parametrize("md5_class", HASHERS, ids=lambda cls: cls.__name__)
 native_engines = pytest.mark.parametrize("md5_class", NATIVE_HASHERS, ids=lambda cls: cls.__name__)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.local_aws import WorkerError, bridge, record
 from tests.support.aws.fake_lambda import DOCUMENTED
-from urlsum.queues import Delivery, decode, encode
+from urlsum.queues import Delivery, Held, Order, Waiting, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,14 +25,23 @@ class ListQueue:
         self._stop = stop
         self.deleted: list[str] = []
 
-    def send(self, task_id: str, *, delay: float = 0.0) -> None:
+    def send(self, task_id: str, *, delay: float = 0.0, continued: bool = False) -> None:
         raise AssertionError("the bridge sends nothing")
 
-    def receive(self, limit: int, *, wait: float) -> Sequence[Delivery]:
+    def receive(self, limit: int, *, wait: float, order: Order = Order.FIRST) -> Sequence[Delivery]:
         if not self._deliveries:
             self._stop.set()
             return []
         return [self._deliveries.pop(0) for _ in range(min(limit, len(self._deliveries)))]
+
+    def count_waiting(self, patience: float) -> Waiting:
+        raise AssertionError("the bridge counts nothing")
+
+    def check_send(self) -> None:
+        pass
+
+    def held(self) -> Held:
+        raise AssertionError("the bridge sweeps nothing")
 
     def delete(self, delivery: Delivery) -> None:
         self.deleted.append(delivery.message_id)

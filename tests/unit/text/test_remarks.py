@@ -36,7 +36,7 @@ def test_a_web_page_is_named_with_its_type_and_length(size: int, length: str) ->
     )
 
 
-@pytest.mark.parametrize("content_type", [None, "application/octet-stream"])
+@pytest.mark.parametrize("content_type", [None, "application/octet-stream", "text/html-pay.now", "dear/html.customer"])
 def test_a_page_that_was_not_sent_as_one_is_named_html(content_type: str | None) -> None:
     task = known(content_type=content_type, notes=("web-page",))
     assert "a web page (HTML, 533 bytes)" in messages(task)["web-page"]
@@ -68,6 +68,22 @@ def test_a_terminal_shows_the_url_of_a_page_in_the_note(
     assert len(message) <= 400
     # A service of an earlier version has said it.
     assert remarks.with_redirect(code, message, url, found_at) == message
+
+
+@pytest.mark.parametrize("found_at", [URL, "https://host.example/reads.bam?…"])
+def test_a_signed_url_that_led_nowhere_else_is_no_redirect(found_at: str) -> None:
+    assert remarks.with_redirect("web-page", "A page.", URL, found_at) == "A page."
+
+
+def test_of_a_media_type_only_html_is_named_in_a_sentence() -> None:
+    for content_type, shown in {
+        "text/html": "text/html",
+        "application/xhtml+xml": "application/xhtml+xml",
+        "your-account-html/pay-at-evil.example": "HTML",
+        None: "HTML",
+    }.items():
+        task = known(content_type=content_type, notes=("web-page",))
+        assert messages(task)["web-page"].startswith(f"The server sent a web page ({shown}, ")
 
 
 def test_the_message_of_a_note_leaves_the_final_url_to_its_own_field() -> None:
@@ -150,7 +166,7 @@ def test_every_note_has_its_sentences_and_what_matters_most_comes_first() -> Non
 @pytest.mark.parametrize(
     ("final", "shown", "redirected"),
     [
-        (URL, URL, False),  # its receiver has it already
+        (URL, "https://host.example/reads.bam?…", False),
         (LOGIN, "https://login.example/sign-in?…", True),
         ("https://cdn.example/reads.bam", "https://cdn.example/reads.bam", True),
         ("https://host.example/reads.bam?token=other", "https://host.example/reads.bam?…", True),

@@ -14,6 +14,7 @@ from urlsum.queues import encode
 from urlsum.settings import Settings
 from urlsum.task import Mail, Status, Task
 from urlsum.worker.delivery import MESSAGE_CHARACTERS, handle, handle_message
+from urlsum.worker.turns import Turn
 
 ID = "0e4fac17-0000-4000-8000-000000000000"
 
@@ -93,6 +94,23 @@ def test_a_failure_that_may_pass_delays_the_next_delivery() -> None:
     setup.handle()
     [(_, delay)] = setup.queue.sent
     assert 0 < delay <= 5
+
+
+def test_the_next_message_waits_where_its_task_belongs() -> None:
+    setup = DeliverySetup()
+
+    def cut(offset: int) -> None:
+        raise Incomplete("cut")
+
+    setup.source.fault = cut
+    setup.handle()
+    assert setup.queue.continued == []  # it took no time
+    setup.clock.now += 100
+    setup.source.fault = lambda offset: None
+    setup.handle(seconds=20)
+    assert setup.queue.continued == [ID]
+    assert handle(ID, setup.deps, deadline=setup.deadline(), turn=Turn()) is None  # a stray message
+    assert setup.queue.continued == [ID, ID]
 
 
 def test_a_delivery_that_comes_too_early_is_sent_on() -> None:

@@ -1,19 +1,33 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from tests.support.stores.memory import MemoryMailer, MemoryTaskTable
-from urlsum.errors import FailureCode, LeaseLost, MailRefused, MailUnavailable, NotDue, NothingToDo, TableUnavailable
-from urlsum.mail import SEND_SECONDS, Letter
+from tests.support.stores.memory import MemoryMailer, MemoryRecords, MemoryTaskTable, secret
+from urlsum.errors import (
+    FailureCode,
+    LeaseLost,
+    MailRefused,
+    MailUnanswered,
+    MailUnavailable,
+    NotDue,
+    NothingToDo,
+    TableUnavailable,
+)
+from urlsum.mail import ANSWER_SECONDS, SEND_SECONDS, Letter, suppression
 from urlsum.mail.message import compose
+from urlsum.secret.record import RecordSecret
+from urlsum.settings import Settings
 from urlsum.task import Failure, Mail, Status, Task
 from urlsum.worker.notify import LEASE_SECONDS, MAX_TRIES, mail_delay, send_result_email
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from urlsum.secret import Secret
 
 WORKER_LEASE = 90.0
 QUEUED = Task(
@@ -50,9 +64,9 @@ class HookedMailer(MemoryMailer):
 
     hook: Callable[[], None] = staticmethod(lambda: None)
 
-    def send(self, letter: Letter) -> None:
+    def send(self, letter: Letter, *, hold: Callable[[float], bool] | None = None) -> None:
         self.hook()
-        super().send(letter)
+        super().send(letter, hold=hold)
 
 
 @dataclass
@@ -63,6 +77,20 @@ class MailSetup:
     slept: list[float] = field(default_factory=list)
     table: FlakyTable = field(default_factory=FlakyTable)
     mailer: HookedMailer = field(default_factory=HookedMailer)
+    records: MemoryRecords = field(default_factory=MemoryRecords)
+    secret: Secret = secret
+    public_url: str | None = None
+
+    @property
+    def suppressing(self) -> suppression.SuppressingMailer:
+        return suppression.SuppressingMailer(self.mailer, self.records, clock=self.clock)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(public_url=self.public_url)
+
+    def clock(self) -> float:
+        return self.now
 
     def __post_init__(self) -> None:
         self.done = QUEUED.claimed(self.now, WORKER_LEASE).done("0" * 32, 7, self.now)
@@ -79,9 +107,7 @@ class MailSetup:
         return task
 
     def send(self, task: Task) -> Task:
-        return send_result_email(
-            task, table=self.table, mailer=self.mailer, public_url=None, now=lambda: self.now, sleep=self.sleep
-        )
+        return send_result_email(task, self, mailer=self.suppressing, sleep=self.sleep)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -115,11 +141,69 @@ def test_a_mail_that_is_noted_is_not_owed_any_more(setup: MailSetup) -> None:
         setup.claim()
 
 
-def test_the_letter_links_to_the_public_url(setup: MailSetup) -> None:
-    send_result_email(
-        setup.done, table=setup.table, mailer=setup.mailer, public_url="https://u.example", now=lambda: 1000.0
-    )
-    assert "Link:      https://u.example/check?id=" in setup.mailer.letters[0].body
+def test_the_letter_links_to_the_public_url_and_to_its_unsubscription(setup: MailSetup) -> None:
+    setup.public_url = "https://u.example/sums/"
+    setup.send(setup.done)
+    [letter] = setup.mailer.letters
+    assert "Link:      https://u.example/sums/check?id=" in letter.body
+    assert letter.unsubscribe == suppression.link(secret, "example@abc.ru", "https://u.example/sums/")
+    assert f"\n{letter.unsubscribe}\n" in letter.body
+
+
+def test_without_a_public_url_nobody_asks_for_the_secret(setup: MailSetup) -> None:
+    def unavailable() -> bytes:
+        raise TableUnavailable("the secret cannot be read")
+
+    setup.secret = unavailable
+    setup.send(setup.done)
+    assert setup.mailer.letters == [compose(setup.done, public_url=None)]
+
+
+@pytest.mark.parametrize("reason", suppression.Reason)
+@pytest.mark.parametrize("address", ["example@abc.ru", "Example+x@ABC.ru"])
+def test_a_suppressed_mailbox_gets_nothing_and_the_result_stays(
+    setup: MailSetup, reason: suppression.Reason, address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="urlsum")
+    suppression.suppress(setup.records, address, reason, setup.now)
+    after = setup.send(setup.done)
+    assert setup.mailer.letters == []
+    assert after == setup.stored == setup.done.mailed(Mail.SUPPRESSED, setup.now)
+    assert (after.status, after.md5, after.due_at) == (Status.DONE, "0" * 32, None)
+    with pytest.raises(NothingToDo):
+        setup.claim()
+    [line] = caplog.messages
+    assert f"email suppressed: {reason}" in line
+    assert "abc" not in line
+
+
+def test_an_unsubscription_counts_between_two_tries(setup: MailSetup) -> None:
+    setup.mailer.refuse_with = MailUnavailable("greylisted")
+    setup.send(setup.done)
+    setup.mailer.refuse_with = None
+    suppression.suppress(setup.records, "example@abc.ru", suppression.Reason.UNSUBSCRIBED, setup.now)
+    setup.now += 60.0
+    assert setup.send(setup.claim()).mail is Mail.SUPPRESSED
+    assert setup.mailer.letters == []
+
+
+@pytest.mark.parametrize("broken", ["records", "secret"])
+def test_nothing_is_sent_before_it_is_known_whether_it_may_be(setup: MailSetup, broken: str) -> None:
+    setup.public_url = "https://u.example"
+    if broken == "records":
+        setup.records.down = True
+    else:
+        setup.secret = RecordSecret(setup.records)
+        setup.records.write("secret", "x", over=None, expires_at=0)
+        setup.records.write = overtaken  # type: ignore[method-assign]
+    with pytest.raises(TableUnavailable):
+        setup.send(setup.done)
+    assert setup.mailer.letters == []
+    assert setup.stored.mail is Mail.PENDING
+
+
+def overtaken(*_: object, **__: object) -> NoReturn:
+    raise TableUnavailable("the store is down")
 
 
 def test_a_refused_mail_is_given_up_at_once_and_the_result_stays(setup: MailSetup) -> None:
@@ -249,6 +333,83 @@ def test_a_table_that_is_away_before_the_mail_keeps_it_from_going_out_on_a_lease
     with pytest.raises(TableUnavailable):
         setup.send(setup.done)
     assert setup.mailer.letters == []
+
+
+class SilentMailer(MemoryMailer):
+    """Takes every letter, asks for time, and never replies."""
+
+    def __init__(self, setup: MailSetup) -> None:
+        super().__init__()
+        self.setup = setup
+        self.allowed: list[bool] = []
+        self.dies = False
+
+    def send(self, letter: Letter, *, hold: Callable[[float], bool] | None = None) -> None:
+        super().send(letter, hold=hold)
+        if hold is not None:
+            self.allowed.append(hold(ANSWER_SECONDS))
+            assert self.setup.stored.lease_until >= self.setup.now + ANSWER_SECONDS
+            self.setup.now += ANSWER_SECONDS
+        if self.dies:
+            raise KeyboardInterrupt
+        raise MailUnanswered("the mail server did not answer in time")
+
+
+def send_until_settled(setup: MailSetup, mailer: SilentMailer, *, patient: bool) -> Task:
+    task = setup.done
+    while task.mail is Mail.PENDING:
+        try:
+            task = send_result_email(task, setup, mailer=mailer, patient=patient, sleep=setup.sleep)
+        except KeyboardInterrupt:
+            setup.now += ANSWER_SECONDS + LEASE_SECONDS + WORKER_LEASE
+        if task.mail is Mail.PENDING:
+            setup.now += 3600
+            task = setup.claim()
+    return task
+
+
+# A worker that dies before the long wait is one of those that are counted by their claims.
+@pytest.mark.parametrize(("patient", "dies"), [(True, False), (True, True), (False, False)])
+def test_an_email_without_a_reply_goes_out_twice_at_most(setup: MailSetup, patient: bool, dies: bool) -> None:
+    mailer = SilentMailer(setup)
+    mailer.dies = dies
+    task = send_until_settled(setup, mailer, patient=patient)
+    assert len(mailer.letters) == 2
+    assert task == setup.stored
+    assert (task.mail, task.status) == (Mail.FAILED, Status.DONE)
+
+
+def test_a_reply_that_comes_late_settles_the_email(setup: MailSetup) -> None:
+    class LateMailer(SilentMailer):
+        def send(self, letter: Letter, *, hold: Callable[[float], bool] | None = None) -> None:
+            with suppress(MailUnanswered):
+                super().send(letter, hold=hold)
+
+    mailer = LateMailer(setup)
+    assert send_result_email(setup.done, setup, mailer=mailer, patient=True).mail is Mail.SENT
+    assert setup.stored.mail is Mail.SENT
+    assert mailer.allowed == [True]
+
+
+def test_without_a_table_to_count_in_an_email_without_a_reply_is_not_repeated(setup: MailSetup) -> None:
+    setup.records.down = True
+    mailer = SilentMailer(setup)
+    assert send_until_settled(setup, mailer, patient=False).mail is Mail.FAILED
+    assert len(mailer.letters) == 1
+
+
+def test_a_lease_that_cannot_be_extended_shortens_the_wait(setup: MailSetup) -> None:
+    class ImpatientMailer(MemoryMailer):
+        allowed: bool | None = None
+
+        def send(self, letter: Letter, *, hold: Callable[[float], bool] | None = None) -> None:
+            assert hold is not None
+            setup.table.failures = 1
+            self.allowed = hold(ANSWER_SECONDS)
+
+    mailer = ImpatientMailer()
+    assert send_result_email(setup.done, setup, mailer=mailer, patient=True).mail is Mail.SENT
+    assert mailer.allowed is False
 
 
 def test_the_log_names_the_task_and_the_reason_but_not_the_recipient(

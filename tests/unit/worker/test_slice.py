@@ -17,6 +17,7 @@ from urlsum.task import Checkpoint, Failure, Mail, Proof, Status, Task
 from urlsum.worker import retry
 from urlsum.worker import slice as slice_module
 from urlsum.worker.slice import run_slice
+from urlsum.worker.turns import FIRST_SECONDS, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +42,10 @@ class SliceSetup:
             Task(id=ID, url="https://o.example/f", created_at=now, updated_at=now, due_at=now, expires_at=2_000_000)
         )
 
-    def slice(self, seconds: float = 10_000) -> Task:
-        return run_slice(ID, self.deps, deadline=Deadline.after(seconds, clock=self.clock))
+    def slice(self, seconds: float = 10_000, *, turn: float | None = None) -> Task:
+        """Run a slice, of a turn that is over after so many seconds."""
+        ended = None if turn is None else Turn(continued=True, ends_at=self.clock() + turn)
+        return run_slice(ID, self.deps, deadline=Deadline.after(seconds, clock=self.clock), turn=ended)
 
     @property
     def stored(self) -> Task:
@@ -93,6 +96,57 @@ def test_the_deadline_hands_over_and_the_next_slice_goes_on() -> None:
     last = setup.slice()
     assert (last.md5, last.slices) == (setup.source.md5, 3)
     assert setup.source.opened == [0, first.offset, second.offset]
+
+
+def test_a_turn_that_is_over_ends_the_slice_at_a_checkpoint_of_its_own() -> None:
+    setup = SliceSetup()
+    first = setup.slice(turn=5)
+    assert (first.status, first.lease_until, first.attempts, first.error) == (Status.RUNNING, 0.0, 0, None)
+    assert (first.offset, first.due_at, first.continued) == (5000 // 64 * 64, setup.clock(), True)
+    assert setup.slice().md5 == setup.source.md5
+    assert setup.source.opened == [0, first.offset]
+
+
+def test_a_turn_that_is_over_still_brings_the_file_forward() -> None:
+    setup = SliceSetup()
+    offsets = [setup.slice(turn=0).offset for _ in range(5)]
+    assert offsets == sorted(set(offsets))
+    assert setup.stored.attempts == 0
+    assert setup.stored.error is None
+
+
+def test_a_turn_does_not_end_while_an_origin_without_ranges_sends_the_file_again() -> None:
+    setup = SliceSetup()
+    stopped = setup.slice(turn=5)
+    setup.source.ranges = False
+    assert setup.slice(turn=6).md5 == setup.source.md5  # else it would read the same bytes in every slice
+    assert setup.source.opened == [0, stopped.offset]
+
+
+def test_the_end_of_a_file_goes_before_the_end_of_a_turn() -> None:
+    setup = SliceSetup(b"")
+    assert setup.slice(turn=0).status is Status.DONE
+
+
+@pytest.mark.parametrize(("seconds", "continued"), [(FIRST_SECONDS - 0.1, False), (FIRST_SECONDS, True)])
+def test_a_failure_within_a_moment_leaves_the_task_among_the_new_ones(seconds: float, continued: bool) -> None:
+    setup = SliceSetup()
+
+    def refused(offset: int) -> None:
+        setup.clock.now += seconds
+        raise errors.ConnectFailed("refused")
+
+    setup.source.fault = refused
+    assert setup.slice().continued is continued
+
+
+def test_a_second_message_among_those_of_new_tasks_brings_no_turn() -> None:
+    setup = SliceSetup()
+    waiting = setup.slice(turn=5)
+    with pytest.raises(errors.NotDue) as caught:
+        run_slice(ID, setup.deps, deadline=Deadline.after(10, clock=setup.clock), turn=Turn(continued=False))
+    assert caught.value.continued
+    assert setup.stored == waiting
 
 
 def test_a_failure_as_the_time_ends_is_the_next_slices_to_judge() -> None:
@@ -713,3 +767,61 @@ def test_a_source_that_resumes_elsewhere_is_a_fault_of_its_own() -> None:
     setup.source.open = elsewhere  # type: ignore[assignment, method-assign]
     task = setup.slice()
     assert task.error == Failure(FailureCode.INTERNAL, "the source resumed at 64, not at 29952")
+
+
+def dripping(announced: int, *, hours: int = 168) -> SliceSetup:
+    """A file that comes with 1000 bytes per second."""
+    setup = SliceSetup(settings=structs.replace(SETTINGS, max_task_hours=hours))
+    setup.source.announced = announced
+    return setup
+
+
+def test_a_file_that_cannot_end_in_time_is_given_up_after_a_minute() -> None:
+    """Such a drip lived until its slices were used up, for 27.8 days."""
+    setup = dripping(2 * 604_800_000)
+    began = setup.clock()
+    task = setup.slice()
+    assert task.status is Status.FAILED
+    assert task.error == Failure(
+        FailureCode.TIMEOUT,
+        "https://o.example/f: 1.1 GiB at 1000 B per second cannot end within 168 hours of the submission, the limit of"
+        " this service; 63.5 KiB had been read",
+    )
+    assert 60 <= setup.clock() - began <= 70
+
+
+@pytest.mark.parametrize(
+    ("announced", "hours"),
+    [
+        # Half of the rate that is needed, which may double in the first hour; and no limit but that the task expires.
+        (2 * 604_700_000 - 200_000, 168),
+        (1_990_000_000, 0),
+    ],
+)
+def test_a_file_that_may_still_end_in_time_is_read(announced: int, hours: int) -> None:
+    setup = dripping(announced, hours=hours)
+    assert setup.slice(seconds=90).status is Status.RUNNING
+    assert setup.stored.offset > 80_000
+
+
+def test_the_rate_is_that_of_the_whole_task_where_a_slice_is_slow() -> None:
+    """1100 bytes per second are needed, in the first hour half of them: more than 500, less than the mean of both."""
+    setup = dripping(1100 * 604_800)
+    setup.slice(seconds=30)
+    setup.source.seconds = 2.0
+    assert setup.slice(seconds=90).status is Status.RUNNING
+    alone = dripping(1100 * 604_800)
+    alone.source.seconds = 2.0
+    assert alone.slice(seconds=90).status is Status.FAILED
+
+
+def test_a_task_that_is_too_old_is_not_worked_on() -> None:
+    setup = dripping(604_000_000)
+    setup.slice(seconds=30)
+    setup.clock.now += 168 * 3600
+    task = setup.slice()
+    assert (task.status, task.error) == (
+        Status.FAILED,
+        Failure(FailureCode.TIMEOUT, "not finished within 168 hours of the submission"),
+    )
+    assert setup.source.opened == [0]

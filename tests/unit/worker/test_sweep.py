@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,9 @@ from tests.support.stores.tables import NOW, new_task
 from urlsum.errors import FailureCode, LeaseLost, QueueUnavailable, TableUnavailable
 from urlsum.queues.table import TableQueue
 from urlsum.settings import Settings
+from urlsum.tables import Overdue
 from urlsum.task import Checkpoint, Failure, Mail, Status, Task
+from urlsum.worker import lease
 from urlsum.worker.sweep import LIMIT, Swept, sweep
 
 SETTINGS = Settings(max_attempts=5)
@@ -27,6 +30,12 @@ class SweepSetup:
     def add(self, task: Task) -> Task:
         self.table.add(task)
         return task
+
+    def index_has(self, *tasks: Task) -> None:
+        """Let the index lag: it still has these tasks, whatever became of them."""
+        entries = [Overdue(task.id, NOW, 0.0, continued=False) for task in tasks]
+        self.table.due = lambda before, limit, *, continued=None: [task.id for task in tasks]  # type: ignore[method-assign]
+        self.table.overdue = lambda before, limit: entries  # type: ignore[method-assign]
 
     def sweep(self, limit: int = LIMIT) -> Swept:
         return sweep(self.table, self.queue, now=self.now, settings=SETTINGS, limit=limit)
@@ -119,7 +128,7 @@ def test_one_task_that_needs_nothing_does_not_end_the_sweep(setup: SweepSetup) -
     setup.add(held)
     setup.add(stranded)
     setup.now += 3 * LEASE
-    setup.table.due = lambda before, limit: [held.id, gone.id, stranded.id]  # type: ignore[method-assign]
+    setup.index_has(held, gone, stranded)
     assert setup.sweep() == Swept(resent=1)
     assert setup.sent == [stranded.id]
 
@@ -127,7 +136,7 @@ def test_one_task_that_needs_nothing_does_not_end_the_sweep(setup: SweepSetup) -
 def test_a_queue_that_reads_the_table_is_told_of_ends_alone(setup: SweepSetup) -> None:
     setup.queue.reads_table = True
     waiting = setup.add(new_task())
-    spent = setup.add(replace(new_task(due_at=NOW + 1), attempts=SETTINGS.max_attempts))
+    spent = setup.add(replace(new_task().claimed(NOW + 1, LEASE), attempts=SETTINGS.max_attempts))
     setup.now += 3 * LEASE
     assert setup.sweep() == Swept(failed=1)
     assert setup.table.get(waiting.id) == waiting
@@ -147,7 +156,7 @@ def test_a_queue_that_reads_the_table_is_told_of_ends_alone(setup: SweepSetup) -
 def test_an_index_that_lags_behind_the_table_strands_nothing(setup: SweepSetup, task: Task) -> None:
     setup.add(task)
     setup.now += LEASE
-    setup.table.due = lambda before, limit: [task.id]  # type: ignore[method-assign]
+    setup.index_has(task)
     assert setup.sweep() == Swept()
     assert setup.table.get(task.id) == task
 
@@ -202,12 +211,21 @@ def test_a_worker_that_checkpoints_in_between_keeps_its_task(setup: SweepSetup) 
     assert setup.sent == []
 
 
-def test_a_task_that_waits_in_a_long_queue_gets_few_messages(setup: SweepSetup) -> None:
-    setup.add(new_task())
+def test_a_task_whose_message_waits_in_a_long_queue_gets_no_other(setup: SweepSetup) -> None:
+    task = setup.add(new_task())
+    setup.queue.send(task.id)
     for _ in range(24 * 12):
         setup.now += 300
-        setup.sweep()
-    assert 5 <= len(setup.sent) <= 10
+        assert setup.sweep() == Swept()
+    assert setup.table.get(task.id) == task
+
+
+def test_a_message_that_is_lost_again_and_again_is_sent_again_within_a_lease_each_time(setup: SweepSetup) -> None:
+    setup.add(new_task())
+    for lost in range(100):
+        setup.now += LEASE
+        assert setup.sweep() == Swept(resent=1), lost
+        setup.queue.forget()
 
 
 def test_attempts_that_are_spent_end_the_task_with_the_reason(setup: SweepSetup) -> None:
@@ -268,16 +286,16 @@ def test_a_run_stops_when_it_is_told_to(setup: SweepSetup) -> None:
     for _ in range(3):
         setup.add(new_task())
     setup.now += LEASE
-    answers = iter([False, True])
+    # At each of the three in the index, at the first that is sent, and at the second; then nothing is deleted either.
+    answers = iter([*[False] * 4, True, True])
     assert sweep(setup.table, setup.queue, now=setup.now, settings=SETTINGS, stop=lambda: next(answers)).resent == 1
 
 
-def test_expired_tasks_are_deleted_within_the_bound(setup: SweepSetup) -> None:
+def test_expired_tasks_are_deleted_in_batches_until_none_is_left(setup: SweepSetup) -> None:
     for _ in range(3):
         setup.add(new_task(due_at=None, expires_at=int(NOW) - 1))
     kept = setup.add(new_task(due_at=None, expires_at=int(NOW) + 1))
-    assert setup.sweep(limit=2) == Swept(purged=2)
-    assert setup.sweep(limit=2) == Swept(purged=1)
+    assert setup.sweep(limit=2) == Swept(purged=3)  # in two batches
     assert set(setup.table.tasks) == {kept.id}
 
 
@@ -288,12 +306,75 @@ def test_a_queue_that_is_down_stops_the_run_and_a_later_one_sends(setup: SweepSe
     with pytest.raises(QueueUnavailable):
         setup.sweep()
     setup.queue.down = False
-    setup.now += 2 * LEASE
     assert setup.sweep() == Swept(resent=1)
     assert setup.sent == [task.id]
+
+
+class DownAtSend(MemoryQueue):
+    """Says what it holds, and then breaks down."""
+
+    def send(self, task_id: str, *, delay: float = 0.0, continued: bool = False) -> None:
+        self.down = True
+        super().send(task_id, delay=delay, continued=continued)
+
+
+def test_a_send_that_fails_puts_the_row_back_for_the_next_sweep(setup: SweepSetup) -> None:
+    task = setup.add(new_task())
+    setup.now += 3600
+    setup.queue, working = DownAtSend(), setup.queue
+    with pytest.raises(QueueUnavailable):
+        setup.sweep()
+    assert setup.table.get(task.id) == replace(task, fence=task.fence + 1)
+    setup.queue = working
+    setup.now += 1
+    assert setup.sweep() == Swept(resent=1)
+
+
+def test_a_worker_that_claims_before_the_row_is_put_back_keeps_its_task(setup: SweepSetup) -> None:
+    task = setup.add(new_task())
+    setup.now += 3600
+    claimed: list[Task] = []
+
+    class Claiming(DownAtSend):
+        def send(self, task_id: str, *, delay: float = 0.0, continued: bool = False) -> None:
+            claimed.append(lease.claim(task_id, setup.table, now=setup.now, lease_seconds=LEASE))
+            super().send(task_id, delay=delay, continued=continued)
+
+    setup.queue = Claiming()
+    with pytest.raises(QueueUnavailable):
+        setup.sweep()
+    assert [setup.table.get(task.id)] == claimed
+
+
+@pytest.mark.parametrize("outage", [150, 3600, 86_400])
+def test_after_an_outage_of_the_queue_every_task_is_sent_within_two_leases_and_the_interval(
+    setup: SweepSetup, outage: float
+) -> None:
+    """Redis lost its data; tasks began to wait before the outage, while it lasted, and just before its end."""
+    interval = SETTINGS.sweep_seconds
+    waiting = {setup.add(new_task(due_at=NOW + outage * share / 10)).id for share in range(11)}
+    died = setup.add(new_task().claimed(NOW + outage, LEASE))
+    setup.queue.down, returns = True, NOW + outage
+    while setup.now <= returns + 2 * LEASE + interval:
+        setup.queue.down = setup.now < returns
+        with suppress(QueueUnavailable):
+            setup.sweep()
+        setup.now += interval
+    assert sorted(setup.sent) == sorted(waiting | {died.id})
 
 
 def test_a_table_that_is_down_is_told(setup: SweepSetup) -> None:
     setup.table.down = True
     with pytest.raises(TableUnavailable):
         setup.sweep()
+
+
+def test_a_stranded_task_that_is_too_old_is_failed(setup: SweepSetup) -> None:
+    hours = SETTINGS.max_task_hours
+    old = setup.add(new_task(created_at=NOW - hours * 3600, due_at=NOW - 1000))
+    young = setup.add(new_task(created_at=NOW - hours * 3600 + 10, due_at=NOW - 1000))
+    assert setup.sweep() == Swept(resent=1, failed=1)
+    assert setup.table.get(old.id).error == Failure(
+        FailureCode.TIMEOUT, f"not finished within {hours} hours of the submission"
+    )
+    assert setup.table.get(young.id).status is Status.QUEUED

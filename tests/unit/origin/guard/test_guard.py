@@ -13,8 +13,8 @@ import pytest
 
 from tests.support.origin.addresses import EVERYTHING, FORBIDDEN_V4, FORBIDDEN_V6, NEVER, PUBLIC
 from urlsum.deadline import Deadline
-from urlsum.errors import Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
-from urlsum.origin.guard.guard import Guard
+from urlsum.errors import AddressRefused, Blocked, ConnectFailed, DeadlineReached, DnsFailed, InvalidUrl
+from urlsum.origin.guard.guard import Guard, Openers
 from urlsum.settings import Settings, parse
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_a_literal_special_address_is_blocked_without_a_look_up(address: str) ->
 @pytest.mark.parametrize("address", FORBIDDEN_V4 + FORBIDDEN_V6)
 def test_a_name_with_a_special_address_is_blocked(address: str) -> None:
     dial = Dialler()
-    with pytest.raises(Blocked):
+    with pytest.raises(AddressRefused):
         connect(guard(address, dial=dial))
     assert dial.called == []
 
@@ -80,7 +80,7 @@ def test_a_name_with_a_special_address_is_blocked(address: str) -> None:
 @pytest.mark.parametrize("address", FORBIDDEN_V4 + FORBIDDEN_V6)
 def test_a_name_with_a_public_and_a_special_address_is_blocked_altogether(address: str) -> None:
     dial = Dialler()
-    with pytest.raises(Blocked):
+    with pytest.raises(AddressRefused):
         connect(guard("8.8.8.8", "2001:4860:4860::8888", address, dial=dial))
     assert dial.called == []
 
@@ -100,7 +100,7 @@ def test_a_public_address_is_contacted(address: str) -> None:
 def test_metadata_and_link_local_addresses_are_opened_by_no_setting(address: str) -> None:
     with pytest.raises(Blocked, match="no setting allows it"):
         guard(allowed_networks=EVERYTHING).inspect(f"http://{literal(address)}/")
-    with pytest.raises(Blocked, match="no setting allows it"):
+    with pytest.raises(AddressRefused, match="no setting allows it"):
         connect(guard(address, allowed_networks=EVERYTHING))
 
 
@@ -145,7 +145,7 @@ def test_an_opened_network_is_contacted_on_every_port_and_the_public_on_the_usua
     assert judge("127.0.0.1").inspect("http://127.0.0.1:8000/").port == 8000
     with pytest.raises(ConnectFailed):
         connect(judge("127.0.0.1"), "http://localhost:8000/")
-    with pytest.raises(Blocked, match="port 8000"):
+    with pytest.raises(AddressRefused, match="port 8000"):
         connect(judge("8.8.8.8"), "http://example.org:8000/")
     with pytest.raises(Blocked, match="port 8000"):
         judge("127.0.0.1").inspect("http://8.8.8.8:8000/")
@@ -184,7 +184,7 @@ def test_names_that_only_look_local_are_not_blocked(host: str) -> None:
 def test_local_names_are_judged_by_their_address_once_a_network_is_opened() -> None:
     with pytest.raises(ConnectFailed):
         connect(guard("172.18.0.3", allowed_networks="172.18.0.0/16"), "http://files:9000/")
-    with pytest.raises(Blocked):
+    with pytest.raises(AddressRefused):
         connect(guard("172.19.0.3", allowed_networks="172.18.0.0/16"), "http://files:9000/")
 
 
@@ -194,7 +194,7 @@ def test_a_name_is_judged_anew_at_every_connection() -> None:
     target = judge.inspect("http://rebinding.example.org/")
     with pytest.raises(ConnectFailed):
         judge.connect(target, deadline=Deadline.after(60))
-    with pytest.raises(Blocked, match=r"127\.0\.0\.1 is a loopback address"):
+    with pytest.raises(AddressRefused, match=r"127\.0\.0\.1 is a loopback address"):
         judge.connect(target, deadline=Deadline.after(60))
 
 
@@ -208,11 +208,11 @@ def test_one_connection_makes_one_look_up() -> None:
     judge = Guard(Settings(), resolve=resolve, dial=Dialler())
     with pytest.raises(ConnectFailed):
         connect(judge, "http://Example.ORG./")
-    assert asked == ["example.org"]
+    assert asked == ["example.org."]
 
 
 def test_an_address_with_a_zone_is_blocked_even_in_an_opened_network() -> None:
-    with pytest.raises(Blocked, match="zone"):
+    with pytest.raises(AddressRefused, match="zone"):
         connect(guard("2001:4860::1%eth0", allowed_networks="2001:4860::/32"))
 
 
@@ -266,7 +266,7 @@ def test_a_suffix_ends_at_a_label() -> None:
 
 def test_a_name_with_one_denied_address_is_blocked() -> None:
     dial = Dialler()
-    with pytest.raises(Blocked, match=r"8\.8\.8\.8 .*BLOCKED_HOSTS"):
+    with pytest.raises(AddressRefused, match=r"8\.8\.8\.8 .*BLOCKED_HOSTS"):
         connect(guard("1.1.1.1", "8.8.8.8", dial=dial, blocked_hosts="8.8.8.0/24"))
     assert dial.called == []
 
@@ -304,7 +304,7 @@ def test_a_hanging_look_up_ends_with_the_connect_time_out() -> None:
             connect(judge)
         assert time.monotonic() - started < 5
         # A process that ends does not wait for it.
-        assert [thread.daemon for thread in threading.enumerate() if thread.name == "resolve files.example.org"] == [
+        assert [thread.daemon for thread in threading.enumerate() if thread.name == "resolve files.example.org."] == [
             True
         ]
     finally:
@@ -368,6 +368,92 @@ def test_a_thousand_addresses_are_all_judged_and_few_are_tried() -> None:
     with pytest.raises(ConnectFailed):
         connect(guard(*answers, dial=dial))
     assert len(dial.called) == 8
-    with pytest.raises(Blocked):
+    with pytest.raises(AddressRefused):
         connect(guard(*answers, "10.0.0.1", dial=dial))
     assert len(dial.called) == 8
+
+
+# --- Private addresses that the command's user opens ------------------------------------------------------------------
+
+
+def private_guard(*answers: str, dial: Dialler | None = None, **settings: object) -> Guard:
+    """The guard of the command with ``--allow-private``; every name has these addresses."""
+    openers = Openers("--allow-private", "URLSUM_ALLOWED_NETWORKS", "URLSUM_ALLOWED_PORTS")
+    made = parse(settings)
+    return Guard(made, allow_private=True, openers=openers, resolve=lambda host: list(answers), dial=dial or Dialler())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "192.168.0.1", "100.64.0.1", "::1", "fd12::1"])
+def test_the_flag_opens_private_addresses_on_every_port(address: str) -> None:
+    dial = Dialler()
+    for url in (f"http://{literal(address)}:9001/", "http://nas:9001/", "http://nas.local:9001/"):
+        with pytest.raises(ConnectFailed):
+            connect(private_guard(address, dial=dial), url)
+    assert [ip_address(called) for called, _ in dial.called] == [ip_address(address)] * 3
+
+
+def test_a_name_that_the_flag_opens_may_be_short() -> None:
+    # With the root's dot the resolver would not look in its search list.
+    judge = Guard(
+        Settings(),
+        allow_private=True,
+        resolve={"nas": ["10.1.2.3"], "ipv4only.arpa.": []}.__getitem__,
+        dial=Dialler(),
+    )
+    with pytest.raises(ConnectFailed, match=r"could not connect to 10\.1\.2\.3"):
+        connect(judge, "http://nas/")
+
+
+@pytest.mark.parametrize("address", NEVER)
+def test_the_flag_opens_no_metadata_and_no_link_local_address(address: str) -> None:
+    dial = Dialler()
+    with pytest.raises(Blocked, match="no setting allows it"):
+        connect(private_guard(dial=dial), f"http://{literal(address)}/")
+    with pytest.raises(AddressRefused, match="no setting allows it"):
+        connect(private_guard(address, dial=dial))
+    assert dial.called == []
+
+
+def test_the_flag_opens_no_port_of_a_public_address() -> None:
+    with pytest.raises(Blocked, match="port 25 is not allowed; URLSUM_ALLOWED_PORTS has"):
+        connect(private_guard(), "http://8.8.8.8:25/")
+    with pytest.raises(AddressRefused, match="port 25 is not allowed"):
+        connect(private_guard("8.8.8.8"), "http://files.example.org:25/")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "fd12::1"])
+def test_a_redirect_from_a_public_address_stays_closed_in_spite_of_the_flag(address: str) -> None:
+    dial = Dialler()
+    judge = private_guard(address, dial=dial)
+    typed = judge.inspect("http://files.example.org/")
+    assert not judge.may_stay_private(typed, ip_address("8.8.8.8"))
+    with pytest.raises(Blocked, match="URLSUM_ALLOWED_NETWORKS allows others"):
+        judge.inspect(f"http://{literal(address)}/", redirect=True)
+    with pytest.raises(Blocked, match="URLSUM_ALLOWED_NETWORKS allows others"):
+        judge.inspect("http://nas/", redirect=True)
+    target = judge.inspect("http://inside.example.org/", redirect=True)
+    with pytest.raises(AddressRefused):
+        judge.connect(target, deadline=Deadline.after(60))
+    # Where it leads to another public address, and that one to a private one: as closed.
+    assert not judge.may_stay_private(target, ip_address(address))
+    assert dial.called == []
+
+
+def test_a_redirect_from_a_private_address_is_as_open_as_the_url() -> None:
+    judge = private_guard("10.1.2.3")
+    typed = judge.inspect("http://nas/")
+    assert judge.may_stay_private(typed, ip_address("10.1.2.3"))
+    assert judge.inspect("http://10.1.2.4:9001/", redirect=True, private=True).private
+
+
+def test_networks_that_are_allowed_stay_open_to_redirects() -> None:
+    judge = private_guard("10.1.2.3", allowed_networks="10.0.0.0/8")
+    assert judge.inspect("http://10.1.2.3:9001/", redirect=True).port == 9001
+
+
+def test_without_the_flag_its_name_is_in_the_refusal() -> None:
+    openers = Openers("--allow-private", "URLSUM_ALLOWED_NETWORKS", "URLSUM_ALLOWED_PORTS")
+    judge = Guard(Settings(), openers=openers, resolve=lambda host: ["10.1.2.3"], dial=Dialler())
+    for url in ("http://10.1.2.3/", "http://nas/", "http://inside.example.org/"):
+        with pytest.raises((Blocked, AddressRefused), match="--allow-private allows others"):
+            connect(judge, url)

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from urlsum.origin.http11.response import MAX_RETRY_AFTER_SECONDS, ByteRange, content_range, http_date, retry_after
+from urlsum.origin.http11.response import ByteRange, content_range, http_date
+from urlsum.origin.http11.waits import MAX_RETRY_AFTER_SECONDS, retry_after
 
 NOON = "Sun, 06 Nov 1994 12:00:00 GMT"
 
@@ -70,7 +71,11 @@ def test_all_three_forms_of_a_date_are_read(text: str) -> None:
         ("9999999999", MAX_RETRY_AFTER_SECONDS),
         ("9" * 5000, None),
         ("-5", None),
-        ("1.5", None),
+        ("1.5", 1.5),
+        ("120.", 120.0),
+        (".5", None),
+        ("1e9", None),
+        ("inf", None),
         ("soon", None),
         ("Sun, 06 Nov 1994 12:02:00 GMT", 120.0),
         ("Sun, 06 Nov 1994 11:00:00 GMT", 0.0),

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from urlsum.origin.parallel.concurrency import FIRST_PAUSE_SECONDS, ConcurrencyController
+from urlsum.origin.parallel.concurrency import FIRST_PAUSE_SECONDS, MEASURE_SECONDS, ConcurrencyController
+from urlsum.origin.tuning import DEFAULTS
 
 TICK = 0.05
 Line = Callable[[int, float], float]
@@ -22,8 +23,16 @@ class SimulatedTransfer:
     """
 
     def __init__(
-        self, line: Line, *, most: int = 8, latency: float = 0.001, idle: float = 0.9, reads: float = math.inf
+        self,
+        line: Line,
+        *,
+        most: int = 8,
+        latency: float = 0.001,
+        idle: float = 0.9,
+        reads: float = math.inf,
+        tick: float = TICK,
     ) -> None:
+        self.tick = tick
         self.line = line
         self.idle = idle
         self.reads = reads
@@ -35,11 +44,11 @@ class SimulatedTransfer:
 
     def run(self, seconds: float) -> int:
         """Let time pass; return the number of connections at the end."""
-        for _ in range(round(seconds / TICK)):
-            self.now += TICK
+        for _ in range(round(seconds / self.tick)):
+            self.now += self.tick
             brought = self.line(self.controller.target, self.now - 100.0)
-            self.count += min(brought, self.reads) * TICK
-            self.waited += self.idle * TICK if brought < self.reads else 0.0
+            self.count += min(brought, self.reads) * self.tick
+            self.waited += self.idle * self.tick if brought < self.reads else 0.0
             target = self.controller.observe(self.now, int(self.count), self.waited)
             if target != self.history[-1][1]:
                 self.history.append((self.now - 100.0, target))
@@ -67,6 +76,29 @@ def test_an_origin_that_throttles_each_connection_is_read_with_all_within_a_seco
     assert transfer.run(1.0) == 8
     assert transfer.numbers == [1, 2, 4, 8]
     assert transfer.run(600) == 8
+
+
+def test_the_climb_costs_a_quarter_of_a_second() -> None:
+    transfer = SimulatedTransfer(throttled(20e6), tick=DEFAULTS.observe_seconds)
+    transfer.run(3.0)
+    assert transfer.numbers == [1, 2, 4, 8]
+    assert 3.0 - transfer.count / 160e6 < 0.25
+
+
+def test_what_came_before_the_first_look_counts() -> None:
+    controller = ConcurrencyController(8, latency=0.001, now=100.0, received=1_000_000)
+    assert controller.observe(100.05, 0, 0.0) == 1
+    assert controller.observe(100.13, 1_600_000, 0.08) == 2
+    assert controller.rate_per_connection == pytest.approx(20e6)
+
+
+def test_a_small_gain_is_measured_longer_than_a_clear_one() -> None:
+    transfer = SimulatedTransfer(lambda connections, _: 100e6 * (1.12 if connections > 1 else 1))
+    transfer.run(5)
+    assert transfer.numbers == [1, 2, 4, 2]
+    (_, first), (second, _), (third, _), _ = transfer.history[:4]
+    assert first == 1
+    assert third - second >= MEASURE_SECONDS
 
 
 def test_a_fast_origin_is_read_with_one_after_a_single_trial() -> None:
@@ -101,7 +133,7 @@ def test_no_trial_while_the_reader_is_the_bottleneck() -> None:
 
 
 def test_what_only_a_slow_start_made_worth_it_is_given_up_again() -> None:
-    transfer = SimulatedTransfer(lambda _, now: 300e6 if now < 0.5 else 700e6, reads=600e6)
+    transfer = SimulatedTransfer(lambda _, now: 300e6 if now < 0.25 else 700e6, reads=600e6)
     assert transfer.run(5) == 4
     assert transfer.run(2 * FIRST_PAUSE_SECONDS) == 2
     assert transfer.run(600) == 1

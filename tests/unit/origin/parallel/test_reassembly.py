@@ -172,6 +172,26 @@ def test_parts_get_smaller_towards_the_end_so_that_all_connections_end_together(
     assert sizes[-1] <= 3 * BLOCK_BYTES
 
 
+def test_the_last_part_is_at_most_half_as_long_again_as_the_others() -> None:
+    """While it is read, all other connections have ended."""
+    lengths = set()
+    for size in range(SIZE, SIZE + 4 * BLOCK_BYTES, BLOCK_BYTES // 4):
+        of = reassembly(size)
+        of.begin(0)
+        claimed = []
+        for thread in range(1, 1000):
+            part = of.claim(thread, to_end=False)
+            if part is None:
+                break
+            of.prove(part)
+            claimed.append(part)
+        *_, last = claimed
+        assert last.end == size
+        lengths.add(last.end - last.first)
+    assert max(lengths) <= BLOCK_BYTES + BLOCK_BYTES // 2
+    assert min(lengths) >= BLOCK_BYTES // 2
+
+
 @pytest.mark.parametrize(
     ("each", "expected"), [(2e6, TUNING.slow_part_bytes), (20e6, 3 * BLOCK_BYTES), (1e9, PART_BYTES)]
 )
@@ -342,6 +362,7 @@ def test_files_share_a_budget_and_none_starves() -> None:
     assert fetch(buffers[1], parts[1]) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_any_order_of_events_gives_the_file(seed: int) -> None:
     chance = random.Random(seed)
@@ -374,3 +395,25 @@ def test_any_order_of_events_gives_the_file(seed: int) -> None:
             assert view == pattern(at, len(view))
             at += len(view)
     assert at == size
+
+
+def test_where_no_other_connection_has_a_place_the_one_there_is_takes_over_what_is_left() -> None:
+    of = reassembly()
+    head = of.begin("a")
+    second = of.claim("b", to_end=False)
+    third = of.claim("c", to_end=False)
+    assert second is not None
+    assert third is not None
+    of.prove(third)
+    fetch(of, third, BLOCK_BYTES)  # so the second part cannot be merged back
+    for _ in range(MAX_TRIES + 1):
+        of.give_up(second, Incomplete("no place"), final=False, tried=False)
+        assert of.claim("b", to_end=False) is second
+    of.give_up(second, Incomplete("no place"), final=False, tried=False)
+    at = 0
+    while head.position != head.end:
+        fetch(of, head)
+        at = drain(of, at)
+    assert of.block(head) is None  # the thread of the first part does not wait for a successor that cannot come
+    assert of.claim("a", to_end=False) is second
+    assert second.error is None

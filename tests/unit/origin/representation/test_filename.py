@@ -104,6 +104,7 @@ def test_a_sanitised_name_is_one_plain_component(name: str, safe: str | None) ->
     assert sanitised(name) == safe
 
 
+@pytest.mark.slow
 @given(st.text(max_size=400))
 def test_whatever_is_sent_the_name_is_one_that_a_file_can_have(text: str) -> None:
     for name in (of_disposition(text), of_disposition(f"attachment; filename={text}"), sanitised(text)):

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.stores.memory import MemoryRecords, MemoryTaskTable
+from tests.support.stores.tables import new_task
+from urlsum.api_keys import ApiKey, ApiKeys
+from urlsum.errors import LimitReached, Overloaded, TableUnavailable
+from urlsum.limits import limiter as limiter_module
+from urlsum.limits.backlog import COUNT_SECONDS, NEAR_SECONDS, Backlog
+from urlsum.limits.limiter import Limiter
+from urlsum.settings import Settings
+
+if TYPE_CHECKING:
+    from urlsum.tables import Record
+    from urlsum.task import Task
+
+NOW = 1_728_000_000.0
+
+
+class CountingRecords(MemoryRecords):
+    """Counts the operations."""
+
+    reads = 0
+    writes = 0
+
+    def read(self, key: str) -> Record | None:
+        self.reads += 1
+        return super().read(key)
+
+    def write(self, key: str, value: str, *, over: Record | None, expires_at: float, durable: bool = False) -> Record:
+        self.writes += 1
+        return super().write(key, value, over=over, expires_at=expires_at, durable=durable)
+
+
+class CountingTable(MemoryTaskTable):
+    """Counts how often its unfinished tasks are counted, and runs ``meanwhile`` then."""
+
+    counts = 0
+
+    def unfinished(self, limit: int) -> int:
+        self.counts += 1
+        return super().unfinished(limit)
+
+
+def task(client: str | None = "198.51.100.7", *, now: float = NOW, fresh: bool = False) -> Task:
+    return new_task(client=client, created_at=now, due_at=now, fresh=fresh)
+
+
+class Setup:
+    def __init__(self, **settings: object) -> None:
+        self.records = CountingRecords()
+        self.table = CountingTable()
+        self.limiter = Limiter(Settings(**settings), self.table, self.records)  # type: ignore[arg-type] # by name
+
+    def refused(self, submission: Task) -> LimitReached:
+        with pytest.raises(LimitReached) as caught:
+            self.limiter.admit(submission)
+        return caught.value
+
+
+def test_a_submission_costs_a_read_and_a_write_and_a_first_refusal_the_read() -> None:
+    setup = Setup(client_submits_per_minute=1)
+    setup.limiter.admit(task())
+    assert (setup.records.reads, setup.records.writes) == (1, 1)
+    assert setup.refused(task()).seconds == 60
+    assert (setup.records.reads, setup.records.writes) == (2, 1)
+
+
+def test_a_client_that_is_known_to_be_over_its_limit_costs_nothing() -> None:
+    setup = Setup(client_submits_per_minute=1)
+    setup.limiter.admit(task())
+    setup.refused(task(now=NOW + 1))
+    reads = setup.records.reads
+    assert setup.refused(task(now=NOW + 18)).seconds == 42
+    with pytest.raises(LimitReached):
+        setup.limiter.recall("198.51.100.7", NOW + 59)
+    assert setup.records.reads == reads
+    setup.limiter.recall("198.51.100.8", NOW + 18)
+    setup.limiter.recall(None, NOW + 18)
+    assert setup.limiter.admit(task(now=NOW + 60))
+
+
+def test_too_many_unfinished_tasks_are_remembered_for_a_moment_only() -> None:
+    setup = Setup(client_unfinished=1)
+    first = task()
+    setup.limiter.admit(first)
+    assert setup.refused(task(now=NOW + 10)).limit == "unfinished"
+    setup.limiter.settle(first, NOW + 10)
+    # The answer says when to come back as if it came from the table.
+    assert setup.refused(task(now=NOW + 10.5)).seconds == 30
+    setup.limiter.admit(task(now=NOW + 11))
+
+
+def test_a_refused_fresh_reading_keeps_nothing_else_out() -> None:
+    setup = Setup(client_fresh_per_day=1)
+    setup.limiter.admit(task(fresh=True))
+    assert setup.refused(task(fresh=True)).limit == "fresh"
+    setup.limiter.admit(task())
+
+
+def test_the_memory_of_refusals_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter_module, "REMEMBERED", 2)
+    setup = Setup(client_submits_per_minute=1)
+    for client in ("a", "b", "c"):
+        setup.limiter.admit(task(client))
+        setup.refused(task(client))
+    reads = setup.records.reads
+    setup.refused(task("b"))
+    setup.refused(task("c"))
+    assert setup.records.reads == reads
+    setup.refused(task("a"))  # forgotten, and refused by its account
+    assert setup.records.reads == reads + 1
+
+
+def test_a_client_without_limits_costs_nothing_and_is_never_refused() -> None:
+    setup = Setup(client_submits_per_minute=1, max_unfinished=1)
+    for _ in range(3):
+        assert setup.limiter.admit(task(None)) == ()
+        setup.table.add(task(None))
+    assert (setup.records.reads, setup.table.counts) == (0, 0)
+    setup.limiter.settle(task(None), NOW)
+    assert setup.records.reads == 0
+
+
+def test_without_any_limit_nothing_is_counted() -> None:
+    off = dict.fromkeys(
+        (
+            "client_submits_per_minute",
+            "client_submits_per_day",
+            "client_unfinished",
+            "client_bytes_per_day",
+            "client_fresh_per_day",
+            "max_unfinished",
+        ),
+        0,
+    )
+    setup = Setup(**off)
+    assert setup.limiter.admit(task()) == ()
+    setup.limiter.settle(task(), NOW)
+    assert (setup.records.writes, setup.table.counts) == (0, 0)
+
+
+def test_a_key_has_its_own_limits_and_the_others_are_those_of_all() -> None:
+    keys = ApiKeys([ApiKey("lab", "0" * 64, (("minute", 2),))])
+    setup = Setup(client_submits_per_minute=1, client_submits_per_day=7, api_keys=keys)
+    left = {each.limit: each.quota for each in setup.limiter.admit(task("key:lab"))}
+    assert (left["minute"], left["day"]) == (2, 7)
+    setup.limiter.admit(task("key:lab"))
+    assert setup.refused(task("key:lab")).quota == 2
+    # A key that was revoked while its tasks are unfinished.
+    setup.limiter.settle(task("key:gone"), NOW)
+
+
+def test_one_client_does_not_use_up_what_another_one_has() -> None:
+    setup = Setup(client_submits_per_minute=1)
+    for client in ("198.51.100.7", "198.51.100.8", "2001:db8:0:1::/64", "key:lab"):
+        setup.limiter.admit(task(client))
+
+
+def test_an_account_that_cannot_be_written_at_the_end_of_a_task_does_not_disturb(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    setup = Setup()
+    setup.limiter.admit(task())
+    setup.records.down = True
+    setup.limiter.settle(task(), NOW)
+    assert "not counted as ended" in caplog.text
+
+
+def test_the_table_is_full_at_the_limit_and_a_process_counts_its_own() -> None:
+    table = CountingTable()
+    backlog = Backlog(table, 10)
+    for _ in range(7):
+        backlog.check(NOW)
+        table.add(task())
+        backlog.add()
+    assert table.counts == 1
+    for _ in range(3):
+        backlog.check(NOW)
+        backlog.add()
+    with pytest.raises(Overloaded):
+        backlog.check(NOW)
+
+
+def test_it_counts_again_after_a_while_and_sooner_near_the_limit() -> None:
+    table = CountingTable()
+    backlog = Backlog(table, 10)
+    backlog.check(NOW)
+    for _ in range(8):  # by another process
+        table.add(task())
+    backlog.check(NOW + COUNT_SECONDS - 0.1)
+    assert table.counts == 1
+    backlog.check(NOW + COUNT_SECONDS)
+    assert table.counts == 2
+    for _ in range(2):
+        table.add(task())
+    backlog.check(NOW + COUNT_SECONDS + NEAR_SECONDS - 0.1)
+    assert table.counts == 2
+    with pytest.raises(Overloaded):
+        backlog.check(NOW + COUNT_SECONDS + NEAR_SECONDS)
+    table.tasks.clear()
+    backlog.check(NOW + COUNT_SECONDS + 2 * NEAR_SECONDS)
+
+
+def test_a_count_that_failed_is_made_by_the_next_submission() -> None:
+    table = CountingTable()
+    backlog = Backlog(table, 10)
+    table.down = True
+    with pytest.raises(TableUnavailable):
+        backlog.check(NOW)
+    table.down = False
+    backlog.check(NOW)
+    assert table.counts == 2
+
+
+def test_what_is_added_during_a_count_is_kept() -> None:
+    table = CountingTable()
+    backlog = Backlog(table, 2)
+    backlog.check(NOW)
+    unfinished = table.unfinished
+
+    def meanwhile(limit: int) -> int:
+        count = unfinished(limit)
+        backlog.add()
+        backlog.add()
+        return count
+
+    table.unfinished = meanwhile  # type: ignore[method-assign]
+    with pytest.raises(Overloaded):
+        backlog.check(NOW + COUNT_SECONDS)
+
+
+def test_while_one_thread_counts_the_others_do_not_wait() -> None:
+    table = CountingTable()
+    backlog = Backlog(table, 10)
+    backlog.check(NOW)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(limit: int) -> int:
+        begun.set()
+        assert go_on.wait(10)
+        return 0
+
+    table.unfinished = slow  # type: ignore[method-assign]
+    thread = threading.Thread(target=backlog.check, args=(NOW + COUNT_SECONDS,))
+    thread.start()
+    assert begun.wait(10)
+    backlog.check(NOW + COUNT_SECONDS)
+    go_on.set()
+    thread.join()
+
+
+def test_the_admission_takes_back_what_was_not_stored() -> None:
+    setup = Setup(client_unfinished=1)
+    admission, submission = setup.limiter.admission(), task()
+    admission.admit(submission)
+    assert {each.limit: each.remaining for each in admission.allowances}["unfinished"] == 0
+    admission.withdraw(submission)
+    setup.limiter.admit(replace(submission, id="another"))
