@@ -164,7 +164,11 @@ class HttpSource:
             ReassemblyBuffer(body.position, size, Buffers(self._budget, self._tuning.block_bytes), self._tuning),
             Ranges(file, opened.head.target, version) if parallel else None,
             self._controller(
-                settings.connections_per_origin, latency=body.connection.latency, now=since, received=received
+                settings.connections_per_origin,
+                latency=body.connection.latency,
+                now=since,
+                received=received,
+                waits_since=self._client.clock(),
             ),
             deadline=file.deadline,
             silence=settings.connect_timeout + settings.read_timeout,

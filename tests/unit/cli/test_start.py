@@ -23,6 +23,15 @@ def loaded_by(*arguments: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stderr.splitlines()[-1].split()}
 
 
+def test_the_end_collects_no_garbage() -> None:
+    """Handlers run in reverse order, so this one looks after those of the command."""
+    watched = "import atexit, gc\natexit.register(lambda: print(gc.get_freeze_count()))\n"
+    run = watched + "from urlsum.cli.main import main\nmain(['--version'])"
+    done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=False)
+    frozen = int(done.stdout.splitlines()[-1])
+    assert frozen > 1000
+
+
 @pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["--nonsense"]])
 def test_help_waits_for_nothing(arguments: list[str]) -> None:
     slow = {"msgspec", "ssl", "h11", "ctypes", "requests", "tqdm", "logging"}

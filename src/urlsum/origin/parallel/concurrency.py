@@ -3,7 +3,7 @@
 The controller is a hill climber. It starts with one connection and measures the total throughput. Once that is steady,
 it doubles the connections, waits until the new ones are up to speed, and measures again: a gain of MIN_GAIN keeps them
 and leads to the next doubling; a smaller gain takes the step back. It reads a fast origin with one connection after a
-trial, and an origin that throttles each connection with all that are allowed, within a third of a second. To a far
+trial, and an origin that throttles each connection with all that are allowed, within a fifth of a second. To a far
 origin one step goes to all of them, because each step costs a slow start there.
 
 - If the reader never waits (MD5 is the bottleneck), more connections gain nothing: no trial upwards. After a while half
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MIN_GAIN = 1.10
 # A gain that needs no settling: a doubling that is half-way there after a moment pays.
 CLEAR_GAIN = 1.5
+# Halfway between a clear gain and the most that a doubling can bring.
+PLAIN_GAIN = 1.75
 # Below this share of an earlier measurement, the origin or the network has changed.
 DROP_SHARE = 0.6
 # A drop lasts at least this long, because a single hiccup proves nothing; on a far network as long as a trial takes: a
@@ -43,8 +45,16 @@ DROP_SECONDS = 1.0
 MEASURE_SECONDS = 0.2
 # The same while connections to a near origin are first added, as long as each doubling is a clear gain: fewer bytes
 # cannot hide that. A file of 384 MiB at 20 MB/s per connection takes 2.5 s with eight; the climb to them cost 0.6 s of
-# that rate with 0.2 s for each step, and costs 0.2 s with this.
+# that rate with 0.2 s for each step, and 0.2 s with this.
 CLIMB_SECONDS = 0.075
+# A sequential test: a doubling that nearly doubles the rate needs no more than this, and the climb costs 0.12 s. The
+# first window of a new connection, ten segments or 15 KB (RFC 6928), looks like such a gain only below 0.4 MB/s.
+SOON_SECONDS = 0.05
+# The first step is hurried only where the reader waits for more than this share of the time. The first moments of a
+# fast origin mislead: threads start, and a wait of 5 ms is a tenth of such a window.
+HURRIED_SHARE = 0.5
+# A reader that has not waited so for this long is in no hurry: it takes the same windows as all later steps.
+HURRY_SECONDS = 0.2
 # A connection needs a round trip to open, one for the request, and some six doublings of TCP's window (RFC 6928: ten
 # segments) until it carries a few megabytes a round trip.
 SETTLE_LATENCIES = 8
@@ -52,8 +62,6 @@ SETTLE_LATENCIES = 8
 # slow start early: over 80 ms and 1 Gbit/s two connections took 2.5 s to reach the throughput of one.
 TRIAL_LATENCIES = 32
 MIN_SETTLE_SECONDS = 0.1
-# The same before the first measurement: one connection to a near origin is up to speed within milliseconds.
-FIRST_SETTLE_SECONDS = 0.02
 # An origin that takes long for each response has a latency that is not the network's.
 MAX_SETTLE_SECONDS = 3.0
 # From this latency on, a step goes to all connections that are allowed: 20 ms are another country. One connection
@@ -61,6 +69,8 @@ MAX_SETTLE_SECONDS = 3.0
 FAR_SECONDS = 0.02
 # The time after a trial until a drop of a single connection may start the next one.
 DROP_TRIAL_SECONDS = 5.0
+# What two looks are apart at least. Below that the share of the time that the reader waited is noise.
+CLOCK_SECONDS = 0.001
 # The reader is the bottleneck when it waits for less than this share of the time.
 IDLE_SHARE = 0.1
 # The pause after a failed trial, doubled each time up to the maximum: trials cost below 1 %.
@@ -78,17 +88,22 @@ class ConcurrencyController:
     """``target`` is the number of connections to use now, from 1 to ``most``.
 
     ``latency`` is the time to the first response, in seconds, and ``now`` the time when its body began. ``received``
-    bytes of it came before those that ``observe`` counts.
+    bytes of it came before those that ``observe`` counts. The reader's waits count from ``waits_since`` on (default:
+    ``now``).
     """
 
-    def __init__(self, most: int, *, latency: float, now: float, received: int = 0) -> None:
+    def __init__(
+        self, most: int, *, latency: float, now: float, received: int = 0, waits_since: float | None = None
+    ) -> None:
         self.target = 1
         self._most = most
         self._near = latency < FAR_SECONDS  # a trial downwards to a far origin would cost more than it can save
-        self._climbing = self._near  # until a doubling is no clear gain
+        self._climbing = self._near and most > 1  # until a doubling is no clear gain, or there is none left
         self._settle = _bounded(latency * SETTLE_LATENCIES)
         self._settle_trial = _bounded(latency * TRIAL_LATENCIES)
-        self._settle_first = max(latency * SETTLE_LATENCIES, FIRST_SETTLE_SECONDS)
+        self._settle_first = latency * SETTLE_LATENCIES  # from some milliseconds on, where the origin is near
+        self._hurried_until = now + self._settle_first + HURRY_SECONDS
+        self._waits_since = now if waits_since is None else waits_since
         self._step = 2 if self._near else most
         self._phase = _Phase.STEADY
         self._kept = 1  # the number before the trial
@@ -101,6 +116,11 @@ class ConcurrencyController:
         self._samples: deque[tuple[float, int, float]] = deque([(now, -received, 0.0)])
 
     @property
+    def climbing(self) -> bool:
+        """Whether the first connections to a near origin are being added, so that each late look costs throughput."""
+        return self._climbing
+
+    @property
     def rate_per_connection(self) -> float | None:
         """Bytes per second of one connection by the last measurement; None before the first."""
         return None if self._rate is None else self._rate / self._kept
@@ -111,14 +131,15 @@ class ConcurrencyController:
         Returns ``target``.
         """
         self._samples.append((now, count, waited))
-        measure = CLIMB_SECONDS if self._climbing else MEASURE_SECONDS
+        measure = SOON_SECONDS if self._climbing else MEASURE_SECONDS
         while len(self._samples) > 2 and now - self._samples[1][0] >= measure:  # noqa: PLR2004 - two points
             self._samples.popleft()
         start, before, idle_before = self._samples[0]
         elapsed = now - start
         if elapsed < measure or start < self._since:
             return self.target
-        rate, idle = (count - before) / elapsed, (waited - idle_before) / elapsed
+        rate = (count - before) / elapsed
+        idle = (waited - idle_before) / max(now - max(start, self._waits_since), CLOCK_SECONDS)
         settled = now - self._since >= self._settle_now + measure
         match self._phase:
             case _Phase.UP:
@@ -150,10 +171,11 @@ class ConcurrencyController:
 
     def _judge_increase(self, now: float, rate: float, *, settled: bool) -> None:
         kept_rate = self._rate or 0.0
-        if rate >= kept_rate * CLEAR_GAIN or (settled and rate >= kept_rate * MIN_GAIN):
+        soon = self._climbing and now - self._since < CLIMB_SECONDS
+        if rate >= kept_rate * (PLAIN_GAIN if soon else CLEAR_GAIN) or (settled and rate >= kept_rate * MIN_GAIN):
             self._keep(now, self.target, rate)
             self._try_increase(now)
-        elif self._climbing:
+        elif self._climbing and not soon:
             self._climbing = False  # from now on measured as long as a small gain needs
         elif settled:
             self._keep(now, self._kept, kept_rate)
@@ -168,6 +190,9 @@ class ConcurrencyController:
         self._delay_next_trial(now)
 
     def _check_steady(self, now: float, rate: float, idle: float) -> None:
+        if self._climbing and idle < HURRIED_SHARE:
+            self._climbing = now < self._hurried_until
+            return
         if self._rate is None:
             self._rate = rate
         dropped_at, self._dropped_at = self._dropped_at, None
@@ -195,6 +220,8 @@ class ConcurrencyController:
     def _try_increase(self, now: float) -> None:
         if self.target < self._most:
             self._begin_trial(now, _Phase.UP, min(self.target * self._step, self._most))
+        else:
+            self._climbing = False
 
     def _begin_trial(self, now: float, phase: _Phase, target: int) -> None:
         self._phase, self._kept, self.target, self._since = phase, self.target, target, now

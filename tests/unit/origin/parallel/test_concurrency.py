@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
-from urlsum.origin.parallel.concurrency import FIRST_PAUSE_SECONDS, MEASURE_SECONDS, ConcurrencyController
-from urlsum.origin.tuning import DEFAULTS
+from urlsum.origin.parallel.concurrency import (
+    CLIMB_SECONDS,
+    FIRST_PAUSE_SECONDS,
+    HURRY_SECONDS,
+    IDLE_SHARE,
+    MEASURE_SECONDS,
+    SOON_SECONDS,
+    ConcurrencyController,
+)
+from urlsum.origin.parallel.prefetch import CLIMB_POLL_SECONDS
 
 TICK = 0.05
 Line = Callable[[int, float], float]
@@ -78,17 +87,71 @@ def test_an_origin_that_throttles_each_connection_is_read_with_all_within_a_seco
     assert transfer.run(600) == 8
 
 
-def test_the_climb_costs_a_quarter_of_a_second() -> None:
-    transfer = SimulatedTransfer(throttled(20e6), tick=DEFAULTS.observe_seconds)
+def test_the_climb_costs_an_eighth_of_a_second() -> None:
+    transfer = SimulatedTransfer(throttled(20e6), tick=CLIMB_POLL_SECONDS)
     transfer.run(3.0)
     assert transfer.numbers == [1, 2, 4, 8]
-    assert 3.0 - transfer.count / 160e6 < 0.25
+    assert 3.0 - transfer.count / 160e6 < 0.125
+
+
+@pytest.mark.parametrize(("gain", "seconds"), [(1.9, SOON_SECONDS), (1.6, CLIMB_SECONDS)])
+def test_a_plain_gain_is_judged_sooner_than_a_clear_one(gain: float, seconds: float) -> None:
+    transfer = SimulatedTransfer(lambda connections, _: 20e6 * gain ** math.log2(connections), tick=CLIMB_POLL_SECONDS)
+    transfer.run(1.0)
+    assert transfer.numbers == [1, 2, 4, 8]
+    steps = [later - sooner for (sooner, _), (later, _) in pairwise(transfer.history[1:])]
+    assert steps == pytest.approx([seconds, seconds], abs=1.5 * CLIMB_POLL_SECONDS)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_noise_passes_for_no_clear_gain(seed: int) -> None:
+    noise = random.Random(seed)
+    transfer = SimulatedTransfer(lambda _, __: 100e6 * noise.uniform(0.3, 1.7), tick=CLIMB_POLL_SECONDS)
+    transfer.run(MEASURE_SECONDS)
+    assert transfer.numbers == [1, 2]
+
+
+@pytest.mark.parametrize("idle", [0.02, 0.4])
+def test_a_reader_that_waits_less_than_half_of_the_time_is_in_no_hurry(idle: float) -> None:
+    transfer = SimulatedTransfer(throttled(400e6), idle=idle, tick=CLIMB_POLL_SECONDS)
+    transfer.run(HURRY_SECONDS - 2 * CLIMB_POLL_SECONDS)
+    assert transfer.controller.climbing
+    assert transfer.numbers == [1]
+    transfer.run(5 * CLIMB_POLL_SECONDS)
+    assert not transfer.controller.climbing
+    assert transfer.run(3) == (8 if idle > IDLE_SHARE else 1)
+
+
+def test_a_reader_that_waits_later_is_hurried_until_then() -> None:
+    """The origin hesitates for the time of two windows."""
+    transfer = SimulatedTransfer(throttled(20e6), idle=0.1, tick=CLIMB_POLL_SECONDS)
+    transfer.run(2 * SOON_SECONDS)
+    transfer.idle = 1.0
+    transfer.run(4 * SOON_SECONDS)
+    assert transfer.numbers == [1, 2, 4, 8]
+
+
+@pytest.mark.parametrize(("waited", "target"), [(0.008, 2), (0.003, 1)])
+def test_waits_count_from_when_another_thread_receives(waited: float, target: int) -> None:
+    """Before that the reader receives by itself, for most of the first window of a slow origin."""
+    controller = ConcurrencyController(8, latency=0.0, now=100.0, received=1_000_000, waits_since=100.05)
+    assert controller.observe(100.06, 200_000, waited) == target
+
+
+def test_the_climb_is_over_with_all_connections_and_to_a_far_origin_there_is_none() -> None:
+    transfer = SimulatedTransfer(throttled(20e6), tick=CLIMB_POLL_SECONDS)
+    assert transfer.controller.climbing
+    transfer.run(0.3)
+    assert transfer.numbers == [1, 2, 4, 8]
+    assert not transfer.controller.climbing
+    assert not ConcurrencyController(8, latency=0.08, now=100.0).climbing
+    assert not ConcurrencyController(1, latency=0.001, now=100.0).climbing
 
 
 def test_what_came_before_the_first_look_counts() -> None:
     controller = ConcurrencyController(8, latency=0.001, now=100.0, received=1_000_000)
-    assert controller.observe(100.05, 0, 0.0) == 1
-    assert controller.observe(100.13, 1_600_000, 0.08) == 2
+    assert controller.observe(100.03, 0, 0.0) == 1
+    assert controller.observe(100.06, 200_000, 0.05) == 2
     assert controller.rate_per_connection == pytest.approx(20e6)
 
 
