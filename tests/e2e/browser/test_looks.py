@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.browser.live_service import URL, live_service, with_url
+from tests.e2e.browser.live_service import URL, with_url
 from tests.integration.web.conftest import MD5
 from tests.support.web.browser import PHONE, Visitor
 
@@ -211,22 +211,15 @@ def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(visit: V
 
 
 @pytest.fixture(scope="module")
-def shared_service() -> Iterator[LiveService]:
-    """A service whose every test makes its own tasks."""
-    with live_service() as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def reader(browser: Browser) -> Iterator[Visitor]:
-    """One visitor who opens page after page: a new one takes Chromium twice as long as a page."""
+def phone(browser: Browser) -> Iterator[Visitor]:
+    """One visitor with a phone, who opens page after page."""
     with Visitor(browser, {"viewport": PHONE}) as visitor:
         yield visitor
 
 
 @pytest.mark.parametrize("url", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_hostile_url_is_text_and_nothing_else(reader: Visitor, shared_service: LiveService, url: str) -> None:
-    service, page = shared_service, reader.page
+def test_a_hostile_url_is_text_and_nothing_else(phone: Visitor, shared_service: LiveService, url: str) -> None:
+    service, page = shared_service, phone.page
     for task in (
         service.running(),
         service.done(),
@@ -239,10 +232,10 @@ def test_a_hostile_url_is_text_and_nothing_else(reader: Visitor, shared_service:
         # The page's own elements only.
         assert page.locator("img, iframe, main a[href^='javascript']").count() == 0
         assert page.locator("script").count() <= 2
-        assert reader.overflow() <= 0
+        assert phone.overflow() <= 0
         if task.complete and task.error:
             assert page.locator("input[name=url]").input_value() == url
-    assert reader.complaints == []
+    assert phone.complaints == []
 
 
 def test_what_an_origin_says_is_text_where_the_script_writes_it(visit: Visit, service: LiveService) -> None:
