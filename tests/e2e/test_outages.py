@@ -23,7 +23,7 @@ from scripts.sam_build import ROOT
 from scripts.sam_local import free_port
 from selfhost.worker_processes import cores
 from tests.support.origin import range_server
-from tests.support.processes.selfhosted import SelfHosted, wait_until
+from tests.support.processes.selfhosted import ONE_WORKER, PreloadedSelfHosted, SelfHosted, wait_until
 from tests.support.stores.every_queue import REDIS, redis_rig
 from tests.support.stores.relay import relayed
 from tests.support.stores.smtp import HANG, ScriptedServer, scripted_server
@@ -83,7 +83,7 @@ def mail_at(server: ScriptedServer) -> dict[str, str]:
 def test_behind_a_hundred_emails_to_a_silent_server_a_newcomer_waits_no_longer(
     tmp_path: Path, origin: str, silent: str
 ) -> None:
-    with scripted_server({silent: HANG}) as server, SelfHosted(tmp_path, **mail_at(server)) as service:
+    with scripted_server({silent: HANG}) as server, PreloadedSelfHosted(tmp_path, **mail_at(server)) as service:
         submit_emails(service, origin, 100)
         wait_until(lambda: _hashed(service) >= 100, 60, lambda: service.output)
         assert newcomer_waits(service, origin) < NEWCOMER_SECONDS
@@ -123,7 +123,7 @@ def test_one_rq_worker_is_not_held_by_a_silent_mail_server_either(
 def test_an_outage_of_the_table_is_a_few_lines_and_unhealthy_until_it_is_over(tmp_path: Path) -> None:
     with mysql_database() as uri, relayed(address(uri)) as relay:
         through = sa.make_url(uri).set(host="127.0.0.1", port=relay.port).render_as_string(hide_password=False)
-        with SelfHosted(tmp_path, DATABASE_URI=through) as service:
+        with PreloadedSelfHosted(tmp_path, DATABASE_URI=through) as service:
             wait_until(lambda: health(service) == (200, []), 20, lambda: service.output)
             relay.refuse()
             before = len(service.output)
@@ -192,7 +192,11 @@ def assert_unhealthy(service: SelfHosted, fault: str, *, make: Callable[[], obje
 
 
 def test_a_database_that_is_read_only_is_unhealthy(tmp_path: Path) -> None:
-    with mysql_database() as uri, own_user(uri) as user, SelfHosted(tmp_path, DATABASE_URI=user) as service:
+    with (
+        mysql_database() as uri,
+        own_user(uri) as user,
+        PreloadedSelfHosted(tmp_path, **ONE_WORKER, DATABASE_URI=user) as service,
+    ):
         assert health(service) == (200, [])
         make_read_only(uri, user)
         assert_unhealthy(service, "the table does not accept writes")
@@ -200,7 +204,7 @@ def test_a_database_that_is_read_only_is_unhealthy(tmp_path: Path) -> None:
 
 
 def test_a_redis_that_is_elsewhere_is_unhealthy(tmp_path: Path) -> None:
-    with SelfHosted(tmp_path, REDIS_URL="redis://127.0.0.1:9/0") as service:
+    with PreloadedSelfHosted(tmp_path, REDIS_URL="redis://127.0.0.1:9/0") as service:
         assert_unhealthy(service, "the queue does not answer")
 
 
@@ -213,7 +217,7 @@ def test_a_full_redis_refuses_or_the_log_warns_of_what_it_deletes(tmp_path: Path
         try:
             redis = Redis(port=port)
             wait_until(lambda: answers(redis), 20, lambda: "")
-            with SelfHosted(tmp_path, REDIS_URL=f"redis://127.0.0.1:{port}/0") as service:
+            with PreloadedSelfHosted(tmp_path, REDIS_URL=f"redis://127.0.0.1:{port}/0") as service:
                 wait_until(lambda: health(service) == (200, []), 20, lambda: service.output)
                 if policy == "noeviction":
                     # What its clients' buffers took is free again in a moment.

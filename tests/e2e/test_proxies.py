@@ -16,7 +16,7 @@ import pytest
 from scripts.sam_build import ROOT
 from scripts.sam_local import free_port
 from tests.support.origin.web_servers import PROGRAMS, running
-from tests.support.processes.selfhosted import SelfHosted, wait_until
+from tests.support.processes.selfhosted import PreloadedSelfHosted, SelfHosted, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ def configured(proxy: str, path: str | None, server: int) -> str:
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SelfHosted]:
     """A server that is reached through a proxy, at the root of a host or below a path."""
-    with SelfHosted(
+    with PreloadedSelfHosted(
         tmp_path_factory.mktemp("server"),
         PUBLIC_URL=f"https://{NAME}{request.param}",
         TRUSTED_PROXIES="127.0.0.1/32",

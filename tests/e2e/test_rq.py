@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -19,8 +20,11 @@ from scripts.sam_local import free_port
 from selfhost import health
 from selfhost.migrate import upgrade
 from tests.support.origin import range_server
+from tests.support.processes.preloaded import AVAILABLE, RQ, SERVER, Preloaded
 from tests.support.stores.every_queue import REDIS, redis_rig
 from tests.support.stores.tables import execute
+from tests.support.web.clients import ServerClient
+from urlsum import settings
 from urlsum.health import KEPT_SECONDS
 from urlsum.health.meeting import ELSEWHERE, SHARED, UNATTENDED
 from urlsum.tables.sql import SqlTaskTable
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(120)
 
+Process = subprocess.Popen[bytes] | Preloaded
+
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
 
@@ -41,20 +47,21 @@ MIB = 2**20
 class System:
     """One server, and as many workers as a test starts."""
 
-    base: str
+    client: ServerClient
     environment: dict[str, str]
     rig: RedisRig
     table: SqlTaskTable
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    output: Path
+    workers: list[Process] = field(default_factory=list)
 
     def submit(self, url: str, **fields: str) -> str:
-        answer = httpx.post(f"{self.base}/submit", data={"url": url, **fields})
-        assert answer.status_code == 202, answer.text
+        answer = self.client.post(urlencode({"url": url, **fields}))
+        assert answer.status == 202, answer.body
         task_id: str = answer.json()["id"]
         return task_id
 
     def check(self, task_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.base}/check", params={"id": task_id}).json()
+        found: dict[str, Any] = self.client.request("GET", f"/check?id={task_id}").json()
         return found
 
     def done(self, task_id: str, *, within: float = 30) -> dict[str, Any]:
@@ -65,9 +72,15 @@ class System:
         """Wait until ``count`` bytes are in a checkpoint."""
         eventually(lambda: self.table.get(task_id).offset >= count)
 
-    def start_worker(self, *options: str) -> subprocess.Popen[bytes]:
-        command = [str(Path(sys.executable).with_name("rq")), "worker", *options, "-u", REDIS, self.rig.rq.name]
-        worker = subprocess.Popen(command, cwd=ROOT, env=self.environment, start_new_session=True)
+    def start_worker(self, *, stock: bool = False) -> Process:
+        """Start a worker: with ``stock`` by its command, else with its modules imported already."""
+        arguments = ["worker", "-u", REDIS, self.rig.rq.name]
+        worker: Process
+        if stock or not AVAILABLE:
+            command = [str(Path(sys.executable).with_name("rq")), *arguments]
+            worker = subprocess.Popen(command, cwd=ROOT, env=self.environment, start_new_session=True)
+        else:
+            worker = Preloaded(RQ, ROOT, self.environment, self.output, *arguments)
         self.workers.append(worker)
         return worker
 
@@ -79,7 +92,7 @@ def eventually(holds: Callable[[], bool], within: float = 30) -> None:
         time.sleep(0.05)
 
 
-def children(parent: subprocess.Popen[bytes]) -> list[int]:
+def children(parent: Process) -> list[int]:
     tasks = Path(f"/proc/{parent.pid}/task").glob("*/children")
     return [int(pid) for task in tasks for pid in task.read_text().split()]
 
@@ -111,17 +124,22 @@ def system(tmp_path: Path) -> Iterator[System]:
             "RETRY_BASE_SECONDS": "1",
             "MAX_ATTEMPTS": "3",
         }
-        server = subprocess.Popen([sys.executable, "-m", "selfhost.server"], cwd=ROOT, env=environment)
+        output = tmp_path / "output.txt"
+        server: Process
+        if AVAILABLE:
+            server = Preloaded(SERVER, ROOT, environment, output)
+        else:
+            server = subprocess.Popen([sys.executable, "-m", SERVER], cwd=ROOT, env=environment)
         database = Database(environment["DATABASE_URI"])
         stack.callback(database.close)
-        made = System(f"http://127.0.0.1:{port}", environment, rig, SqlTaskTable(database))
+        made = System(ServerClient(port), environment, rig, SqlTaskTable(database), output)
         stack.callback(_end, [server])
         stack.callback(_end, made.workers)
-        eventually(lambda: _answers(made.base))
+        eventually(lambda: _answers(made.client))
         yield made
 
 
-def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+def _end(processes: list[Process]) -> None:
     for process in processes:
         process.terminate()
     for process in processes:
@@ -132,15 +150,15 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-def _answers(base: str) -> bool:
+def _answers(client: ServerClient) -> bool:
     try:
-        return httpx.get(f"{base}/check", params={"id": "x"}).status_code == 404
-    except httpx.TransportError:
+        return client.request("GET", "/check?id=x").status == 404
+    except OSError:
         return False
 
 
 def test_a_stock_worker_hashes_and_mails(system: System, origin: str) -> None:
-    system.start_worker()
+    system.start_worker(stock=True)
     task_id = system.submit(f"{origin}/{3 * MIB + 1}/0/file", email="someone@example.org")
     assert system.done(task_id)["md5"] == range_server.md5(3 * MIB + 1)
     outbox = Path(system.environment["OUTBOX_DIR"])
@@ -245,13 +263,30 @@ def test_a_wrong_setting_stops_rq_with_one_line(system: System) -> None:
     assert ended.stderr.count("\n") == 1
 
 
-def test_health_tells_a_worker_that_redis_answers(system: System) -> None:
-    def healthy(**changes: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "selfhost.health", "worker"]
-        environment = system.environment | changes
-        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        return ended.returncode, ended.stdout
+@pytest.fixture
+def check_worker(
+    system: System, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """What ``python -m selfhost.health worker`` prints and ends with; in this process, which saves its start."""
 
+    def check(**changes: str) -> tuple[int, str]:
+        with monkeypatch.context() as patch:
+            for name, value in (system.environment | changes).items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["health", "worker"])
+            settings.load.cache_clear()
+            status = health.main()
+        settings.load.cache_clear()
+        return status, capsys.readouterr().out
+
+    return check
+
+
+def test_health_tells_a_worker_that_redis_answers(system: System, check_worker: Callable[..., tuple[int, str]]) -> None:
+    healthy = check_worker
+    command = [sys.executable, "-m", "selfhost.health", "worker"]
+    ended = subprocess.run(command, cwd=ROOT, env=system.environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "healthy\n")
     assert healthy() == (0, "healthy\n")
     assert healthy(REDIS_URL="") == (1, "REDIS_URL is not set\n")
     status, line = healthy(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
@@ -262,21 +297,20 @@ def test_health_tells_a_worker_that_redis_answers(system: System) -> None:
     assert line == "the table does not answer\n"
 
 
-def test_health_names_a_worker_whose_redis_or_table_is_not_the_servers(system: System, tmp_path: Path) -> None:
+def test_health_names_a_worker_whose_redis_or_table_is_not_the_servers(
+    system: System, check_worker: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
     """Another database of the same Redis answers, too: the worker listens there, and the server sends here."""
 
     def found(**changes: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "selfhost.health", "worker"]
-        ended = subprocess.run(
-            command, cwd=ROOT, env=system.environment | changes, capture_output=True, text=True, check=False
-        )
-        return ended.returncode, ended.stdout.strip()
+        status, line = check_worker(**changes)
+        return status, line.strip()
 
     # The server has done its first round.
     eventually(lambda: system.rig.rq.connection.exists(f"urlsum:servers:{system.rig.rq.name}") == 1)
     assert found() == (0, "healthy")
     eventually(lambda: found(REDIS_URL=REDIS.rpartition("/")[0] + "/10") == (1, ELSEWHERE))
-    assert found(TASKS_QUEUE_NAME="urlsum-test-elsewhere") == (1, ELSEWHERE)
+    assert found(TASKS_QUEUE_NAME=f"{system.rig.rq.name}-elsewhere") == (1, ELSEWHERE)
     another = f"sqlite:///{tmp_path}/another.db"
     upgrade(another)
     assert found(DATABASE_URI=another) == (1, SHARED)
@@ -287,7 +321,7 @@ def test_health_names_a_worker_whose_redis_or_table_is_not_the_servers(system: S
 
 def test_the_server_names_messages_that_no_worker_takes_until_one_comes(system: System, origin: str) -> None:
     def found() -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"{system.base}/healthz").json()
+        answer: dict[str, Any] = system.client.request("GET", "/healthz").json()
         return answer
 
     task_id = system.submit(f"{origin}/7/0/file")

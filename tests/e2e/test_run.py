@@ -19,7 +19,15 @@ import pytest
 from scripts.sam_build import ROOT
 from selfhost import server
 from tests.support.origin.paced_origin import PacedOrigin
-from tests.support.processes.selfhosted import ONE_WORKER, SelfHosted, alive, peak_mebibytes, wait_until
+from tests.support.processes.selfhosted import (
+    ONE_WORKER,
+    START_SECONDS,
+    PreloadedSelfHosted,
+    SelfHosted,
+    alive,
+    peak_mebibytes,
+    wait_until,
+)
 from tests.support.processes.smoke import smoke
 from tests.support.stores.tables import mysql_database
 from tests.support.web.clients import ServerClient
@@ -50,7 +58,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[SelfHosted]:
-    with SelfHosted(tmp_path) as started:
+    with PreloadedSelfHosted(tmp_path) as started:
         yield started
 
 
@@ -87,7 +95,10 @@ def clean(output: str) -> bool:
 
 @needs_curl
 def test_the_originals_curl_lines_work_to_the_letter(tmp_path: Path, database: dict[str, str]) -> None:
-    with SelfHosted(tmp_path, **database, **ONE_WORKER) as service, PacedOrigin(BLOCK, 4 * MIB, rate=4 * MIB) as origin:
+    with (
+        PreloadedSelfHosted(tmp_path, **database, **ONE_WORKER) as service,
+        PacedOrigin(BLOCK, 4 * MIB, rate=4 * MIB) as origin,
+    ):
         origin.held.set()
         status, body = curl(f'curl -X POST -d "url={origin.url}&email={RECIPIENT}" {service.base}/submit')
         assert status == 202
@@ -95,7 +106,7 @@ def test_the_originals_curl_lines_work_to_the_letter(tmp_path: Path, database: d
         assert found is not None, body
         task_id = found[1]
         line = f"curl -X GET {service.base}/check?id={task_id}"
-        wait_until(lambda: bool(origin.starts), 10, lambda: service.output)
+        wait_until(lambda: bool(origin.starts), START_SECONDS, lambda: service.output)  # a worker still starts
         status, body = curl(line)
         assert (status, '"status":"running"' in body) == (202, True), body
         origin.held.clear()
@@ -118,7 +129,10 @@ def test_the_originals_curl_lines_work_to_the_letter(tmp_path: Path, database: d
 
 @needs_curl
 def test_the_smoke_script_passes(tmp_path: Path, database: dict[str, str]) -> None:
-    with SelfHosted(tmp_path, **database, **ONE_WORKER) as service, PacedOrigin(BLOCK, 5 * MIB + 1) as origin:
+    with (
+        PreloadedSelfHosted(tmp_path, **database, **ONE_WORKER) as service,
+        PacedOrigin(BLOCK, 5 * MIB + 1) as origin,
+    ):
         smoke(service.base, origin.url, origin.md5, RECIPIENT)
         wait_until(lambda: len(service.mails()) == 1, 10, lambda: service.output)
 
@@ -200,7 +214,7 @@ def test_one_click_on_the_link_of_an_email_ends_all_email_to_the_mailbox(
     tmp_path: Path, database: dict[str, str]
 ) -> None:
     """The worker's process makes the link, the server's checks it, and neither was given a secret."""
-    service = SelfHosted(tmp_path, **database, **ONE_WORKER)
+    service = PreloadedSelfHosted(tmp_path, **database, **ONE_WORKER)
     service.settings["PUBLIC_URL"] = service.base
     with service, PacedOrigin(BLOCK, MIB) as origin:
         service.finished(service.submit(origin.url, RECIPIENT))
@@ -248,7 +262,7 @@ def test_neither_a_silent_origin_nor_a_silent_client_delays_the_stop(service: Se
 def test_killed_workers_are_started_again_and_reread_at_most_one_interval(
     tmp_path: Path, database: dict[str, str], slow: PacedOrigin
 ) -> None:
-    with SelfHosted(tmp_path, **database) as service:
+    with PreloadedSelfHosted(tmp_path, **database) as service:
         task_id = service.submit(slow.url, RECIPIENT)
         workers = service.running_workers()
         half_way(service, slow, task_id)
@@ -324,11 +338,11 @@ def test_any_wrong_setting_is_an_error_before_anything_starts(
 def test_a_port_that_is_taken_is_said_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert f"localhost:{port}" in refused(SelfHosted(tmp_path, PORT=port), "PORT")
+        assert f"localhost:{port}" in refused(PreloadedSelfHosted(tmp_path, PORT=port), "PORT")
 
 
 def test_a_host_of_another_machine_is_said_in_one_line(tmp_path: Path) -> None:
-    assert "192.0.2.1: " in refused(SelfHosted(tmp_path, HOST="192.0.2.1"), "HOST")
+    assert "192.0.2.1: " in refused(PreloadedSelfHosted(tmp_path, HOST="192.0.2.1"), "HOST")
 
 
 def refused(service: SelfHosted, name: str) -> str:

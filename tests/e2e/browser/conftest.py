@@ -51,3 +51,17 @@ def _servers() -> Iterator[None]:
 def service() -> Iterator[LiveService]:
     with live_service() as served:
         yield served
+
+
+@pytest.fixture(scope="module")
+def shared_service() -> Iterator[LiveService]:
+    """A service for tests that only add tasks of their own."""
+    with live_service() as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def reader(browser: Browser) -> Iterator[Visitor]:
+    """One visitor who opens page after page: a new one takes Chromium twice the processor time of a page."""
+    with Visitor(browser, {}) as visitor:
+        yield visitor

@@ -14,7 +14,9 @@ from tests.integration.web.conftest import MD5
 from tests.support.web.browser import PHONE, Visitor
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
 
     from tests.e2e.browser.conftest import Visit
     from tests.e2e.browser.live_service import LiveService
@@ -208,10 +210,16 @@ def test_the_keyboard_reaches_everything_in_order_and_shows_where_it_is(visit: V
         assert reached == expected
 
 
+@pytest.fixture(scope="module")
+def phone(browser: Browser) -> Iterator[Visitor]:
+    """One visitor with a phone, who opens page after page."""
+    with Visitor(browser, {"viewport": PHONE}) as visitor:
+        yield visitor
+
+
 @pytest.mark.parametrize("url", HOSTILE, ids=range(len(HOSTILE)))
-def test_a_hostile_url_is_text_and_nothing_else(visit: Visit, service: LiveService, url: str) -> None:
-    visitor = visit(viewport=PHONE)
-    page = visitor.page
+def test_a_hostile_url_is_text_and_nothing_else(phone: Visitor, shared_service: LiveService, url: str) -> None:
+    service, page = shared_service, phone.page
     for task in (
         service.running(),
         service.done(),
@@ -224,9 +232,10 @@ def test_a_hostile_url_is_text_and_nothing_else(visit: Visit, service: LiveServi
         # The page's own elements only.
         assert page.locator("img, iframe, main a[href^='javascript']").count() == 0
         assert page.locator("script").count() <= 2
-        assert visitor.overflow() <= 0
+        assert phone.overflow() <= 0
         if task.complete and task.error:
             assert page.locator("input[name=url]").input_value() == url
+    assert phone.complaints == []
 
 
 def test_what_an_origin_says_is_text_where_the_script_writes_it(visit: Visit, service: LiveService) -> None:

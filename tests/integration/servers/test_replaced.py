@@ -17,11 +17,13 @@ import os
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.faults.test_parallel import SMALL_PARTS, Eager, no_thread_is_left
+from tests.integration.servers.covering import covering
 from tests.integration.servers.reading import HONEST, NUMBERS, SECONDS, Client, digest, dishonest, outcome, side_by_side
 from tests.integration.servers.replacement import (
     NEW,
@@ -65,6 +67,16 @@ def client(request: pytest.FixtureRequest) -> Client:
     """A reader of one of the three kinds: one connection ahead of it, eight, or none, as for a short file."""
     tuning = replace(SMALL_PARTS, inline_bytes=SIZE) if request.param == "inline" else SMALL_PARTS
     return Client(8 if request.param == "eight" else 1, tuning=tuning, controller=Eager)
+
+
+@pytest.mark.parametrize("levels", [(4, 3, 2), (4, 3, 3), (4, 3, 2, 2)], ids=str)
+def test_the_gate_has_every_pair_of_server_client_and_way(levels: tuple[int, ...]) -> None:
+    """The products of this file: servers, clients, and what their tests vary."""
+    chosen = covering(levels)
+    assert len(chosen) == levels[0] * levels[1]
+    for one, other in combinations(range(len(levels)), 2):
+        pairs = {(case[one], case[other]) for case in chosen}
+        assert pairs == set(product(range(levels[one]), range(levels[other])))
 
 
 @pytest.mark.parametrize("age", [0, 3600], ids=["new", "an hour old"])
