@@ -12,6 +12,7 @@ from msgspec import structs
 from urlsum.cli import environment
 from urlsum.cli.hosts import Hosts, host_of
 from urlsum.cli.interrupt import POLL_SECONDS
+from urlsum.cli.journal import Journal
 from urlsum.cli.metered import Streams
 from urlsum.cli.one_file import OneFile, Resources, at_terminal
 from urlsum.cli.pool import Pool, Schedule
@@ -79,6 +80,7 @@ class LocalHasher:
             is_cancelled=lambda: stop.requested() or self._halted.is_set(),
             sleep=sleep or self._sleep,
             states=options.states,
+            journal=Journal(options.states) if options.states else None,
             quick=at_terminal() and not options.patient,
         )
 
@@ -87,6 +89,9 @@ class LocalHasher:
         self._stop.check()
         if self._options.access is not None:
             self._options.access.admit(each.url for each in hash_requests)
+        journal = self._shared.journal
+        if journal is not None:
+            journal.load([each.url for each in hash_requests], self._shared.began)
         # The results of several files are printed in their order, so they may wait for each other.
         shared = replace(self._shared, keep_results=len(hash_requests) > 1)
         files = [
@@ -123,8 +128,8 @@ class LocalHasher:
 
     def finish(self) -> None:
         """Remove the results that are kept for a resumption: all have been printed."""
-        for file in self._files:
-            file.forget_result()
+        if self._shared.journal is not None:
+            self._shared.journal.finish()
 
     def _state_file(self, url: str) -> StateFile | None:
         if self._options.state is not None:

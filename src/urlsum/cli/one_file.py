@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from urlsum.cli.hosts import Hosts
+    from urlsum.cli.journal import Journal
     from urlsum.cli.metered import Streams
     from urlsum.cli.outcome import HashRequest
     from urlsum.cli.progress import FileMeter
@@ -46,7 +46,8 @@ UNREACHABLE = frozenset({FailureCode.DNS, FailureCode.CONNECT})
 class Resources:
     """What all files of a run share.
 
-    ``is_cancelled`` ends them all early. With ``keep_results``, the results stay in the state files until the run ends.
+    ``is_cancelled`` ends them all early. ``journal`` keeps results until the run ends; with ``keep_results`` those of
+    all files, otherwise only of those that have a checkpoint to lose.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Resources:
     is_cancelled: Callable[[], bool]
     sleep: Callable[[float], None]
     states: StateDirectory | None = None
+    journal: Journal | None = None
     keep_results: bool = False
     quick: bool = False
     began: float = field(default_factory=time.time)
@@ -75,7 +77,8 @@ class OneFile:
         self._shared = shared
         self._meter = meter
         self.has_result = False
-        """Whether its state file has the result."""
+        """Whether the journal has the result."""
+        self._found_state = False
         self._attempts = 0
 
     def run(self) -> Outcome:
@@ -85,18 +88,13 @@ class OneFile:
         finally:
             self._meter.finish()
 
-    def forget_result(self) -> None:
-        """Remove the result from the state file: it is printed."""
-        if self.has_result and self.state is not None:
-            with suppress(OSError):
-                self.state.remove()
-
     def _run(self) -> Outcome:
         began = time.monotonic()
+        if known := self._known():
+            return known
         saved = None
         if self.state is not None and (self.state.exists or not self.state.automatic):
-            if known := self._known():
-                return known
+            self._found_state = True
             saved = self.state.load()
         if saved is not None and self.state is not None and self.state.automatic:
             console.tell(f"{console.printable(self.url)}: resuming at {human_bytes(saved[0].offset)}")
@@ -114,9 +112,9 @@ class OneFile:
 
     def _known(self) -> Outcome | None:
         """What an interrupted run has found."""
-        if self.state is None or not self.state.automatic:
+        if self._shared.journal is None:
             return None
-        outcome = _loaded(self.url, self.state.load_result(self._shared.began))
+        outcome = _loaded(self.url, self._shared.journal.known(self.url))
         self.has_result = outcome is not None
         if outcome is not None and not self._shared.known_results.is_set():
             self._shared.known_results.set()
@@ -125,10 +123,16 @@ class OneFile:
 
     def _keep(self, outcome: Outcome) -> None:
         """Keep the result until it is printed, where that may not come: the other files of the run take their time."""
-        if self.state is None or not self.state.automatic:
+        journal = self._shared.journal
+        if journal is not None and (self._shared.keep_results or self.table.kept):
+            try:
+                journal.keep(self.url, _dumped(outcome), time.time())
+            except OSError as exc:
+                cannot_write(exc)
+                return
+            self.has_result = True
+        if self._found_state or self.table.kept:
             self.table.forget()
-        elif self._shared.keep_results or self.table.kept:
-            self.has_result = self.table.keep_result(_dumped(outcome))
 
     def _outcome(self, task: Task) -> Outcome:
         if task.md5 is not None:
@@ -232,11 +236,6 @@ class OneTask:
         elif task.checkpoint is not None and task.checkpoint != before.checkpoint:
             self._keep(task.checkpoint, task.representation)
 
-    def keep_result(self, result: Mapping[str, Any]) -> bool:
-        """Keep the result in place of the checkpoint; return whether it is kept."""
-        state = self._state
-        return state is not None and self._write(lambda: state.save_result(result, time.time()), self.kept)
-
     def forget(self) -> None:
         """Remove the state file."""
         if self._state is not None:
@@ -253,11 +252,15 @@ class OneTask:
                 self._directory.prepare()
             action()
         except OSError as exc:
-            # A full disk must not end hours of hashing that needs no disk.
-            console.tell(f"cannot write the state file: {exc}")
+            cannot_write(exc)
             return False
         self.kept = offset
         return True
+
+
+def cannot_write(error: OSError) -> None:
+    """Say that progress is not saved. A full disk must not end hours of hashing that needs no disk."""
+    console.tell(f"cannot write the state file: {error}")
 
 
 def at_terminal() -> bool:
