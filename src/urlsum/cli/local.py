@@ -1,10 +1,11 @@
-"""Hashing in this process: the files of a run, several at once if asked for."""
+"""Hashing on this machine: the files of a run, several at once if asked for, those of a long list in processes."""
 
 from __future__ import annotations
 
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -16,9 +17,12 @@ from urlsum.cli.journal import Journal
 from urlsum.cli.metered import Streams
 from urlsum.cli.one_file import OneFile, Resources, at_terminal
 from urlsum.cli.pool import Pool, Schedule
+from urlsum.cli.progress import NoFileMeter, NoMeter
 from urlsum.cli.state import StateFile
 from urlsum.origin.guard.guard import Guard, Openers
+from urlsum.origin.parallel.concurrency import cpus
 from urlsum.origin.source import HttpSource
+from urlsum.origin.tuning import DEFAULTS
 from urlsum.text.format import human_bytes
 
 if TYPE_CHECKING:
@@ -26,8 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from urlsum.cli.access import CommandAccess
+    from urlsum.cli.channel import Channel
     from urlsum.cli.interrupt import Stop
     from urlsum.cli.outcome import HashRequest, Outcome
+    from urlsum.cli.processes import Share
     from urlsum.cli.progress import Meter
     from urlsum.cli.state import StateDirectory
     from urlsum.settings import Settings
@@ -70,8 +76,9 @@ class LocalHasher:
         self._options = options
         self._halted = threading.Event()
         self._files: list[OneFile] = []
-        guard = Guard(settings, allow_private=options.allow_private, openers=OPENERS)
-        self.http = HttpSource(settings, guard, access=options.access)
+        self._divisible = source is None
+        self._guard = Guard(settings, allow_private=options.allow_private, openers=OPENERS)
+        self.http = HttpSource(settings, self._guard, access=options.access)
         self._shared = Resources(
             # The person at the terminal decides how long is too long.
             settings=structs.replace(settings, max_task_hours=0),
@@ -99,19 +106,66 @@ class LocalHasher:
             for each in hash_requests
         ]
         self._files.extend(files)
-        pool: Pool[OneFile, Outcome] = Pool(
-            OneFile.run,
-            files,
-            Schedule([host_of(each.url) for each in hash_requests], self._shared.settings.connections_per_origin),
-            at_once=self._options.at_once,
-            stop=self._stop,
-            halt=self._halted.set,
-            abort=self._shared.streams.abort,
-        )
+        lanes = [host_of(each.url) for each in hash_requests]
+        places = self._shared.settings.connections_per_origin
+        parts = self._parts(hash_requests)
+        if parts:
+            self.http.rest()  # what lists of the web were read with
+            # Imported where it is needed: a person waits for the command to start.
+            from urlsum.cli.processes import Processes  # noqa: PLC0415
+
+            serve = partial(self._serve, hash_requests, len(parts))
+            results = Processes(files, Schedule(lanes, places), parts, serve, stop=self._stop).results()
+        else:
+            pool: Pool[OneFile, Outcome] = Pool(
+                OneFile.run,
+                files,
+                Schedule(lanes, places),
+                at_once=self._options.at_once,
+                stop=self._stop,
+                halt=self._halted.set,
+                abort=self._shared.streams.abort,
+            )
+            results = pool.results()
         try:
-            yield from pool.results()
+            yield from results
         finally:
             self._meter.close()
+
+    def _parts(self, hash_requests: Sequence[HashRequest]) -> list[Share]:
+        """How processes divide the run; empty if this one reads all files."""
+        from urlsum.cli.processes import LARGEST_BYTES, LEAST_FILES, Share, shares  # noqa: PLC0415 - as above
+
+        access = self._options.access
+        if not self._divisible or len(hash_requests) < LEAST_FILES or (access is not None and access.has_proxies):
+            return []
+        if any(each.size is not None and each.size > LARGEST_BYTES for each in hash_requests):
+            return []
+        settings = self._shared.settings
+        per_origin = settings.connections_per_origin
+        whole = Share(self._options.at_once, per_origin, settings.connections_per_address or per_origin)
+        return shares(len(hash_requests), cpus(), whole)
+
+    def _serve(self, hash_requests: Sequence[HashRequest], count: int, channel: Channel, share: Share) -> None:
+        """Read files in one of ``count`` processes, with a part of the connections and of the memory."""
+        from urlsum.cli.child import Child, SentMeter  # noqa: PLC0415 - as above
+
+        settings = structs.replace(
+            self._shared.settings, connections_per_origin=share.per_origin, connections_per_address=share.per_address
+        )
+        tuning = replace(DEFAULTS, processes=count)
+        source = HttpSource(settings, self._guard, tuning=tuning, access=self._options.access)
+        shown = not isinstance(self._meter, NoMeter)
+        # The command has the results of all files.
+        shared = replace(self._shared, settings=settings, hosts=Hosts(source), journal=None)
+        Child(
+            channel,
+            hash_requests,
+            shared,
+            state=self._state_file,
+            meter=lambda index: SentMeter(channel, index) if shown else NoFileMeter(),
+            halt=self._halted.set,
+        ).serve(share.at_once)
 
     def resume_hint(self) -> str:
         """How much of the interrupted work is saved, and how to resume it."""

@@ -75,26 +75,42 @@ class OneFile:
         self.state = state
         self.table = OneTask(_task(self.url, None), None)
         self._shared = shared
-        self._meter = meter
+        self.meter = meter
         self.has_result = False
         """Whether the journal has the result."""
-        self._found_state = False
+        self.found_state = False
+        """Whether there was a state file, usable or not."""
         self._attempts = 0
 
     def run(self) -> Outcome:
         """The outcome, also that of an interrupted run. Raises StateError if the state file is unusable."""
-        try:
-            return self._run()
-        finally:
-            self._meter.finish()
-
-    def _run(self) -> Outcome:
-        began = time.monotonic()
-        if known := self._known():
+        known = self.known()
+        if known is not None:
+            self.meter.finish()
             return known
+        outcome = self.read()
+        self._keep(outcome)
+        return outcome
+
+    def read(self) -> Outcome:
+        """The outcome of reading the file. Its checkpoint stays until the result is kept. Raises StateError."""
+        try:
+            return self._read()
+        finally:
+            self.meter.finish()
+
+    def was_read(self, outcome: Outcome, *, kept: int, found_state: bool) -> Outcome:
+        """Take the ``outcome`` of another process, which has left ``kept`` (bytes) in the state file."""
+        self.table = OneTask(self.table.task, self.state, self._shared.states)
+        self.table.kept, self.found_state = kept, found_state
+        self._keep(outcome)
+        return outcome
+
+    def _read(self) -> Outcome:
+        began = time.monotonic()
         saved = None
         if self.state is not None and (self.state.exists or not self.state.automatic):
-            self._found_state = True
+            self.found_state = True
             saved = self.state.load()
         if saved is not None and self.state is not None and self.state.automatic:
             console.tell(f"{console.printable(self.url)}: resuming at {human_bytes(saved[0].offset)}")
@@ -105,16 +121,14 @@ class OneFile:
             # Only a list may have such a one.
             hint = "" if "://" in self.url else "; if it is the name of a file, --base URL says where the files are"
             return Outcome(self.url, code=INVALID_URL, message=f"{exc}{hint}")
-        outcome = replace(self._outcome(task), seconds=round(time.monotonic() - began, 3), attempts=self._attempts)
-        if outcome.md5 is not None:
-            self._keep(outcome)
-        return outcome
+        return replace(self._outcome(task), seconds=round(time.monotonic() - began, 3), attempts=self._attempts)
 
-    def _known(self) -> Outcome | None:
+    def known(self) -> Outcome | None:
         """What an interrupted run has found."""
         if self._shared.journal is None:
             return None
-        outcome = _loaded(self.url, self._shared.journal.known(self.url))
+        result = self._shared.journal.known(self.url)
+        outcome = _result(self.url, result) if result is not None else None
         self.has_result = outcome is not None
         if outcome is not None and not self._shared.known_results.is_set():
             self._shared.known_results.set()
@@ -123,15 +137,17 @@ class OneFile:
 
     def _keep(self, outcome: Outcome) -> None:
         """Keep the result until it is printed, where that may not come: the other files of the run take their time."""
+        if outcome.md5 is None:
+            return
         journal = self._shared.journal
         if journal is not None and (self._shared.keep_results or self.table.kept):
             try:
-                journal.keep(self.url, _dumped(outcome), time.time())
+                journal.keep(self.url, dumped(outcome), time.time())
             except OSError as exc:
                 cannot_write(exc)
                 return
             self.has_result = True
-        if self._found_state or self.table.kept:
+        if self.found_state or self.table.kept:
             self.table.forget()
 
     def _outcome(self, task: Task) -> Outcome:
@@ -154,7 +170,7 @@ class OneFile:
 
     def _run_slices(self, table: OneTask) -> Task:
         shared = self._shared
-        source = Metered(shared.hosts, self._meter, shared.streams)
+        source = Metered(shared.hosts, self.meter, shared.streams)
         while True:
             self._attempts += 1
             task = run_slice(
@@ -276,8 +292,8 @@ def _notes(task: Task) -> tuple[Note, ...]:
     )
 
 
-def _dumped(outcome: Outcome) -> Mapping[str, Any]:
-    """The outcome for ``_loaded``. Not asdict(), which copies every value."""
+def dumped(outcome: Outcome) -> Mapping[str, Any]:
+    """The outcome for ``loaded``. Not asdict(), which copies every value."""
     values: dict[str, Any] = {name: getattr(outcome, name) for name in Outcome.__slots__}
     values["notes"] = [{"code": note.code, "message": note.message} for note in outcome.notes]
     version = outcome.version
@@ -285,22 +301,20 @@ def _dumped(outcome: Outcome) -> Mapping[str, Any]:
     return values
 
 
-def _loaded(url: str, result: Mapping[str, Any] | None) -> Outcome | None:
-    """The outcome of ``_dumped``; None if it is not one of this version."""
-    if result is None or not result.get("md5"):
-        return None
+def loaded(values: Mapping[str, Any]) -> Outcome:
+    """The outcome of ``dumped``. Raises KeyError, TypeError if it is not one of this version."""
+    version = values["version"]
+    notes = tuple(Note(**note) for note in values["notes"])
+    return Outcome(**{**values, "notes": notes, "version": Version(**version) if version else None})
+
+
+def _result(url: str, values: Mapping[str, Any]) -> Outcome | None:
+    """The result that an earlier run has kept for ``url``; None if it is not one of this version."""
     try:
-        version = result["version"]
-        return Outcome(
-            **{
-                **result,
-                "url": url,
-                "notes": tuple(Note(**note) for note in result["notes"]),
-                "version": Version(**version) if version else None,
-            }
-        )
+        outcome = replace(loaded(values), url=url)
     except (KeyError, TypeError):
         return None
+    return outcome if outcome.md5 else None
 
 
 def _task(url: str, saved: tuple[Checkpoint, Representation | None] | None) -> Task:
