@@ -285,11 +285,11 @@ def at_terminal() -> bool:
 
 
 def _notes(task: Task) -> tuple[Note, ...]:
+    notes = remarks.notes(task)
+    if not notes:
+        return ()
     found_at = remarks.final_url(task)
-    return tuple(
-        Note(note.code, remarks.with_redirect(note.code, note.message, task.url, found_at))
-        for note in remarks.notes(task)
-    )
+    return tuple(Note(note.code, remarks.with_redirect(note.code, note.message, task.url, found_at)) for note in notes)
 
 
 def dumped(outcome: Outcome) -> Mapping[str, Any]:
