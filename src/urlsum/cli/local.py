@@ -26,14 +26,14 @@ from urlsum.origin.tuning import DEFAULTS
 from urlsum.text.format import human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
     from pathlib import Path
 
     from urlsum.cli.access import CommandAccess
     from urlsum.cli.channel import Channel
     from urlsum.cli.interrupt import Stop
     from urlsum.cli.outcome import HashRequest, Outcome
-    from urlsum.cli.processes import Share
+    from urlsum.cli.processes import Processes, Share
     from urlsum.cli.progress import Meter
     from urlsum.cli.state import StateDirectory
     from urlsum.settings import Settings
@@ -107,20 +107,14 @@ class LocalHasher:
         ]
         self._files.extend(files)
         lanes = [host_of(each.url) for each in hash_requests]
-        places = self._shared.settings.connections_per_origin
-        parts = self._parts(hash_requests)
-        if parts:
-            self.http.rest()  # what lists of the web were read with
-            # Imported where it is needed: a person waits for the command to start.
-            from urlsum.cli.processes import Processes  # noqa: PLC0415
-
-            serve = partial(self._serve, hash_requests, len(parts))
-            results = Processes(files, Schedule(lanes, places), parts, serve, stop=self._stop).results()
+        processes = self._processes(hash_requests, files, lanes)
+        if processes is not None:
+            results = processes.results()
         else:
             pool: Pool[OneFile, Outcome] = Pool(
                 OneFile.run,
                 files,
-                Schedule(lanes, places),
+                Schedule(lanes, self._shared.settings.connections_per_origin),
                 at_once=self._options.at_once,
                 stop=self._stop,
                 halt=self._halted.set,
@@ -132,19 +126,28 @@ class LocalHasher:
         finally:
             self._meter.close()
 
-    def _parts(self, hash_requests: Sequence[HashRequest]) -> list[Share]:
-        """How processes divide the run; empty if this one reads all files."""
-        from urlsum.cli.processes import LARGEST_BYTES, LEAST_FILES, Share, shares  # noqa: PLC0415 - as above
+    def _processes(
+        self, hash_requests: Sequence[HashRequest], files: Sequence[OneFile], lanes: Sequence[Hashable]
+    ) -> Processes | None:
+        """The processes that divide the run, started; None if this one reads all files."""
+        # Imported where it is needed: a person waits for the command to start.
+        from urlsum.cli.processes import LARGEST_BYTES, Processes, Share, shares  # noqa: PLC0415
 
         access = self._options.access
-        if not self._divisible or len(hash_requests) < LEAST_FILES or (access is not None and access.has_proxies):
-            return []
+        if not self._divisible or (access is not None and access.has_proxies):
+            return None
         if any(each.size is not None and each.size > LARGEST_BYTES for each in hash_requests):
-            return []
+            return None
         settings = self._shared.settings
-        per_origin = settings.connections_per_origin
-        whole = Share(self._options.at_once, per_origin, settings.connections_per_address or per_origin)
-        return shares(len(hash_requests), cpus(), whole)
+        places = settings.connections_per_origin
+        whole = Share(self._options.at_once, places, settings.connections_per_address or places)
+        parts = shares(len(hash_requests), cpus(), whole)
+        if not parts:
+            return None
+        self.http.rest()  # lists of the web were read over its connections, which a fork would share
+        serve = partial(self._serve, hash_requests, len(parts))
+        processes = Processes(files, Schedule(lanes, places), parts, serve, stop=self._stop)
+        return processes if processes.start() else None
 
     def _serve(self, hash_requests: Sequence[HashRequest], count: int, channel: Channel, share: Share) -> None:
         """Read files in one of ``count`` processes, with a part of the connections and of the memory."""

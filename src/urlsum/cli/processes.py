@@ -73,10 +73,13 @@ class _Worker:
         self.reading: set[int] = set()
         self.active: Counter[Hashable] = Counter()
 
-    def send(self, *message: object) -> None:
-        """Send an order; a process that has died shows at its socket."""
-        with suppress(OSError):
+    def send(self, *message: object) -> bool:
+        """Send an order; False if the process has died."""
+        try:
             self.channel.send(*message)
+        except OSError:
+            return False
+        return True
 
     def end(self) -> None:
         """End the process. Its threads may wait for an origin, so it is not asked."""
@@ -107,12 +110,20 @@ class Processes:
         self._workers: list[_Worker] = []
         self._ready: dict[int, Outcome] = {}
 
+    def start(self) -> bool:
+        """Start the processes; False where the system has no place for them, or no memory."""
+        try:
+            for part in self._parts:
+                self._start(part)
+        except OSError:
+            self._end_all()
+            return False
+        return True
+
     def results(self) -> Iterator[Outcome]:
-        """The outcome of each file, in order. Raises Interrupted, SettingsError, StateError."""
+        """The outcome of each file, in order, after ``start``. Raises Interrupted, SettingsError, StateError."""
         with self._stop.gracefully():
             try:
-                for part in self._parts:
-                    self._start(part)
                 for worker in self._workers:
                     self._feed(worker)
                 for index in range(len(self._files)):
@@ -124,17 +135,25 @@ class Processes:
                 self._halt()
                 raise
             finally:
-                for worker in self._workers:
-                    worker.end()
+                self._end_all()
+
+    def _end_all(self) -> None:
+        for worker in self._workers:
+            worker.end()
+        self._workers.clear()
 
     def _start(self, part: Share) -> _Worker:
         ours, theirs = socket.socketpair()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        pid = os.fork()
-        if pid == 0:
-            self._be_child(part, ours, theirs)
-        theirs.close()
+        with theirs:
+            for stream in (sys.stdout, sys.stderr):
+                stream.flush()
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                raise
+            if pid == 0:
+                self._be_child(part, ours, theirs)
         worker = _Worker(part, Channel(ours), pid)
         self._workers.append(worker)
         return worker
@@ -167,8 +186,11 @@ class Processes:
                 self._schedule.ended(index, worker.active)
                 self._files[index].meter.finish()
                 continue
+            if not worker.send("read", index):
+                self._schedule.ended(index, worker.active)
+                self._schedule.again(index)
+                return  # its socket reports the end, after what it has sent
             worker.reading.add(index)
-            worker.send("read", index)
 
     def _collect(self) -> None:
         """Handle the messages that arrive within POLL_SECONDS."""
@@ -227,7 +249,13 @@ class Processes:
                 )
                 self._files[index].meter.finish()
         if more and self._schedule.waiting:
-            self._feed(self._start(worker.share))
+            try:
+                self._feed(self._start(worker.share))
+            except OSError:
+                if not self._workers:
+                    raise
+                for other in self._workers:
+                    self._feed(other)
 
     def _halt(self) -> None:
         """Let the processes write their checkpoints, as far as they do not wait for a host that is silent."""

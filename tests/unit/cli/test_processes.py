@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
 
-from urlsum.cli.processes import LEAST_FILES, MOST_PROCESSES, Share, shares
+from urlsum.cli.interrupt import Stop
+from urlsum.cli.pool import Schedule
+from urlsum.cli.processes import LEAST_FILES, MOST_PROCESSES, Processes, Share, shares
 
 USUAL = Share(8, 8, 8)
 
@@ -43,3 +46,11 @@ def test_other_systems_and_threads_fork_nothing(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("threading.active_count", lambda: 1)
     monkeypatch.setattr(sys, "platform", "darwin")
     assert shares(LEAST_FILES, 2, USUAL) == []
+
+
+def test_a_system_without_a_place_for_processes_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    assert not Processes([], Schedule([], 8), [USUAL], lambda *_: None, stop=Stop()).start()
