@@ -41,8 +41,8 @@ CASES = [
         "listed",
         "A list of 1,000 files of 100 KiB",
         "`urlsum -j 8 -i urls` from nginx on loopback, against a shell loop of eight slots.",
-        "Python: its start, and per file two requests (the file, and the range of its closing proof) and a state file, "
-        "so that an interrupted run repeats nothing.",
+        "Python: its start, and per file two requests: the file, and the range of its closing proof. A process for "
+        "each core divides them.",
         ["nginx", "curl", "md5sum", "xargs"],
         5,
         listed,

@@ -35,7 +35,8 @@ class CommandAccess:
         self._netrc = _read_netrc(environment) if use_netrc else None
         self._environment = environment
         # Nearly always there is none, and the module that reads them takes 20 ms to import.
-        self._has_proxies = any(name.lower().endswith("_proxy") and value for name, value in environment.items())
+        self.has_proxies = any(name.lower().endswith("_proxy") and value for name, value in environment.items())
+        """Whether the environment names any proxy."""
         self._given: set[Origin] = set()
         self._lock = threading.Lock()
         self._told = False
@@ -70,7 +71,7 @@ class CommandAccess:
 
     def proxy(self, target: Target) -> Proxy | None:
         """The proxy to ``target``, as curl and Python choose it. Raises SettingsError."""
-        if not self._has_proxies:
+        if not self.has_proxies:
             return None
         # typeshed hides the second one, which is in every CPython since 2.6.
         from urllib.request import (  # type: ignore[attr-defined] # noqa: PLC0415 - see __init__

@@ -14,7 +14,7 @@ from urlsum.text.format import shown_url
 from urlsum.text.redact import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from urlsum.text.remarks import Note
 
@@ -77,6 +77,7 @@ class _Screen:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self.line: Line | None = None
+        self.elsewhere: Callable[[str], None] | None = None
 
     @contextmanager
     def above(self) -> Iterator[None]:
@@ -95,6 +96,11 @@ def share_line(line: Line | None) -> None:
     _SCREEN.line = line
 
 
+def divert(write: Callable[[str], None]) -> None:
+    """Give all further messages to ``write``: the terminal belongs to another process."""
+    _SCREEN.elsewhere = write
+
+
 def out(line: str, *, end: str = "\n", file: TextIO | None = None) -> None:
     """Write a result to ``file`` and flush it, because the next one may be hours away. Raises OutputLost.
 
@@ -111,6 +117,9 @@ def out(line: str, *, end: str = "\n", file: TextIO | None = None) -> None:
 
 def tell(text: str) -> None:
     """Write a message for the person at the terminal, or the log: one line, whatever servers have put into it."""
+    if _SCREEN.elsewhere is not None:
+        _SCREEN.elsewhere(text)
+        return
     with _SCREEN.above():
         sys.stderr.write(f"urlsum: {printable(text)}\n")
         sys.stderr.flush()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from urlsum.cli import console
 from urlsum.cli.passing import PassingSource
-from urlsum.errors import AddressRefused, ConnectFailed, DnsFailed, InvalidUrl
+from urlsum.errors import AddressRefused, ConnectFailed, DnsFailed, InvalidUrl, OriginError
 from urlsum.origin.guard.url import parse
 from urlsum.origin.source import no_lease
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from urlsum.deadline import Deadline
-    from urlsum.errors import OriginError
     from urlsum.task import Checkpoint
     from urlsum.worker.source import Source, Stream
 
@@ -29,6 +28,7 @@ UNREACHABLE_SECONDS = 10.0
 # A person at a terminal who has mistyped a host learns it at once; one retry is for a lookup that was lost.
 QUICK_ATTEMPTS = 2
 QUICK_RETRY_SECONDS = 0.5
+_UNREACHABLE: dict[str, type[OriginError]] = {each.__name__: each for each in (ConnectFailed, DnsFailed)}
 
 
 class Hosts(PassingSource):
@@ -41,6 +41,8 @@ class Hosts(PassingSource):
         self._reached: set[Host] = set()
         self._failed: dict[Host, tuple[str, OriginError]] = {}  # by the last try, at that URL
         self._given_up: dict[Host, float] = {}  # when it was tried last
+        self.share: Callable[..., None] = lambda *_: None
+        """Passes news on to the ``learn`` of other processes."""
 
     def is_new(self, url: str) -> bool:
         """Whether the host of ``url`` has not been reached in this run: it may be mistyped."""
@@ -54,8 +56,21 @@ class Hosts(PassingSource):
         """The file at ``url`` has failed for good: the reason counts for its host, if it could not be reached."""
         host = host_of(url)
         with self._lock:
-            if host in self._failed and host not in self._given_up:
+            if host not in self._failed or host in self._given_up:
+                return
+            self._given_up[host] = self._clock()
+            failed, error = self._failed[host]
+        self.share(failed, type(error).__name__, str(error))
+
+    def learn(self, url: str, error: str | None, text: str = "") -> None:
+        """Another process has given up the host of ``url`` for the class ``error``, or, without one, has reached it."""
+        host = host_of(url)
+        with self._lock:
+            if error is not None:
+                self._failed[host] = (url, _UNREACHABLE[error](text))
                 self._given_up[host] = self._clock()
+            else:
+                self._is_reached(host)
 
     def open(
         self,
@@ -85,10 +100,16 @@ class Hosts(PassingSource):
                         self._given_up[host] = self._clock()
             raise
         with self._lock:
-            self._reached.add(host)
-            self._failed.pop(host, None)
-            self._given_up.pop(host, None)
+            news = host not in self._reached or host in self._given_up
+            self._is_reached(host)
+        if news:
+            self.share(url, None)
         return stream
+
+    def _is_reached(self, host: Host) -> None:
+        self._reached.add(host)
+        self._failed.pop(host, None)
+        self._given_up.pop(host, None)
 
 
 # Each file asks some times; a list may have a million.

@@ -1,10 +1,11 @@
-"""Hashing in this process: the files of a run, several at once if asked for."""
+"""Hashing on this machine: the files of a run, several at once if asked for, those of a long list in processes."""
 
 from __future__ import annotations
 
 import threading
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -12,21 +13,27 @@ from msgspec import structs
 from urlsum.cli import environment
 from urlsum.cli.hosts import Hosts, host_of
 from urlsum.cli.interrupt import POLL_SECONDS
+from urlsum.cli.journal import Journal
 from urlsum.cli.metered import Streams
 from urlsum.cli.one_file import OneFile, Resources, at_terminal
 from urlsum.cli.pool import Pool, Schedule
+from urlsum.cli.progress import NoFileMeter, NoMeter
 from urlsum.cli.state import StateFile
 from urlsum.origin.guard.guard import Guard, Openers
+from urlsum.origin.parallel.concurrency import cpus
 from urlsum.origin.source import HttpSource
+from urlsum.origin.tuning import DEFAULTS
 from urlsum.text.format import human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
     from pathlib import Path
 
     from urlsum.cli.access import CommandAccess
+    from urlsum.cli.channel import Channel
     from urlsum.cli.interrupt import Stop
     from urlsum.cli.outcome import HashRequest, Outcome
+    from urlsum.cli.processes import Processes, Share
     from urlsum.cli.progress import Meter
     from urlsum.cli.state import StateDirectory
     from urlsum.settings import Settings
@@ -69,8 +76,9 @@ class LocalHasher:
         self._options = options
         self._halted = threading.Event()
         self._files: list[OneFile] = []
-        guard = Guard(settings, allow_private=options.allow_private, openers=OPENERS)
-        self.http = HttpSource(settings, guard, access=options.access)
+        self._divisible = source is None
+        self._guard = Guard(settings, allow_private=options.allow_private, openers=OPENERS)
+        self.http = HttpSource(settings, self._guard, access=options.access)
         self._shared = Resources(
             # The person at the terminal decides how long is too long.
             settings=structs.replace(settings, max_task_hours=0),
@@ -79,6 +87,7 @@ class LocalHasher:
             is_cancelled=lambda: stop.requested() or self._halted.is_set(),
             sleep=sleep or self._sleep,
             states=options.states,
+            journal=Journal(options.states) if options.states else None,
             quick=at_terminal() and not options.patient,
         )
 
@@ -87,6 +96,9 @@ class LocalHasher:
         self._stop.check()
         if self._options.access is not None:
             self._options.access.admit(each.url for each in hash_requests)
+        journal = self._shared.journal
+        if journal is not None:
+            journal.load([each.url for each in hash_requests], self._shared.began)
         # The results of several files are printed in their order, so they may wait for each other.
         shared = replace(self._shared, keep_results=len(hash_requests) > 1)
         files = [
@@ -94,19 +106,69 @@ class LocalHasher:
             for each in hash_requests
         ]
         self._files.extend(files)
-        pool: Pool[OneFile, Outcome] = Pool(
-            OneFile.run,
-            files,
-            Schedule([host_of(each.url) for each in hash_requests], self._shared.settings.connections_per_origin),
-            at_once=self._options.at_once,
-            stop=self._stop,
-            halt=self._halted.set,
-            abort=self._shared.streams.abort,
-        )
+        lanes = [host_of(each.url) for each in hash_requests]
+        processes = self._processes(hash_requests, files, lanes)
+        if processes is not None:
+            results = processes.results()
+        else:
+            pool: Pool[OneFile, Outcome] = Pool(
+                OneFile.run,
+                files,
+                Schedule(lanes, self._shared.settings.connections_per_origin),
+                at_once=self._options.at_once,
+                stop=self._stop,
+                halt=self._halted.set,
+                abort=self._shared.streams.abort,
+            )
+            results = pool.results()
         try:
-            yield from pool.results()
+            yield from results
         finally:
             self._meter.close()
+
+    def _processes(
+        self, hash_requests: Sequence[HashRequest], files: Sequence[OneFile], lanes: Sequence[Hashable]
+    ) -> Processes | None:
+        """The processes that divide the run, started; None if this one reads all files."""
+        # Imported where it is needed: a person waits for the command to start.
+        from urlsum.cli.processes import LARGEST_BYTES, Processes, Share, shares  # noqa: PLC0415
+
+        access = self._options.access
+        if not self._divisible or (access is not None and access.has_proxies):
+            return None
+        if any(each.size is not None and each.size > LARGEST_BYTES for each in hash_requests):
+            return None
+        settings = self._shared.settings
+        places = settings.connections_per_origin
+        whole = Share(self._options.at_once, places, settings.connections_per_address or places)
+        parts = shares(len(hash_requests), cpus(), whole)
+        if not parts:
+            return None
+        self.http.rest()  # lists of the web were read over its connections, which a fork would share
+        serve = partial(self._serve, hash_requests, len(parts))
+        processes = Processes(files, Schedule(lanes, places), parts, serve, stop=self._stop)
+        return processes if processes.start() else None
+
+    def _serve(self, hash_requests: Sequence[HashRequest], count: int, channel: Channel, share: Share) -> None:
+        """Read files in one of ``count`` processes, with a part of the connections and of the memory."""
+        from urlsum.cli.child import Child, SentMeter  # noqa: PLC0415 - as above
+
+        settings = structs.replace(
+            self._shared.settings, connections_per_origin=share.per_origin, connections_per_address=share.per_address
+        )
+        tuning = replace(DEFAULTS, processes=count)
+        source = HttpSource(settings, self._guard, tuning=tuning, access=self._options.access)
+        shown = not isinstance(self._meter, NoMeter)
+        # The command has the results of all files.
+        shared = replace(self._shared, settings=settings, hosts=Hosts(source), journal=None)
+        Child(
+            channel,
+            hash_requests,
+            shared,
+            state=self._state_file,
+            meter=lambda index: SentMeter(channel, index) if shown else NoFileMeter(),
+            halt=self._halted.set,
+        ).serve(share.at_once)
 
     def resume_hint(self) -> str:
         """How much of the interrupted work is saved, and how to resume it."""
@@ -123,8 +185,8 @@ class LocalHasher:
 
     def finish(self) -> None:
         """Remove the results that are kept for a resumption: all have been printed."""
-        for file in self._files:
-            file.forget_result()
+        if self._shared.journal is not None:
+            self._shared.journal.finish()
 
     def _state_file(self, url: str) -> StateFile | None:
         if self._options.state is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from urlsum.cli.hosts import Hosts
+    from urlsum.cli.journal import Journal
     from urlsum.cli.metered import Streams
     from urlsum.cli.outcome import HashRequest
     from urlsum.cli.progress import FileMeter
@@ -46,7 +46,8 @@ UNREACHABLE = frozenset({FailureCode.DNS, FailureCode.CONNECT})
 class Resources:
     """What all files of a run share.
 
-    ``is_cancelled`` ends them all early. With ``keep_results``, the results stay in the state files until the run ends.
+    ``is_cancelled`` ends them all early. ``journal`` keeps results until the run ends; with ``keep_results`` those of
+    all files, otherwise only of those that have a checkpoint to lose.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Resources:
     is_cancelled: Callable[[], bool]
     sleep: Callable[[float], None]
     states: StateDirectory | None = None
+    journal: Journal | None = None
     keep_results: bool = False
     quick: bool = False
     began: float = field(default_factory=time.time)
@@ -73,30 +75,42 @@ class OneFile:
         self.state = state
         self.table = OneTask(_task(self.url, None), None)
         self._shared = shared
-        self._meter = meter
+        self.meter = meter
         self.has_result = False
-        """Whether its state file has the result."""
+        """Whether the journal has the result."""
+        self.found_state = False
+        """Whether there was a state file, usable or not."""
         self._attempts = 0
 
     def run(self) -> Outcome:
         """The outcome, also that of an interrupted run. Raises StateError if the state file is unusable."""
+        known = self.known()
+        if known is not None:
+            self.meter.finish()
+            return known
+        outcome = self.read()
+        self._keep(outcome)
+        return outcome
+
+    def read(self) -> Outcome:
+        """The outcome of reading the file. Its checkpoint stays until the result is kept. Raises StateError."""
         try:
-            return self._run()
+            return self._read()
         finally:
-            self._meter.finish()
+            self.meter.finish()
 
-    def forget_result(self) -> None:
-        """Remove the result from the state file: it is printed."""
-        if self.has_result and self.state is not None:
-            with suppress(OSError):
-                self.state.remove()
+    def was_read(self, outcome: Outcome, *, kept: int, found_state: bool) -> Outcome:
+        """Take the ``outcome`` of another process, which has left ``kept`` (bytes) in the state file."""
+        self.table = OneTask(self.table.task, self.state, self._shared.states)
+        self.table.kept, self.found_state = kept, found_state
+        self._keep(outcome)
+        return outcome
 
-    def _run(self) -> Outcome:
+    def _read(self) -> Outcome:
         began = time.monotonic()
         saved = None
         if self.state is not None and (self.state.exists or not self.state.automatic):
-            if known := self._known():
-                return known
+            self.found_state = True
             saved = self.state.load()
         if saved is not None and self.state is not None and self.state.automatic:
             console.tell(f"{console.printable(self.url)}: resuming at {human_bytes(saved[0].offset)}")
@@ -107,16 +121,14 @@ class OneFile:
             # Only a list may have such a one.
             hint = "" if "://" in self.url else "; if it is the name of a file, --base URL says where the files are"
             return Outcome(self.url, code=INVALID_URL, message=f"{exc}{hint}")
-        outcome = replace(self._outcome(task), seconds=round(time.monotonic() - began, 3), attempts=self._attempts)
-        if outcome.md5 is not None:
-            self._keep(outcome)
-        return outcome
+        return replace(self._outcome(task), seconds=round(time.monotonic() - began, 3), attempts=self._attempts)
 
-    def _known(self) -> Outcome | None:
+    def known(self) -> Outcome | None:
         """What an interrupted run has found."""
-        if self.state is None or not self.state.automatic:
+        if self._shared.journal is None:
             return None
-        outcome = _loaded(self.url, self.state.load_result(self._shared.began))
+        result = self._shared.journal.known(self.url)
+        outcome = _result(self.url, result) if result is not None else None
         self.has_result = outcome is not None
         if outcome is not None and not self._shared.known_results.is_set():
             self._shared.known_results.set()
@@ -125,10 +137,18 @@ class OneFile:
 
     def _keep(self, outcome: Outcome) -> None:
         """Keep the result until it is printed, where that may not come: the other files of the run take their time."""
-        if self.state is None or not self.state.automatic:
+        if outcome.md5 is None:
+            return
+        journal = self._shared.journal
+        if journal is not None and (self._shared.keep_results or self.table.kept):
+            try:
+                journal.keep(self.url, dumped(outcome), time.time())
+            except OSError as exc:
+                cannot_write(exc)
+                return
+            self.has_result = True
+        if self.found_state or self.table.kept:
             self.table.forget()
-        elif self._shared.keep_results or self.table.kept:
-            self.has_result = self.table.keep_result(_dumped(outcome))
 
     def _outcome(self, task: Task) -> Outcome:
         if task.md5 is not None:
@@ -150,7 +170,7 @@ class OneFile:
 
     def _run_slices(self, table: OneTask) -> Task:
         shared = self._shared
-        source = Metered(shared.hosts, self._meter, shared.streams)
+        source = Metered(shared.hosts, self.meter, shared.streams)
         while True:
             self._attempts += 1
             task = run_slice(
@@ -232,11 +252,6 @@ class OneTask:
         elif task.checkpoint is not None and task.checkpoint != before.checkpoint:
             self._keep(task.checkpoint, task.representation)
 
-    def keep_result(self, result: Mapping[str, Any]) -> bool:
-        """Keep the result in place of the checkpoint; return whether it is kept."""
-        state = self._state
-        return state is not None and self._write(lambda: state.save_result(result, time.time()), self.kept)
-
     def forget(self) -> None:
         """Remove the state file."""
         if self._state is not None:
@@ -253,11 +268,15 @@ class OneTask:
                 self._directory.prepare()
             action()
         except OSError as exc:
-            # A full disk must not end hours of hashing that needs no disk.
-            console.tell(f"cannot write the state file: {exc}")
+            cannot_write(exc)
             return False
         self.kept = offset
         return True
+
+
+def cannot_write(error: OSError) -> None:
+    """Say that progress is not saved. A full disk must not end hours of hashing that needs no disk."""
+    console.tell(f"cannot write the state file: {error}")
 
 
 def at_terminal() -> bool:
@@ -266,15 +285,15 @@ def at_terminal() -> bool:
 
 
 def _notes(task: Task) -> tuple[Note, ...]:
+    notes = remarks.notes(task)
+    if not notes:
+        return ()
     found_at = remarks.final_url(task)
-    return tuple(
-        Note(note.code, remarks.with_redirect(note.code, note.message, task.url, found_at))
-        for note in remarks.notes(task)
-    )
+    return tuple(Note(note.code, remarks.with_redirect(note.code, note.message, task.url, found_at)) for note in notes)
 
 
-def _dumped(outcome: Outcome) -> Mapping[str, Any]:
-    """The outcome for ``_loaded``. Not asdict(), which copies every value."""
+def dumped(outcome: Outcome) -> Mapping[str, Any]:
+    """The outcome for ``loaded``. Not asdict(), which copies every value."""
     values: dict[str, Any] = {name: getattr(outcome, name) for name in Outcome.__slots__}
     values["notes"] = [{"code": note.code, "message": note.message} for note in outcome.notes]
     version = outcome.version
@@ -282,22 +301,20 @@ def _dumped(outcome: Outcome) -> Mapping[str, Any]:
     return values
 
 
-def _loaded(url: str, result: Mapping[str, Any] | None) -> Outcome | None:
-    """The outcome of ``_dumped``; None if it is not one of this version."""
-    if result is None or not result.get("md5"):
-        return None
+def loaded(values: Mapping[str, Any]) -> Outcome:
+    """The outcome of ``dumped``. Raises KeyError, TypeError if it is not one of this version."""
+    version = values["version"]
+    notes = tuple(Note(**note) for note in values["notes"])
+    return Outcome(**{**values, "notes": notes, "version": Version(**version) if version else None})
+
+
+def _result(url: str, values: Mapping[str, Any]) -> Outcome | None:
+    """The result that an earlier run has kept for ``url``; None if it is not one of this version."""
     try:
-        version = result["version"]
-        return Outcome(
-            **{
-                **result,
-                "url": url,
-                "notes": tuple(Note(**note) for note in result["notes"]),
-                "version": Version(**version) if version else None,
-            }
-        )
+        outcome = replace(loaded(values), url=url)
     except (KeyError, TypeError):
         return None
+    return outcome if outcome.md5 else None
 
 
 def _task(url: str, saved: tuple[Checkpoint, Representation | None] | None) -> Task:

@@ -45,17 +45,16 @@ class Schedule:
         """The index of the next item, after a wait for a place; None if there is no other."""
         with self._changed:
             while not self._ended and not is_cancelled() and self._waiting:
-                free = [lane for lane in self._waiting if self._active[lane] < self._places]
-                if free:
-                    lane = min(free, key=lambda each: self._waiting[each][0])
-                    return self._begin(lane)
+                index = self.begin(self._active, self._places)
+                if index is not None:
+                    return index
                 self._changed.wait(POLL_SECONDS)
             return None
 
     def done(self, index: int) -> None:
         """The item is done: its place is free."""
         with self._changed:
-            self._active[self._lanes[index]] -= 1
+            self.ended(index, self._active)
             self._changed.notify_all()
 
     def end(self) -> None:
@@ -64,13 +63,34 @@ class Schedule:
             self._ended = True
             self._changed.notify_all()
 
-    def _begin(self, lane: Hashable) -> int:
+    @property
+    def waiting(self) -> bool:
+        """Whether an item has not begun."""
+        return bool(self._waiting)
+
+    def begin(self, active: Counter[Hashable], places: int) -> int | None:
+        """The index of the next item whose lane has one of ``places`` left beside ``active``, where it is counted.
+
+        None if there is none now. Not thread-safe, as ``ended`` and ``again``: for a scheduler in one thread.
+        """
+        free = [lane for lane in self._waiting if active[lane] < places]
+        if not free:
+            return None
+        lane = min(free, key=lambda each: self._waiting[each][0])
         waiting = self._waiting[lane]
         index = waiting.popleft()
         if not waiting:
             del self._waiting[lane]
-        self._active[lane] += 1
+        active[lane] += 1
         return index
+
+    def ended(self, index: int, active: Counter[Hashable]) -> None:
+        """The item, counted in ``active``, is done."""
+        active[self._lanes[index]] -= 1
+
+    def again(self, index: int) -> None:
+        """Let the item begin once more, before the others."""
+        self._waiting.setdefault(self._lanes[index], deque()).appendleft(index)
 
 
 class Pool(Generic[Item, Result]):

@@ -1,4 +1,4 @@
-"""Files that keep the progress of URLs across runs of the command: checkpoints, and results that are not printed yet.
+"""Files that keep the progress of URLs across runs of the command: their checkpoints.
 
 By default each URL has its own below ``$XDG_STATE_HOME/urlsum`` (XDG Base Directory Specification), ``--state`` names
 another for one URL.
@@ -29,16 +29,13 @@ MOST_BYTES = 65_536
 # Only the owner may read it: a signed URL grants access like a password.
 MODE = 0o600
 DIRECTORY_MODE = 0o700
-# A result of an interrupted run counts as one of its resumption for a day: so long a run itself may take between the
-# first file and the last. Later the file is read again.
-RESULT_SECONDS = 86_400.0
 # Nobody resumes a run after a month, and such files would pile up.
 MOST_AGE_SECONDS = 30 * 86_400.0
 NAME_DIGITS = 32
 
 
 class StateFile:
-    """Keeps the checkpoint of ``url``, or its result, at ``path``, as JSON so that a person can read it.
+    """Keeps the checkpoint of ``url`` at ``path``, as JSON so that a person can read it.
 
     ``automatic``: the file is urlsum's own, so a damaged one is of no use and of no harm.
     """
@@ -46,8 +43,6 @@ class StateFile:
     def __init__(self, path: Path, url: str, *, automatic: bool = False) -> None:
         self.path = path
         self.automatic = automatic
-        # Two runs of one URL, or two lines of a list, must not write into the same new file.
-        self._suffix = f".{os.getpid()}-{threading.get_ident()}" if automatic else ""
         self._url = url
 
     def load(self) -> tuple[Checkpoint, Representation | None] | None:
@@ -58,7 +53,7 @@ class StateFile:
         try:
             value = self._read()
             # A file made by mktemp is empty.
-            return self._parse(value) if value is not None and "result" not in value else None
+            return None if value is None else self._parse(value)
         except StateError:
             if self.automatic:
                 return None
@@ -69,18 +64,6 @@ class StateFile:
         """Whether there is a file at all."""
         return self.path.exists()
 
-    def load_result(self, now: float) -> Mapping[str, Any] | None:
-        """The result that an interrupted run has found before ``now`` (epoch seconds); None if there is none."""
-        try:
-            value = self._read()
-        except StateError:
-            return None
-        if value is None or value.get("url") != self._url or value.get("urlsum") != FORMAT:
-            return None
-        result, at = value.get("result"), value.get("at")
-        fresh = isinstance(at, int | float) and 0 <= now - at <= RESULT_SECONDS
-        return result if fresh and isinstance(result, dict) else None
-
     def save(self, checkpoint: Checkpoint, representation: Representation | None) -> None:
         """Replace the file atomically: a crash leaves the old file or the new one. Raises OSError."""
         values: dict[str, Any] = {
@@ -90,14 +73,7 @@ class StateFile:
         }
         if representation:
             values["representation"] = representation.dump()
-        self._write(values, sync=True)
-
-    def save_result(self, result: Mapping[str, Any], now: float) -> None:
-        """Replace the file by the result of ``now`` (epoch seconds). Raises OSError.
-
-        It does not wait for the disk: after a power failure the file is read again.
-        """
-        self._write({"at": now, "result": result}, sync=False)
+        self._write(values)
 
     def remove(self) -> None:
         """Remove the file: there is no checkpoint to resume from. Raises OSError."""
@@ -124,21 +100,17 @@ class StateFile:
             raise self._foreign()
         return value
 
-    def _write(self, values: Mapping[str, Any], *, sync: bool) -> None:
-        # Results are many and short-lived; indented JSON takes ten times as long.
-        text = json.dumps({"urlsum": FORMAT, "url": self._url, **values}, indent=1 if sync else None)
-        new = f"{self.path}{self._suffix}.new"
-        # Without the layers of open(): in a list of small files they take as long as the file system.
+    def _write(self, values: Mapping[str, Any]) -> None:
+        text = json.dumps({"urlsum": FORMAT, "url": self._url, **values}, indent=1)
+        # Two runs of one URL, or two lines of a list, must not write into the same new file.
+        suffix = f".{os.getpid()}-{threading.get_ident()}" if self.automatic else ""
+        new = f"{self.path}{suffix}.new"
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE)
-        try:
-            left = memoryview(f"{text}\n".encode())
-            while left:
-                left = left[os.write(descriptor, left) :]
-            if sync:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(new, self.path)  # noqa: PTH105 - as above
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(f"{text}\n".encode())
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(new, self.path)  # noqa: PTH105 - both are names here
 
     def _parse(self, value: dict[str, Any]) -> tuple[Checkpoint, Representation | None]:
         try:

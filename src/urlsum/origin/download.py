@@ -283,8 +283,8 @@ class Download:
                 self._prefetch.finish()
             else:
                 self.close()
-            tail = self._evidence.tail.last(self._position, RESUME_OVERLAP_BYTES)
-            self._proof, count = confirm(self._file, self._evidence.sampled(self.size), tail)
+            version = replace(self._evidence.version, size=self.size)
+            self._proof, count = confirm(self._file, version, self._evidence.samples(self._position))
             self.reread += count
         self._confirmed = True
 

@@ -33,8 +33,10 @@ SMALL = [random.Random(index).randbytes(20_000) for index in range(COUNT)]
 
 
 def kept(tmp_path: Path) -> list[dict[str, object]]:
-    """What the state files contain."""
-    return [json.loads(path.read_text()) for path in (tmp_path / "states" / "urlsum").glob("*.json")]
+    """What the state files contain: checkpoints, and the results in the journals."""
+    folder = tmp_path / "states" / "urlsum"
+    results = [line for path in folder.glob("*.jsonl") for line in path.read_text().splitlines()]
+    return [json.loads(text) for text in [*(path.read_text() for path in folder.glob("*.json")), *results]]
 
 
 def wait_until(condition: Callable[[], object]) -> None:

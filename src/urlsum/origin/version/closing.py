@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from urlsum.origin.http11.connection import Connection
     from urlsum.origin.http11.response import ResponseHead
     from urlsum.origin.version.file_client import FileClient
-    from urlsum.origin.version.version import Overlap
+    from urlsum.origin.version.version import Overlap, Sample
     from urlsum.task import Proof
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,8 @@ def arrived_at_once(size: int, seconds: float, moment: float) -> bool:
     return size <= MOMENT_BYTES and seconds <= moment
 
 
-def confirm(file: FileClient, version: Version, tail: Overlap) -> tuple[Proof | None, int]:
-    """Compare the origin's validators and bytes with ``version``, whose last bytes are ``tail``.
+def confirm(file: FileClient, version: Version, samples: list[Overlap | Sample]) -> tuple[Proof | None, int]:
+    """Compare the origin's validators and bytes with ``version`` and its ``samples``, of which the tail is the last.
 
     Returns the validator that proves the version, and the number of bytes read again. The proof is None if the origin
     refuses further requests: signed URLs expire, and some links work once. Sleeps for a short Retry-After and tries
@@ -69,21 +69,18 @@ def confirm(file: FileClient, version: Version, tail: Overlap) -> tuple[Proof | 
     """
     for _ in range(SHORT_WAITS):
         try:
-            return _confirm_once(file, version, tail)
+            return _confirm_once(file, version, samples)
         except HttpFailed as exc:
             wait = exc.retry_after
             remaining = file.deadline.remaining()
             if wait is None or not wait <= min(SHORT_WAIT_SECONDS, remaining):
                 raise
             time.sleep(wait)
-    return _confirm_once(file, version, tail)
+    return _confirm_once(file, version, samples)
 
 
-def _confirm_once(file: FileClient, version: Version, tail: Overlap) -> tuple[Proof | None, int]:
-    samples = [tail]
-    if version.opening is not None and tail.start > 0:
-        # First, because a range of the beginning cannot come from another position.
-        samples.insert(0, version.opening)
+def _confirm_once(file: FileClient, version: Version, samples: list[Overlap | Sample]) -> tuple[Proof | None, int]:
+    tail = samples[-1]
     up_to_tail = length_doubted = False
     if tail.length and not file.ranges_lie:
         try:
@@ -120,7 +117,7 @@ def _refuses(head: ResponseHead, version: Version) -> bool:
     return head.status >= BAD_REQUEST and not is_transient(head.status)
 
 
-def _check_whole(file: FileClient, head: ResponseHead, tail: Overlap) -> None:
+def _check_whole(file: FileClient, head: ResponseHead, tail: Overlap | Sample) -> None:
     try:
         file.check_whole(head)
     except HttpFailed as exc:
@@ -129,7 +126,7 @@ def _check_whole(file: FileClient, head: ResponseHead, tail: Overlap) -> None:
         raise HttpFailed(exc.status, message, retry_after=exc.retry_after) from exc
 
 
-def _prove_by_ranges(file: FileClient, version: Version, samples: list[Overlap]) -> tuple[Proof, int]:
+def _prove_by_ranges(file: FileClient, version: Version, samples: list[Overlap | Sample]) -> tuple[Proof, int]:
     """Raises RangeRefused if ranges prove nothing, and Changed if they prove another version.
 
     A well-formed response of another version is evidence, even if a plain GET would disagree: a cache may serve that.
@@ -160,7 +157,7 @@ def _prove_by_ranges(file: FileClient, version: Version, samples: list[Overlap])
     return proof, count
 
 
-def _one_range_each(samples: list[Overlap]) -> list[list[Overlap]]:
+def _one_range_each(samples: list[Overlap | Sample]) -> list[list[Overlap | Sample]]:
     """The samples, in groups that one range each brings: together where they touch.
 
     A data set in small pieces then costs one request of the proof for each, and no byte more.
@@ -186,7 +183,7 @@ def _check_total(head: ResponseHead, version: Version) -> None:
 
 
 def _prove_by_range(
-    file: FileClient, connection: Connection, head: ResponseHead, version: Version, samples: list[Overlap]
+    file: FileClient, connection: Connection, head: ResponseHead, version: Version, samples: list[Overlap | Sample]
 ) -> Proof:
     start, _ = stretch(samples)
     try:
@@ -211,7 +208,7 @@ def _prove_by_whole(
     connection: Connection,
     head: ResponseHead,
     version: Version,
-    samples: list[Overlap],
+    samples: list[Overlap | Sample],
     *,
     up_to_tail: bool,
 ) -> tuple[Proof, int]:

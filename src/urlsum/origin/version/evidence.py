@@ -6,7 +6,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from urlsum.origin.version.version import MD5_BLOCK_BYTES, OPENING_BYTES, RESUME_OVERLAP_BYTES, Overlap
+from urlsum.origin.version.version import MD5_BLOCK_BYTES, OPENING_BYTES, RESUME_OVERLAP_BYTES, Overlap, Sample
 
 if TYPE_CHECKING:
     from urlsum.origin.version.version import Version
@@ -48,6 +48,11 @@ class TailRecorder:
         length = min(length, len(self._buffer))
         with memoryview(self._buffer) as kept, kept[len(kept) - length :] as part:
             return Overlap.of(part, position)
+
+    def last_bytes(self, position: int, length: int) -> Sample:
+        """The same as the bytes themselves."""
+        length = min(length, len(self._buffer))
+        return Sample(position, bytes(self._buffer[len(self._buffer) - length :]))
 
     def ends_with(self, overlap: Overlap) -> bool:
         """Whether the last bytes recorded are those of ``overlap``."""
@@ -113,12 +118,19 @@ class Evidence:
         self._spot.record(view, end)
         if self.version.opening is None and end - len(view) == len(self._opening):
             self._opening += view[: OPENING_BYTES - len(self._opening)]
-            if len(self._opening) == OPENING_BYTES:
-                self.version = replace(self.version, opening=self._opening_overlap)
 
     def sampled(self, size: int | None) -> Version:
         """The version of a file of ``size`` bytes, with the sample of its opening."""
         return replace(self.version, size=size, opening=self._opening_overlap)
+
+    def samples(self, position: int) -> list[Overlap | Sample]:
+        """The opening and the tail of a file that ends at ``position``; only the tail where that is all of it."""
+        tail = self.tail.last_bytes(position, RESUME_OVERLAP_BYTES)
+        opening: Overlap | Sample | None = self.version.opening
+        if opening is None and self._opening:
+            opening = Sample(len(self._opening), self.opening)
+        # The opening first, because a range of the beginning cannot come from another position.
+        return [opening, tail] if opening is not None and tail.start > 0 else [tail]
 
     def fingerprint(self, size: int) -> str:
         """The version of the whole file of ``size`` bytes, with all samples: enough to recognize it later."""

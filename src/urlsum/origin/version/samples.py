@@ -9,9 +9,11 @@ from urlsum.origin.tuning import BLOCK_BYTES
 from urlsum.origin.version.parts import read_across_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from urlsum.origin.http11.body import ResponseBody
     from urlsum.origin.version.file_client import FileClient
-    from urlsum.origin.version.version import Overlap, Version
+    from urlsum.origin.version.version import Overlap, Sample, Version
 
 # Without ranges, a file up to this length is re-read for its tail: that much is in flight before a connection could be
 # closed.
@@ -19,7 +21,7 @@ REREAD_BYTES = BLOCK_BYTES
 
 
 def matches_samples(
-    file: FileClient, body: ResponseBody, version: Version, samples: list[Overlap], *, up_to_tail: bool
+    file: FileClient, body: ResponseBody, version: Version, samples: Sequence[Overlap | Sample], *, up_to_tail: bool
 ) -> bool:
     """Whether ``body``, which begins at the first byte of the file, has the bytes of the samples, as far as it is read.
 
@@ -43,7 +45,9 @@ def matches_samples(
     return all(sample.matches(received[sample.start : sample.end]) for sample in samples)
 
 
-def read_samples(file: FileClient, body: ResponseBody, version: Version, samples: list[Overlap]) -> ResponseBody | None:
+def read_samples(
+    file: FileClient, body: ResponseBody, version: Version, samples: Sequence[Overlap | Sample]
+) -> ResponseBody | None:
     """Read ``samples`` in one stretch; the response that continues at its end, None if the bytes differ.
 
     Raises Changed, other OriginErrors, DeadlineReached.
@@ -56,6 +60,6 @@ def read_samples(file: FileClient, body: ResponseBody, version: Version, samples
     return None
 
 
-def stretch(samples: list[Overlap]) -> tuple[int, int]:
+def stretch(samples: Sequence[Overlap | Sample]) -> tuple[int, int]:
     """The positions from the first byte of ``samples`` up to, but not including, the byte after the last."""
     return min(sample.start for sample in samples), max(sample.end for sample in samples)

@@ -81,6 +81,32 @@ class Overlap:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """The bytes ``data`` themselves, which end at position ``end``: what an Overlap is, where nothing is stored.
+
+    To compare 64 KiB takes a tenth of the time of a digest.
+    """
+
+    end: int
+    data: bytes
+
+    @property
+    def length(self) -> int:
+        """How many bytes."""
+        return len(self.data)
+
+    @property
+    def start(self) -> int:
+        """The position of the first byte."""
+        return self.end - len(self.data)
+
+    def matches(self, data: memoryview | bytes) -> bool:
+        """Whether ``data`` are the same bytes."""
+        # A memoryview would be compared byte by byte.
+        return bytes(data) == self.data
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """``etag`` is quoted as sent, or a bare digest, or MALFORMED and a digest; ``modified`` in seconds since the epoch.
 
@@ -114,9 +140,12 @@ class Version:
         etag = _ETAG.fullmatch(text)
         if not text and modified is None:
             text = decoded(b", ".join(dates))  # two programs that date one response prove nothing, either
-        malformed = MALFORMED + _digest(text.encode()) if text else None
+        if etag:
+            tag: str | None = _bounded_etag(etag["tag"])
+        else:
+            tag = MALFORMED + _digest(text.encode()) if text else None
         return cls(
-            etag=_bounded_etag(etag["tag"]) if etag else malformed,
+            etag=tag,
             weak=bool(etag and etag["weak"]),
             modified=None if modified is None else int(modified),
             size=size,
