@@ -19,6 +19,7 @@ from urlsum.deadline import Deadline
 from urlsum.errors import QueueUnavailable
 from urlsum.limits.accounts import Settlements
 from urlsum.worker import delivery
+from urlsum.worker.lease import LATE_SECONDS, LateClaims
 from urlsum.worker.metrics import WorkMetrics
 from urlsum.worker.turns import Turns
 
@@ -51,6 +52,10 @@ def process(
 
     Where continuations have a queue, and so workers, of their own, a first slice has a turn of HAND_OVER_SECONDS, and a
     continuation hands over after less than half of BATCHED_SECONDS if others wait.
+
+    A file that ends within LATE_SECONDS of the first delivery of its message is claimed together with its result. If
+    this process is killed before, SQS delivers the message again, and then the claim comes first: a file that kills
+    its worker counts its attempts, but for the first.
     """
     deps = services()
     began, started = deps.clock(), deps.monotonic()
@@ -63,14 +68,21 @@ def process(
 
     turns = Turns(BATCHED_SECONDS, deps.monotonic)
 
-    def handled(number: int, body: str) -> bool:
+    def handled(number: int, record: dict[str, Any]) -> bool:
+        body = record["body"]
         turn = turns.begin(continued=queues.is_continuation(body))
         if deps.settings.continuations_queue_url and not turn.continued:
             turn.ends_at = turn.began + deps.settings.hand_over_seconds
         try:
             with cloudwatch.about(_task_of(body)):
                 return delivery.handle_message(
-                    body, deps, deadline=batch.deadline(number), turn=turn, after_slice=count, settle=ended.add
+                    body,
+                    deps,
+                    deadline=batch.deadline(number),
+                    turn=turn,
+                    after_slice=count,
+                    settle=ended.add,
+                    late=claims if _is_first(record) else None,
                 )
         finally:
             turns.end(turn)
@@ -79,8 +91,12 @@ def process(
     records = event["Records"]
     batch = _Batch(deadline, len(records))
     ended = Settlements(deps.records, clock=deps.clock, ttl_days=deps.settings.task_ttl_days)
-    with _watched(turns, deps.queue, ended), ThreadPoolExecutor(len(records), thread_name_prefix="record") as pool:
-        results = list(pool.map(handled, range(len(records)), [record["body"] for record in records]))
+    claims = LateClaims()
+    with (
+        _watched(turns, deps.queue, ended, claims),
+        ThreadPoolExecutor(len(records), thread_name_prefix="record") as pool,
+    ):
+        results = list(pool.map(handled, range(len(records)), records))
     ended.settle()
     metrics.count_engine()
     metrics.flush(engine=md5.engine)
@@ -119,12 +135,18 @@ class _Batch:
 
 
 @contextmanager
-def _watched(turns: Turns, queue: TaskQueue, ended: Settlements) -> Iterator[None]:
-    """End turns that are over because others wait, and settle what has ended, as long as the block runs."""
+def _watched(turns: Turns, queue: TaskQueue, ended: Settlements, claims: LateClaims) -> Iterator[None]:
+    """Claim what lasts, end turns because others wait, and settle what has ended, as long as the block runs."""
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(LOOK_SECONDS):
+        step, waited = min(LATE_SECONDS, LOOK_SECONDS), 0.0
+        while not over.wait(step):
+            claims.write()
+            waited += step
+            if waited < LOOK_SECONDS:
+                continue
+            waited = 0.0
             with suppress(QueueUnavailable):  # then every slice lasts as long as it may
                 turns.look(queue)
             ended.settle()
@@ -134,6 +156,11 @@ def _watched(turns: Turns, queue: TaskQueue, ended: Settlements) -> Iterator[Non
         yield
     finally:
         over.set()
+
+
+def _is_first(record: dict[str, Any]) -> bool:
+    """Whether SQS delivers the message of ``record`` for the first time."""
+    return bool(record.get("attributes", {}).get("ApproximateReceiveCount") == "1")
 
 
 def _task_of(body: str) -> str | None:

@@ -59,10 +59,11 @@ def submit(
         local_email=services.settings.mail_backend != "ses",
         admission=admission,
     )
-    if services.settings.on_lambda:
-        cloudwatch.count("Submitted", services.settings.stack_name, task_id)
-    with cloudwatch.about(task_id):
-        trail.accepted(task_id, request.state.client, submission)
+    line = trail.accepted(task_id, request.state.client, submission)
+    if services.settings.on_lambda:  # each line and each byte is paid for, so the metric's line is the trail's, too
+        cloudwatch.count("Submitted", services.settings.stack_name, task_id, message=line)
+    else:
+        trail.log_accepted(line)
     return responses.accepted(task_id, request, services.settings, admission.allowances)
 
 

@@ -128,11 +128,11 @@ def logged(process: Callable[..., Any], function: str | None) -> Callable[..., A
     return handler
 
 
-def count(name: str, stack: str, task_id: str) -> None:
-    """Write the metric ``name`` of ``stack`` once, for the task; one line."""
+def count(name: str, stack: str, task_id: str, **properties: str) -> None:
+    """Write the metric ``name`` of ``stack`` once, for the task, with what else the log shall say; one line."""
     metrics = Metrics(stack)
     metrics.add(name)
-    metrics.flush(task=task_id)
+    metrics.flush(task=task_id, **properties)
 
 
 class Metrics:

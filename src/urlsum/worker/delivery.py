@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from urlsum.deadline import Deadline
     from urlsum.tables import Records
     from urlsum.task import Task
+    from urlsum.worker.lease import LateClaims
     from urlsum.worker.turns import Turn
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class HandlerDeps(SliceDeps, EmailDeps, Protocol):
         ...
 
 
-def handle_message(
+def handle_message(  # noqa: PLR0913 - what a caller may add to a delivery, all by name
     body: str,
     deps: HandlerDeps,
     *,
@@ -45,15 +46,16 @@ def handle_message(
     after_slice: Callable[[Task], None] | None = None,
     post: Callable[[Task], None] | None = None,
     settle: Callable[[Task], None] | None = None,
+    late: LateClaims | None = None,
 ) -> bool:
     """Handle the message ``body`` and log how that ended; return False if the message must come again.
 
     ``deadline`` is when the slice must end; when its ``turn`` is over, it hands over at the next checkpoint.
-    ``after_slice`` gets the task as it was last written, unless there was nothing to do for it. ``post`` and ``settle``
-    as in ``handle``. At-least-once: only a message for which this returns True may be deleted from its queue.
+    ``after_slice`` gets the task as it was last written, unless there was nothing to do for it. ``post``, ``settle``,
+    ``late`` as in ``handle``. At-least-once: only a message for which this returns True may be deleted from its queue.
     """
     try:
-        task = handle(queues.decode(body), deps, deadline=deadline, turn=turn, post=post, settle=settle)
+        task = handle(queues.decode(body), deps, deadline=deadline, turn=turn, post=post, settle=settle, late=late)
     except Unavailable as exc:
         if not exc.reported:
             log.warning("%s: %s: %s", body[:MESSAGE_CHARACTERS], type(exc).__name__, exc)
@@ -78,11 +80,13 @@ def handle(
     turn: Turn | None = None,
     post: Callable[[Task], None] | None = None,
     settle: Callable[[Task], None] | None = None,
+    late: LateClaims | None = None,
 ) -> Task | None:
     """Do what the task needs now; return it as it was last written, None when there was nothing to do.
 
     ``post`` takes over a finished task that owes an email, together with its lease; without one the email is sent here.
-    ``settle`` gets a task that ended; without one its client's account is settled here.
+    ``settle`` gets a task that ended; without one its client's account is settled here. With ``late``, a new task is
+    claimed by its first write: for a message that comes again by itself if this process dies.
 
     A message for a task under another worker's lease is complete: the holder sends the next one, and if it dies the
     sweeper does. A message that was kept would come again for as long as a long task runs, and end as a dead letter.
@@ -90,7 +94,7 @@ def handle(
     Raises TableUnavailable, QueueUnavailable: the message must come again.
     """
     try:
-        task = run_slice(task_id, deps, deadline=deadline, turn=turn)
+        task = run_slice(task_id, deps, deadline=deadline, turn=turn, late=late)
         if _ended(task) and settle is not None:
             settle(task)
         elif _ended(task):

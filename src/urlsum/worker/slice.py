@@ -31,7 +31,7 @@ from urlsum.task import Checkpoint, Failure, Task
 from urlsum.text.format import human_bytes, shown_url
 from urlsum.worker import retry, reuse, two_readings
 from urlsum.worker.catch_up import CatchUp
-from urlsum.worker.lease import claim
+from urlsum.worker.lease import LateClaims, Lease, claim
 from urlsum.worker.throughput import Rate
 from urlsum.worker.turns import FIRST_SECONDS, Turn
 
@@ -70,28 +70,35 @@ class SliceDeps(reuse.ReuseDeps, Protocol):
         ...
 
 
-def run_slice(task_id: str, deps: SliceDeps, *, deadline: Deadline, turn: Turn | None = None) -> Task:
+def run_slice(
+    task_id: str, deps: SliceDeps, *, deadline: Deadline, turn: Turn | None = None, late: LateClaims | None = None
+) -> Task:
     """Work on the task until it ends, ``deadline`` comes, or its ``turn`` is over; return it as it was last written.
 
+    With ``late``, a new task is claimed by the first write that it needs anyway.
     Raises LeaseHeld, NotDue or NothingToDo if there is nothing to claim, LeaseLost if another worker has taken over,
     TaskNotFound, TableUnavailable.
     """
     turn = turn or Turn(continued=True)
-    task = claim(
-        task_id,
-        deps.table,
-        now=deps.clock(),
-        lease_seconds=deps.settings.lease_seconds,
-        first_only=not turn.continued,
-    )
-    if task.complete:
-        return task
-    return _Slice(task, deps, deadline, turn).run()
+    lease_seconds, first_only = deps.settings.lease_seconds, not turn.continued
+    if late is None:
+        task = claim(task_id, deps.table, now=deps.clock(), lease_seconds=lease_seconds, first_only=first_only)
+        return _run(Lease(task, deps.table, deps.clock), deps, deadline, turn)
+    lease = late.lease(task_id, deps.table, clock=deps.clock, lease_seconds=lease_seconds, first_only=first_only)
+    try:
+        return _run(lease, deps, deadline, turn)
+    finally:
+        late.end(lease)
+
+
+def _run(lease: Lease, deps: SliceDeps, deadline: Deadline, turn: Turn) -> Task:
+    return lease.task if lease.task.complete else _Slice(lease, deps, deadline, turn).run()
 
 
 class _Slice:
-    def __init__(self, task: Task, deps: SliceDeps, deadline: Deadline, turn: Turn) -> None:
-        self.task = task
+    def __init__(self, lease: Lease, deps: SliceDeps, deadline: Deadline, turn: Turn) -> None:
+        self.task = task = lease.task
+        self.lease = lease
         self.deps = deps
         self.deadline = deadline
         self.turn = turn
@@ -152,6 +159,7 @@ class _Slice:
         key = self.task.file_key or reuse.last_seen(self.task.url)
         if key is None or self.alone or self.task.checkpoint is not None:
             return None
+        self.lease.take()  # others that wait for this reading look at its row
         self.task = replace(self.task, file_key=key)
         return reuse.announced(self.task, self.deps)
 
@@ -161,6 +169,8 @@ class _Slice:
         if begun or self.deps.records is None:
             return None
         large = body.size is not None and body.size > reuse.SMALL_BYTES
+        if large:
+            self.lease.take()  # as in _recall
         key = body.identity if large else None
         if key != self.task.file_key:
             self.task = replace(self.task, file_key=key)
@@ -407,7 +417,7 @@ class _Slice:
     def _write(self, task: Task) -> Task:
         self.renew_at = self.deps.monotonic() + self.deps.settings.checkpoint_seconds
         task = replace(task, received=self._received())
-        self.deps.table.save(task, over=self.task)
+        self.lease.save(task, over=self.task)
         self.task = task
         return task
 

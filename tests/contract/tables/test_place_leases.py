@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from urlsum.tables import Record, Records
 
 TARGET = parse("https://a.example/file")
+NAME = "https://a.example:443"
 ADDRESS = ip_address("192.88.98.1")
 LIMIT = 8
 SETTINGS = Settings()
@@ -387,3 +390,83 @@ def test_what_was_left_unreported_is_counted_with_the_next_lease(clock: Clock) -
     assert other.open()
     with pytest.raises(OriginBusy, match="40 requests"):
         other.limit.check(other.places[0])
+
+
+class Requests(MemoryRecords):
+    """Records that list the requests that they get."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds: list[str] = []
+
+    def read(self, key: str) -> Record | None:
+        self.kinds.append("read")
+        return super().read(key)
+
+    def write(self, *args: Any, **options: Any) -> Record:
+        self.kinds.append("write")
+        return super().write(*args, **options)
+
+
+def all_of_one(store: Records, clock: Clock) -> Process:
+    """A process that has had every place of a key, and used none."""
+    process = Process(store, clock)
+    assert process.open_all() == LIMIT
+    process.close(LIMIT)
+    return process
+
+
+def test_a_process_that_was_alone_hands_its_places_back_without_a_read(clock: Clock) -> None:
+    store = Requests()
+    process = all_of_one(store, clock)
+    store.kinds.clear()
+    process.leases.hand_back()
+    assert store.kinds == ["write"] * 2  # of the name and of the address
+    assert Process(store, clock).open_all() == LIMIT
+
+
+def test_a_ledger_that_another_process_has_written_since_is_read_before_places_are_handed_back(clock: Clock) -> None:
+    store = Requests()
+    first, second = all_of_one(store, clock), Process(store, clock)
+    clock.alive.clear()  # the first does not see the second's line
+    assert not second.open()
+    store.kinds.clear()
+    first.leases.hand_back()
+    assert sorted(store.kinds) == ["read", "write", "write", "write"]  # one is refused, and decided again
+    assert second.open_all() == LIMIT  # its line is still there
+
+
+def test_a_process_beside_others_reads_the_ledger_before_it_hands_its_places_back(clock: Clock) -> None:
+    store = Requests()
+    first, second = Process(store, clock), Process(store, clock)
+    assert (first.open(), second.open(), first.open(), first.open()) == (True,) * 4
+    first.close(3)
+    store.kinds.clear()
+    first.leases.hand_back()
+    assert store.kinds.count("read") == store.kinds.count("write") == 2
+
+
+def test_files_that_begin_to_ask_while_the_ledger_is_read_have_their_places_by_the_same_write(clock: Clock) -> None:
+    files = 5
+    everybody = threading.Barrier(files)
+
+    class Slow(Requests):
+        def read(self, key: str) -> Record | None:
+            read = super().read(key)
+            # The first one to read has the lock of the key: the others ask, and wait for it.
+            deadline = time.monotonic() + 10
+            while process.leases._leases[NAME].asking < files and time.monotonic() < deadline:
+                time.sleep(0.001)
+            return read
+
+    store = Slow()
+    process = Process(store, clock)
+
+    def reserve(_number: int) -> Place:
+        everybody.wait()
+        return process.limit.reserve(TARGET, process.limit.turn(Deadline.after(60), lambda: None))
+
+    with ThreadPoolExecutor(files) as pool:
+        places = list(pool.map(reserve, range(files)))
+    assert len({id(place) for place in places}) == files
+    assert store.kinds == ["read", "write"]

@@ -299,6 +299,20 @@ def test_of_racing_claims_exactly_one_wins(table: TaskTable) -> None:
             assert table.get(task.id).rate == float(winners[0])
 
 
+def test_a_claim_and_a_result_may_be_one_write_and_shut_out_whoever_read_the_task_before(table: TaskTable) -> None:
+    task = new_task(due_at=NOW)
+    table.add(task)
+    claimed = task.claimed(NOW + 1, LEASE)
+    done = claimed.done("0" * 32, 1, NOW + 2)
+    table.save(done, over=task, lease_before=NOW + 2)
+    assert table.get(task.id) == done
+    assert table.due(NOW + 2 * LEASE, 10) == []
+    for late in (claimed, task.claimed(NOW + 3, LEASE).done("1" * 32, 1, NOW + 4)):
+        with pytest.raises(LeaseLost):
+            table.save(late, over=task, lease_before=NOW + 4)
+    assert table.get(task.id) == done
+
+
 @pytest.mark.timeout(60)
 def test_of_racing_adds_exactly_one_wins(table: TaskTable) -> None:
     workers = 4

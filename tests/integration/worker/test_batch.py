@@ -256,3 +256,79 @@ def test_the_files_of_a_batch_take_the_places_of_their_origin_together(serve: Se
     assert invoke(services, *(encode(task.id) for task in tasks)) == []
     # For the origin and for its address. One by one, eight places would cost 16 and their return two more.
     assert records.writes.count("origin") <= writes
+
+
+def rows_written(services: Services) -> list[Status]:
+    """The states that are written to the table from now on."""
+    written: list[Status] = []
+    save = services.table.save
+
+    def recorded(task: Task, **options: Any) -> None:
+        save(task, **options)
+        written.append(task.status)
+
+    services.table.save = recorded  # type: ignore[method-assign]
+    return written
+
+
+@pytest.mark.parametrize(
+    ("attributes", "written"),
+    [
+        ({"ApproximateReceiveCount": "1"}, [Status.DONE]),
+        # The worker that had it before may have died of it.
+        ({"ApproximateReceiveCount": "2"}, [Status.RUNNING, Status.DONE]),
+        ({}, [Status.RUNNING, Status.DONE]),
+    ],
+)
+def test_a_small_file_is_written_once_if_its_message_comes_for_the_first_time(
+    attributes: dict[str, str], written: list[Status]
+) -> None:
+    clock = Clock()
+    services = wired(SyntheticSource(b"x" * 10, clock, seconds=0.1), clock, clock)
+    task = submitted(services, "https://o.example/f")
+    rows = rows_written(services)
+    event = {"Records": [{**record(encode(task.id), "message"), "attributes": attributes}]}
+    process(event, Context(), services=lambda: services)
+    assert rows == written
+
+
+def test_a_file_that_kills_its_worker_again_and_again_counts_each_try_but_the_first() -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(offset: int) -> None:
+        raise Killed
+
+    clock = Clock()
+    source = SyntheticSource(b"x" * 10, clock, seconds=0.1)
+    services = wired(source, clock, clock)
+    task = submitted(services, "https://o.example/f")
+    source.fault = kill
+    tries = []
+    for count in range(1, 5):
+        event = {
+            "Records": [{**record(encode(task.id), "message"), "attributes": {"ApproximateReceiveCount": str(count)}}]
+        }
+        with pytest.raises(Killed):
+            process(event, Context(), services=lambda: services)
+        tries.append(services.table.get(task.id).attempts)
+        clock.now += SETTINGS.lease_seconds + 1
+    assert tries == [0, 1, 2, 3]
+
+
+def test_a_silent_origin_is_claimed_while_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("functions.hash_worker.app.LATE_SECONDS", 0.01)
+    clock = Clock()
+    source = SyntheticSource(b"x" * 10, clock, seconds=0.1)
+    services = wired(source, clock, clock)
+    task = submitted(services, "https://o.example/f")
+    rows = rows_written(services)
+
+    def silent(offset: int) -> None:
+        until = time.monotonic() + 10
+        while not rows and time.monotonic() < until:
+            time.sleep(0.01)
+
+    source.fault = silent
+    assert invoke(services, encode(task.id)) == []
+    assert rows == [Status.RUNNING, Status.DONE]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.crash
 
-SCENES = ("submit", "whole", "hand over", "sweep", "wait", "reuse")
+SCENES = ("submit", "whole", "late", "hand over", "sweep", "wait", "reuse")
 
 
 def killed(kind: str, scene: str, which: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
@@ -62,6 +62,9 @@ def assert_kept(outcomes: list[dict[str, Any]], scene: str) -> None:
         # The kills came before the claim, in the middle, between commit and mark, with and without a mail out.
         assert {"queued pending", "running pending", "done pending"} <= {outcome["left"] for outcome in outcomes}
         assert any(outcome["unnoted"] for outcome in outcomes)
+    if scene == "late":
+        # There is nothing between: the claim and the result are one write.
+        assert {outcome["left"] for outcome in outcomes} == {"queued pending", "done pending", "done sent"}
 
 
 @pytest.mark.parametrize("scene", SCENES)

@@ -36,6 +36,7 @@ from urlsum.service import Submission
 from urlsum.settings import Settings, load
 from urlsum.task import Mail
 from urlsum.worker.delivery import handle
+from urlsum.worker.lease import LateClaims
 from urlsum.worker.sweep import sweep
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ SOURCE = str(Path(service.__file__).parent)
 PIECE = 20_000
 CONTENT = bytes(range(256)) * 2400
 URL = "https://origin.example/"
+# A file that ends before its claim must be written.
+SMALL = CONTENT[:PIECE]
 FOREVER = 10**6
 
 
@@ -64,6 +67,7 @@ class TaskSetup:
     settings: Settings
     clock: Clock
     key: str
+    content: bytes = CONTENT
 
     @property
     def _submission(self) -> Submission:
@@ -99,11 +103,12 @@ class TaskSetup:
             ttl_days=30,
         )
 
-    def work(self, task_id: str, seconds: float = FOREVER) -> None:
-        source = SyntheticSource(CONTENT, self.clock, piece=PIECE)
+    def work(self, task_id: str, seconds: float = FOREVER, late: LateClaims | None = None) -> None:
+        pause = 1.0 if self.content is CONTENT else 0.1
+        source = SyntheticSource(self.content, self.clock, piece=PIECE, seconds=pause)
         mailer = OutboxMailer(self.outbox, "urlsum@example.org", clock=self.clock)
         deps = Deps(self.settings, self.table, source, self.clock, self.clock, self.queue, mailer, self.records)
-        handle(task_id, deps, deadline=Deadline.after(seconds, clock=self.clock))
+        handle(task_id, deps, deadline=Deadline.after(seconds, clock=self.clock), late=late)
 
     def sweep(self) -> None:
         sweep(self.table, self.queue, now=self.clock(), settings=self.settings)
@@ -119,6 +124,11 @@ def _submit(setup: TaskSetup) -> None:
 def _whole(setup: TaskSetup) -> None:
     """Claim, checkpoints, commit, mail, mark."""
     setup.work(setup.id)
+
+
+def _late(setup: TaskSetup) -> None:
+    """Read, claim and commit in one write, mail, mark."""
+    setup.work(setup.id, late=LateClaims())
 
 
 def _hand_over(setup: TaskSetup) -> None:
@@ -156,6 +166,7 @@ BEFORE: dict[Callable[[TaskSetup], None], Callable[[TaskSetup], None]] = {_wait:
 SCENES: dict[str, Callable[[TaskSetup], None]] = {
     "submit": _submit,
     "whole": _whole,
+    "late": _late,
     "hand over": _hand_over,
     "sweep": _sweep,
     "wait": _wait,
@@ -244,7 +255,7 @@ def finish(setup: TaskSetup) -> dict[str, Any]:
         "left": f"{left.status} {left.mail}",
         "unnoted": unnoted,
         "status": task.status,
-        "right": task.md5 == SyntheticSource(CONTENT, setup.clock).md5,
+        "right": task.md5 == SyntheticSource(setup.content, setup.clock).md5,
         "mail": task.mail,
         "letters": setup.letters(),
     }
@@ -286,7 +297,8 @@ def main() -> None:
             from urlsum.queues.table import TableQueue  # noqa: PLC0415
 
             queue = TableQueue(services.table, clock=clock, redelivery_seconds=0.0)
-        return TaskSetup(services.table, services.records, queue, outbox, settings, clock, f"{scene.__name__}-{number}")
+        key, content = f"{scene.__name__}-{number}", SMALL if scene is _late else CONTENT
+        return TaskSetup(services.table, services.records, queue, outbox, settings, clock, key, content)
 
     def learn() -> list[str]:
         line = LineKiller()

@@ -55,8 +55,8 @@ def test_a_write_costs_the_item_and_each_entry_of_the_index(
     assert cost.writes_of(old, replace(task, due_at=after)) == units
 
 
-def test_a_small_file_costs_seven_write_units_with_its_client_and_its_origin() -> None:
-    assert list(cost.writes_of_a_small_file().values()) == [2, 1, 2, 1, 0.8]
+def test_a_small_file_costs_five_and_a_half_write_units_with_its_client_and_its_origin() -> None:
+    assert list(cost.writes_of_a_small_file().values()) == [2, 2, 1, 0.5]
 
 
 def test_a_million_small_files_cost_less_than_their_bar_but_for_the_limits() -> None:

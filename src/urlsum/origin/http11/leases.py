@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from urlsum.origin.http11.origin_limit import Key, OriginLimit
     from urlsum.settings import Settings
-    from urlsum.tables import Records
+    from urlsum.tables import Record, Records
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +57,40 @@ MOST_REMEMBERED = 1000
 THREADS = 8
 
 
+class _OneLedger:
+    """The record of one key, which is not read again once after ``skip_read``: it is as this process wrote it.
+
+    If another process has written it since, the version refuses the next write, and then it is read. That costs five
+    times what a read does, so only a process that was alone skips it.
+    """
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._written: Record | None = None
+        self.skip_read = False
+
+    def read(self, key: str) -> Record | None:
+        skipped, self.skip_read = self.skip_read, False
+        return self._written if skipped and self._written is not None else self._records.read(key)
+
+    def write(self, key: str, value: str, *, over: Record | None, expires_at: float, durable: bool = False) -> Record:
+        self._written = None  # unless the write is known to have succeeded
+        self._written = self._records.write(key, value, over=over, expires_at=expires_at, durable=durable)
+        return self._written
+
+    def purge(self, now: float, limit: int) -> int:
+        return self._records.purge(now, limit)
+
+
 class Lease(Struct):
     """The lease of one key; ``until`` is in seconds since the epoch, the other times are monotonic.
 
     ``requests`` and ``received`` were reported up to now, less than none if an earlier lease left some unreported;
     ``minute`` and ``day`` with their counts are those of all processes as last read. ``asking`` files need a place now.
+    ``alone`` is whether no other process had a line in the ledger.
     """
 
+    records: _OneLedger
     lock: threading.Lock = field(default_factory=threading.Lock)
     until: float = 0.0
     renewed_at: float = float("-inf")
@@ -77,6 +104,7 @@ class Lease(Struct):
     day_received: int = 0
     renewals: int = 0
     asking: int = 0
+    alone: bool = False
 
 
 def in_thread(work: Callable[[], None]) -> None:
@@ -243,14 +271,15 @@ class PlaceLeases:
         totals = self._limit.totals(key)
         unreported = totals[0] - lease.requests, totals[1] - lease.received
         due = began - lease.renewed_at >= self._seconds / RENEWALS
-        first, more = self._limit.needs(key)
-        # Those that wait in the queue of the key are counted already; of them only the first one asks.
-        needs = first + (lease.asking if asking and not key.waiting else 0), more + int(asking and further)
         seconds = self._seconds if lease.renewals else FIRST_LOOKS * self._seconds / LOOKS
 
         def decide(text: str | None) -> tuple[Change | None, tuple[Ledger, int, bool]]:
             ledger = Ledger.load(text, now, skew=self._seconds * SKEW_SHARE)
             before = ledger.parties.get(self._name)
+            # Not before the ledger was read: the files that began to ask meanwhile have their places by this write.
+            first, more = self._limit.needs(key)
+            # Those that wait in the queue of the key are counted already; of them only the first one asks.
+            needs = first + (lease.asking if asking and not key.waiting else 0), more + int(asking and further)
             if before is None and len(ledger.parties) >= MOST_PARTIES:
                 return None, (ledger, 0, False)
             had = before.places if before is not None else 0
@@ -272,7 +301,8 @@ class PlaceLeases:
             ledger.received += unreported[1]
             return Change(ledger.dump(), self._expires_at(now)), (ledger, allowed, True)
 
-        ledger, allowed, written = change(self._records, _record(key), decide, now=now)
+        ledger, allowed, written = change(lease.records, _record(key), decide, now=now)
+        lease.alone = len(ledger.parties) == 1
         lease.minute, lease.minute_requests = ledger.minute, ledger.requests
         lease.day, lease.day_received = ledger.day, ledger.received
         if written:
@@ -295,7 +325,8 @@ class PlaceLeases:
             ledger.received += received - lease.received
             return Change(ledger.dump(), self._expires_at(now)), None
 
-        change(self._records, _record(key), decide, now=now)
+        lease.records.skip_read = lease.alone
+        change(lease.records, _record(key), decide, now=now)
         lease.requests, lease.received, lease.until = requests, received, 0.0
         self._forget(key, lease)
 
@@ -319,7 +350,8 @@ class PlaceLeases:
                 self._in_background(self._keep)
             if key.name not in self._leases:
                 requests, received = self._unreported_of.pop(key.name, (0, 0))
-                self._leases[key.name] = Lease(requests=-requests, received=-received)
+                records = _OneLedger(self._records)
+                self._leases[key.name] = Lease(records=records, requests=-requests, received=-received)
             return self._leases[key.name]
 
     def _keep(self) -> None:
