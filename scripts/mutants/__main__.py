@@ -33,13 +33,17 @@ SOURCES = [
     "src/urlsum/task.py",
     "src/urlsum/service.py",
     "src/urlsum/deadline.py",
+    *(f"src/urlsum/{name}" for name in ("limits", "mail", "health", "text", "outage.py", "api_keys.py")),
 ]
 TESTS = [
     "tests/unit/origin",
     "tests/unit/worker",
     "tests/unit/md5",
+    *(f"tests/unit/{name}" for name in ("limits", "mail", "text")),
     *(f"tests/unit/test_{name}.py" for name in ("deadline", "rows", "service", "task")),
+    *(f"tests/unit/test_{name}.py" for name in ("api_keys", "health", "meeting", "outage", "watched")),
     "tests/contract/tables",
+    *(f"tests/contract/test_{name}.py" for name in ("mail", "outbox", "ses", "smtp", "suppression")),
     "tests/integration/origin",
     "tests/integration/faults",
 ]

@@ -55,6 +55,13 @@ def test_a_new_window_begins_with_nothing() -> None:
     assert account.at(NOW + DAY, ttl_days=TTL) == Account(minute_from=NOW + DAY, day_from=NOW + DAY)
 
 
+def test_a_count_that_somebody_edited_to_nothing_or_less_frees_no_place() -> None:
+    quota = Quota(unfinished=1)
+    edited = Account.load('{"m":[0,0],"d":[0,0,0,0],"u":{"20000":-5,"19999":0}}')
+    assert edited.at(NOW, ttl_days=TTL).unfinished == {}
+    assert refused(submitted(edited, quota=quota), quota=quota).limit == "unfinished"
+
+
 def test_a_task_counts_as_unfinished_until_it_ends() -> None:
     quota = Quota(unfinished=2)
     account = submitted(submitted(Account(), quota=quota), quota=quota)
