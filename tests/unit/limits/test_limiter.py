@@ -329,3 +329,11 @@ def test_a_refusal_says_which_limit_is_reached_and_when_to_come_again(limit: str
     assert str(refusal) == f"You may submit {allowed}, and this limit is reached. Submit this URL again {again}."
     assert (refusal.limit, refusal.quota, refusal.seconds) == (limit, 7, 121)
     assert reached(limit, 7, 0.0).seconds == 1
+
+
+def test_what_was_admitted_counts_against_the_limit_of_all_before_the_table_has_it() -> None:
+    setup = Setup(max_unfinished=2)
+    setup.limiter.admit(task("a"))
+    setup.limiter.admit(task("b"))
+    with pytest.raises(Overloaded):
+        setup.limiter.admit(task("c"))
