@@ -1,6 +1,7 @@
 """Put faults into the sources, one at a time, and report which of them no test notices.
 
-Exit status 1 if the tests notice a smaller share of the noticeable mutants than LEAST_CAUGHT.
+Exit status 1 if the tests notice a smaller share of the noticeable mutants than LEAST_CAUGHT, or if more than
+MOST_INVALID cannot be made.
 """
 
 from __future__ import annotations
@@ -33,17 +34,25 @@ SOURCES = [
     "src/urlsum/task.py",
     "src/urlsum/service.py",
     "src/urlsum/deadline.py",
+    *(f"src/urlsum/{name}" for name in ("limits", "mail", "health", "text", "outage.py", "api_keys.py")),
 ]
 TESTS = [
     "tests/unit/origin",
     "tests/unit/worker",
     "tests/unit/md5",
+    *(f"tests/unit/{name}" for name in ("limits", "mail", "text")),
     *(f"tests/unit/test_{name}.py" for name in ("deadline", "rows", "service", "task")),
+    *(f"tests/unit/test_{name}.py" for name in ("api_keys", "health", "meeting", "outage", "watched")),
     "tests/contract/tables",
+    *(f"tests/contract/test_{name}.py" for name in ("mail", "outbox", "ses", "smtp", "suppression")),
     "tests/integration/origin",
     "tests/integration/faults",
+    *(f"tests/integration/worker/test_{name}.py" for name in ("batch", "origin_limit", "reuse")),
+    *(f"tests/integration/web/test_{name}.py" for name in ("submit", "unsubscribe")),
 ]
 LEAST_CAUGHT = 0.95
+# Some 3 % cannot be made, such as a network that is no address. With more, the tool has lost sight of the code.
+MOST_INVALID = 0.1
 STORE = Path("build/mutants.json")
 RESULTS = Path("build/mutants-results.jsonl")
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
@@ -130,6 +139,9 @@ def _report(outcomes: dict[str, Counter[str]]) -> int:
     noticeable = total["caught"] + total["survived"] + total["untested"]
     share = total["caught"] / noticeable if noticeable else 1.0
     print(f"{share:.1%} of {noticeable} were caught")
+    if total["invalid"] > MOST_INVALID * total.total():
+        print(f"{total['invalid']} of {total.total()} could not be made: the results say little")
+        return 1
     return 0 if share >= LEAST_CAUGHT else 1
 
 

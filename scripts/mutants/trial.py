@@ -19,6 +19,7 @@ import types
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,8 @@ class Trial:
         """Replace pytest's own loop."""
         self._items = {item.nodeid: item for item in session.items}
         self._measure()
+        # tests/conftest.py freezes what was collected, and gc.get_objects leaves out what is frozen.
+        gc.unfreeze()
         self._functions = _functions(self.sources)
         self._caches = [each for each in gc.get_objects() if isinstance(each, functools._lru_cache_wrapper)]
         gc.collect()
@@ -117,7 +120,7 @@ class Trial:
     def _measured(self, items: list[pytest.Item]) -> Iterator[tuple[str, tuple[float | None, dict[str, str]]]]:
         measure = coverage.Coverage(data_file=None, include=[str(path) for path in self.sources], messages=False)
         seconds: dict[str, float | None] = {}
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip_longest(items, items[1:]):
             measure.start()
             measure.switch_context(item.nodeid)
             began, self._failed = time.monotonic(), False

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+import time
 from email import message_from_bytes
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,21 @@ def test_names_sort_by_time_and_never_collide(tmp_path: Path) -> None:
         "20270115T080009.000000",
         "20270115T080010.000000",
     ]
+
+
+def test_names_have_the_time_in_utc_on_a_machine_that_is_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        OutboxMailer(tmp_path, SENDER, clock=lambda: 1_800_000_000.0).send(LETTER)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    [path] = tmp_path.iterdir()
+    assert path.name.startswith("20270115T080000.000000Z-")
+    assert message_from_bytes(path.read_bytes())["Date"] == "Fri, 15 Jan 2027 08:00:00 +0000"
 
 
 def test_files_are_complete_messages_with_the_line_ends_of_files_for_their_owner_only(tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ def not_verified(*identities: str) -> Answer:
         ("urlsum@example.org", [LETTER.to], MailRefused),
         ("urlsum@example.org", [LETTER.to.upper()], MailRefused),
         (f"urlsum@{LETTER.to.partition('@')[2]}", [LETTER.to], MailRefused),
+        (LETTER.to[1:], [LETTER.to], MailRefused),
         (LETTER.to, [LETTER.to], MailUnavailable),
     ],
 )

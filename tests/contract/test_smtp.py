@@ -264,3 +264,20 @@ def test_a_login_that_cannot_be_sent_stops_the_process_without_showing_it() -> N
     with pytest.raises(SettingsError, match=r"^MAIL_USERNAME, MAIL_PASSWORD: ") as caught:
         smtp_mailer(25, mail_username=USERNAME, mail_password="p\xe4ss")
     assert "p\xe4ss" not in str(caught.value)
+
+
+@pytest.mark.parametrize("port", [587, smtp.IMPLICIT_TLS_PORT])
+@pytest.mark.parametrize(("send_seconds", "expected"), [(30.0, smtp.CONNECT_SECONDS), (3.0, 3.0)])
+def test_waits_so_long_for_a_server_that_cannot_be_reached(
+    monkeypatch: pytest.MonkeyPatch, port: int, send_seconds: float, expected: float
+) -> None:
+    waits: list[object] = []
+
+    def connect(_address: object, timeout: object = None, *_: object) -> None:
+        waits.append(timeout)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(MailSystemDown, match="timed out"):
+        smtp_mailer(port, send_seconds=send_seconds).send(LETTER)
+    assert waits == [expected]

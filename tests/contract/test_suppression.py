@@ -69,6 +69,15 @@ def test_the_record_says_why_and_since_when_and_names_nobody(records: Records) -
     assert "anna" not in stored.key + stored.value
 
 
+def test_a_record_that_has_expired_suppresses_nothing(records: Records) -> None:
+    suppress(records, ANNA, Reason.OPERATOR, NOW)
+    stored = records.read(key := suppression.PREFIX + recipient(ANNA).hex())
+    assert stored is not None
+    records.write(key, stored.value, over=stored, expires_at=NOW + 60)
+    assert reason_for(records, recipient(ANNA), int(NOW) + 59) is Reason.OPERATOR
+    assert reason_for(records, recipient(ANNA), int(NOW) + 60) is None
+
+
 def test_a_second_suppression_with_the_same_reason_writes_nothing_and_a_new_reason_is_kept(records: Records) -> None:
     key = suppression.PREFIX + recipient(ANNA).hex()
     suppress(records, ANNA, Reason.UNSUBSCRIBED, NOW)

@@ -69,6 +69,16 @@ def test_a_wrong_list_is_refused_without_quoting_a_hash(text: str) -> None:
     assert HASH[:20] not in str(caught.value).lower()
 
 
+def test_the_key_that_is_wrong_is_named() -> None:
+    for text, words in (
+        (f"lab:{HASH}:hour=1", "^the limits of the key lab are any of minute, day, "),
+        ("lab:", "^the key lab needs its SHA-256"),
+        (f"lab:{HASH},lab:{'0' * 64}", "^two keys have the name 'lab'$"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ApiKeys.read(text)
+
+
 def test_a_token_in_the_place_of_a_name_is_not_quoted() -> None:
     token, _ = api_keys.make("lab")
     with pytest.raises(ValueError, match="the name of a key") as caught:

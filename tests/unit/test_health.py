@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.support.stores.memory import MemoryQueue, MemoryTaskTable
@@ -8,6 +10,9 @@ from urlsum.errors import QueueUnavailable, TableUnavailable
 from urlsum.health import KEPT_SECONDS, HealthCheck
 from urlsum.health.watched import WatchedQueue, WatchedTable
 from urlsum.outage import Outages
+
+if TYPE_CHECKING:
+    from urlsum.task import Task
 
 
 class Stores:
@@ -36,6 +41,29 @@ def test_a_service_whose_stores_take_everything_is_healthy_and_leaves_nothing(st
     assert stores.faults() == ()
     assert stores.table.tasks == {}
     assert stores.queue.sent == []
+
+
+def test_a_probe_is_read_and_written_and_deleted(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids: list[str] = []
+    get, add, remove = stores.table.get, stores.table.add, stores.table.remove
+
+    def read(task_id: str) -> Task:
+        ids.append(task_id)
+        return get(task_id)
+
+    def insert(task: Task) -> None:
+        ids.append(task.id)
+        add(task)
+
+    def delete(task: Task) -> bool:
+        ids.append(task.id)
+        return remove(task)
+
+    for name, method in (("get", read), ("add", insert), ("remove", delete)):
+        monkeypatch.setattr(stores.table, name, method)
+    assert stores.faults() == ()
+    assert len(ids) == 3
+    assert len(set(ids)) == 1
 
 
 def test_each_store_that_fails_is_named(stores: Stores) -> None:

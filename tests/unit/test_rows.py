@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.stores.tables import full_task
+from tests.support.stores.tables import full_task, new_task
 from urlsum.tables.rows import from_row, to_row
 from urlsum.task import Proof, Representation
 
@@ -17,6 +17,16 @@ LEAST = {"name": "a.bam", "final_url": "https://h/a.bam"}
 
 def read(text: object) -> Representation | None:
     return from_row({**ROW, "representation": text}).representation
+
+
+def test_a_row_is_read_as_it_was_written() -> None:
+    for task in (full_task(), new_task()):
+        assert from_row(to_row(task)) == task
+
+
+def test_what_an_older_version_did_not_write_is_nothing() -> None:
+    task = from_row({**ROW, "received": None, "not_before": None, "fresh": None, "continued": None})
+    assert (task.received, task.not_before, task.fresh, task.continued) == (0, 0.0, False, False)
 
 
 def test_a_row_of_an_older_version_has_no_representation() -> None:

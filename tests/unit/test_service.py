@@ -55,6 +55,22 @@ def test_an_accepted_task_is_in_the_table_and_on_the_queue() -> None:
     assert counter.queue.sent == [(task_id, 0.0)]
 
 
+@pytest.mark.parametrize("address", ["root@localhost", "me@mail.corp.local", "me@host.test", "me@example.org"])
+def test_where_emails_stay_in_the_house_an_address_is_kept_as_it_is(address: str) -> None:
+    counter = InMemoryService()
+    task_id = service.submit(
+        Submission(url=URL, email=address),
+        table=counter.table,
+        queue=counter.queue,
+        guard=counter.guard,
+        secret=secret,
+        now=NOW,
+        ttl_days=30,
+        local_email=True,
+    )
+    assert counter.table.get(task_id).email == address
+
+
 def test_a_task_begins_with_what_was_submitted_and_nothing_else() -> None:
     counter = InMemoryService()
     task_id = counter.submit(email="a@abc.ru")

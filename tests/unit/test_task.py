@@ -315,6 +315,13 @@ def test_a_slice_that_made_progress_and_is_put_off_counts_as_a_slice() -> None:
     assert put_off.due_at == NOW + 5
 
 
+def test_a_task_that_has_made_progress_stays_a_continuation_when_its_next_claim_is_put_off() -> None:
+    read = QUEUED.claimed(NOW, 90).checkpointed(Checkpoint(64, b"", ""), size=128, rate=1.0, now=NOW, lease_seconds=90)
+    waiting = read.released(NOW, delay=0)
+    put_off = waiting.claimed(NOW, 90).put_off(NOW, delay=5)
+    assert (put_off.status, put_off.attempts, put_off.slices, put_off.continued) == (Status.RUNNING, 0, 1, True)
+
+
 def test_where_nothing_is_hashed_the_offset_is_zero() -> None:
     assert QUEUED.offset == 0
     assert QUEUED.claimed(NOW, 90).done("0" * 32, 0, NOW).offset == 0

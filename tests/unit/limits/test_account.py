@@ -48,6 +48,20 @@ def test_a_day_begins_with_its_first_submission() -> None:
     assert submitted(account, NOW + DAY, replace(QUOTA, unfinished=0)).day == 1
 
 
+def test_a_new_window_begins_with_nothing() -> None:
+    account = Account(minute_from=NOW, minute=2, day_from=NOW, day=3, fresh=1, bytes=900)
+    assert account.at(NOW + 59, ttl_days=TTL) == account
+    assert account.at(NOW + 60, ttl_days=TTL) == replace(account, minute_from=NOW + 60, minute=0)
+    assert account.at(NOW + DAY, ttl_days=TTL) == Account(minute_from=NOW + DAY, day_from=NOW + DAY)
+
+
+def test_a_count_that_somebody_edited_to_nothing_or_less_frees_no_place() -> None:
+    quota = Quota(unfinished=1)
+    edited = Account.load('{"m":[0,0],"d":[0,0,0,0],"u":{"20000":-5,"19999":0}}')
+    assert edited.at(NOW, ttl_days=TTL).unfinished == {}
+    assert refused(submitted(edited, quota=quota), quota=quota).limit == "unfinished"
+
+
 def test_a_task_counts_as_unfinished_until_it_ends() -> None:
     quota = Quota(unfinished=2)
     account = submitted(submitted(Account(), quota=quota), quota=quota)

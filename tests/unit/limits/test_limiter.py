@@ -11,8 +11,11 @@ from tests.support.stores.tables import new_task
 from urlsum.api_keys import ApiKey, ApiKeys
 from urlsum.errors import LimitReached, Overloaded, TableUnavailable
 from urlsum.limits import limiter as limiter_module
+from urlsum.limits.account import Account
+from urlsum.limits.accounts import Settlements
 from urlsum.limits.backlog import COUNT_SECONDS, NEAR_SECONDS, Backlog
 from urlsum.limits.limiter import Limiter
+from urlsum.limits.quota import DAY, Quota, quota_of, reached
 from urlsum.settings import Settings
 
 if TYPE_CHECKING:
@@ -262,3 +265,75 @@ def test_the_admission_takes_back_what_was_not_stored() -> None:
     assert {each.limit: each.remaining for each in admission.allowances}["unfinished"] == 0
     admission.withdraw(submission)
     setup.limiter.admit(replace(submission, id="another"))
+
+
+def test_what_ended_in_a_batch_costs_each_client_one_write_at_the_time_of_the_settlement() -> None:
+    setup = Setup()
+    submissions = [task("a"), task("a"), task("b"), task(None)]
+    for submission in submissions:
+        setup.limiter.admit(submission)
+    written = setup.records.writes
+    later = NOW + 2 * DAY
+    settlements = Settlements(setup.records, clock=lambda: later, ttl_days=30)
+    for submission in submissions:
+        settlements.add(replace(submission, received=100))
+    for _ in range(2):
+        settlements.settle()
+    assert setup.records.writes == written + 2
+    accounts = {key: Account.load(record.value) for key, record in setup.records.records.items()}
+    assert {key: (account.bytes, dict(account.unfinished)) for key, account in accounts.items()} == {
+        "client:a": (200, {}),
+        "client:b": (100, {}),
+    }
+    assert {account.day_from for account in accounts.values()} == {later}
+
+
+def test_a_batch_keeps_what_is_unfinished_as_long_as_tasks_live() -> None:
+    setup = Setup()
+    for submission in (submissions := [task(), task(now=NOW + DAY)]):
+        setup.limiter.admit(submission)
+    settlements = Settlements(setup.records, clock=lambda: NOW + 20 * DAY, ttl_days=30)
+    settlements.add(submissions[0])
+    settlements.settle()
+    [record] = setup.records.records.values()
+    assert sum(Account.load(record.value).unfinished.values()) == 1
+    assert record.expires_at == NOW + (1 + 30 + 2) * DAY
+
+
+def test_each_limit_has_its_setting_and_a_key_replaces_those_that_it_has() -> None:
+    settings = Settings(
+        client_submits_per_minute=1,
+        client_submits_per_day=2,
+        client_unfinished=3,
+        client_bytes_per_day=4,
+        client_fresh_per_day=5,
+        api_keys=ApiKeys([ApiKey("lab", "0" * 64, (("bytes", 6), ("fresh", 0)))]),
+    )
+    quota = Quota(minute=1, day=2, unfinished=3, bytes=4, fresh=5)
+    assert quota_of("198.51.100.7", settings) == quota_of("lab", settings) == quota
+    assert quota_of("key:lab", settings) == Quota(minute=1, day=2, unfinished=3, bytes=6, fresh=0)
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed", "again"),
+    [
+        ("minute", "7 URLs a minute", "in 3 minutes"),
+        ("day", "7 URLs a day", "in 3 minutes"),
+        ("unfinished", "7 URLs whose results are still to come", "when one of your tasks has ended"),
+        ("bytes", "files of 7 B a day in all", "in 3 minutes"),
+        ("fresh", "7 URLs a day with fresh=true", "without it, or in 3 minutes"),
+    ],
+)
+def test_a_refusal_says_which_limit_is_reached_and_when_to_come_again(limit: str, allowed: str, again: str) -> None:
+    refusal = reached(limit, 7, 120.5)
+    assert str(refusal) == f"You may submit {allowed}, and this limit is reached. Submit this URL again {again}."
+    assert (refusal.limit, refusal.quota, refusal.seconds) == (limit, 7, 121)
+    assert reached(limit, 7, 0.0).seconds == 1
+
+
+def test_what_was_admitted_counts_against_the_limit_of_all_before_the_table_has_it() -> None:
+    setup = Setup(max_unfinished=2)
+    setup.limiter.admit(task("a"))
+    setup.limiter.admit(task("b"))
+    with pytest.raises(Overloaded):
+        setup.limiter.admit(task("c"))

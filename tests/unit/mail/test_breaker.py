@@ -73,12 +73,15 @@ def test_what_concerns_one_email_spares_nothing_to_the_others(setup: Setup, erro
     assert setup.inner.tries == 3
 
 
-def test_an_email_that_a_system_judges_after_an_outage_ends_the_outage(setup: Setup) -> None:
+def test_an_email_that_a_system_judges_after_an_outage_ends_the_outage(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
     setup.inner.refuse_with = MailSystemDown("no answer")
     setup.send()
     setup.now += OPEN_SECONDS
     setup.inner.refuse_with = MailRefused("no such mailbox")
     setup.send()
+    assert caplog.messages[-1].startswith("the mail system works again")
     setup.inner.refuse_with = None
     assert setup.send() is None
 
@@ -112,3 +115,16 @@ def test_a_try_that_is_interrupted_makes_room_for_the_next(setup: Setup) -> None
         setup.send()
     setup.inner.refuse_with = None
     assert setup.send() is None
+
+
+def test_a_system_that_works_gets_several_emails_at_once_from_the_first(setup: Setup) -> None:
+    others = []
+
+    def meanwhile() -> None:
+        setup.inner.hook = lambda: None
+        others.append(setup.send())
+
+    for _ in range(2):
+        setup.inner.hook = meanwhile
+        assert setup.send() is None
+    assert others == [None, None]

@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING
@@ -70,6 +71,18 @@ To check your own copy, save the next line as check.md5 in the same folder and r
 {UNSUBSCRIBE}
 """
     )
+
+
+def test_times_are_in_utc_on_a_machine_that_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        body = compose(DONE, public_url=None).body
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "Finished:  2027-01-15 08:00:00 UTC" in body
+    assert "on 2027-01-15 07:59:00 UTC from" in body
 
 
 def test_a_failure_is_told_with_its_cause_and_what_to_do() -> None:

@@ -98,15 +98,15 @@ def test_the_message_has_these_headers_and_no_others() -> None:
 )
 def test_a_recipient_that_is_not_exactly_one_address_is_refused(to: str) -> None:
     letter = Letter(to, LETTER.subject, LETTER.body)
-    with pytest.raises(MailRefused):
+    with pytest.raises(MailRefused, match=r"^the recipient is not exactly one email address$"):
         mime.build(letter, SENDER, now=NOON)
-    with pytest.raises(MailRefused):
+    with pytest.raises(MailRefused, match=r"^the recipient is not exactly one email address$"):
         mime.recipient(letter)
 
 
 @pytest.mark.parametrize("break_", ["\r\n", "\n", "\r", "\x00", "\x0b", "\x0c", "\x1b", "\x85", "\u2028", "\u202e"])
 def test_a_subject_with_a_control_character_is_refused(break_: str) -> None:
-    with pytest.raises(MailRefused):
+    with pytest.raises(MailRefused, match=r"^the subject contains a control character$"):
         mime.build(Letter(LETTER.to, f"subject{break_}Bcc: victim@abc.ru", LETTER.body), SENDER, now=NOON)
 
 

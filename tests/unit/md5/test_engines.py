@@ -152,3 +152,11 @@ def test_importing_the_module_loads_nothing_heavy() -> None:
         "{'fastapi', 'boto3', 'sqlalchemy', 'requests', 'pydantic', 'asyncio', 'typing_extensions'}))\n"
     )
     assert done.stdout == "[]\n"
+
+
+def test_each_library_is_called_by_its_file_and_has_the_function_of_its_family() -> None:
+    functions = {"libcrypto": "MD5_Update", "libmd": "MD5Update", "libnettle": "nettle_md5_update"}
+    shared = [library for library in libraries() if library.filename and library.filename == library.name]
+    assert {library.name.partition(".")[0] for library in shared} == set(functions)
+    assert [library.symbol for library in shared] == [functions[library.name.partition(".")[0]] for library in shared]
+    assert all(library.filename is None or "/" in library.filename for library in libraries() if library not in shared)

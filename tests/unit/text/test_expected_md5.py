@@ -106,6 +106,16 @@ def test_what_is_no_md5_is_named_as_far_as_it_is_known(text: str, words: str) ->
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["SHA-1", "SHA-224", "SHA-256", "SHA-384", "SHA-512"])
+def test_the_digest_of_another_tool_is_called_by_its_name(name: str) -> None:
+    digest = hashlib.new(name.replace("-", ""), b"").digest()
+    with pytest.raises(NotMd5, match=f"^this is {name} "):
+        expected_md5.read(digest.hex())
+    if name != "SHA-384":  # 48 bytes need no padding, and 64 letters may be anything
+        with pytest.raises(NotMd5, match=f"^this is {name} in base64"):
+            expected_md5.read(base64.b64encode(digest).decode())
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:

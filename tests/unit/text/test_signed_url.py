@@ -114,6 +114,10 @@ OPEN = [
     "acc=GSM1234567&format=file&file=GSM1234567%5Fa.CEL.gz",
     "a",
     "a=%41%41%41" + "%41" * 300,
+    # Long, but without letters of both cases and digits.
+    "id=ABCDEFGHIJKLMNOPQRSTUVWX0123",
+    "id=ghijklmnopqrstuvwxyzghij0123",
+    "id=GHIJKLMNOPQRSTUVghijklmnopqr",
 ]
 
 

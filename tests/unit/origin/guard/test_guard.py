@@ -291,7 +291,7 @@ def test_a_name_without_addresses_is_a_dns_failure() -> None:
 
 
 def test_an_answer_that_is_no_address_is_a_dns_failure() -> None:
-    with pytest.raises(DnsFailed, match="does not resolve"):
+    with pytest.raises(DnsFailed, match="does not resolve: 'not-an-address' does not appear to be an IPv4 or IPv6"):
         connect(guard("not-an-address"))
 
 

@@ -202,11 +202,13 @@ def test_a_wait_ends_in_time_and_renews_the_lease_meanwhile(monkeypatch: pytest.
 def test_a_wait_ends_with_the_deadline() -> None:
     limit = Limit(1)
     limit.reserve(HERE, limit.first())
-    turn = Turn(limit, Deadline.after(60, is_cancelled=lambda: True), lambda: None)
+    beats: list[int] = []
+    turn = Turn(limit, Deadline.after(60, is_cancelled=lambda: True), lambda: beats.append(1))
     with pytest.raises(NoPlace) as full:
         limit.reserve(HERE, turn)
     with pytest.raises(NoPlace):
         turn.wait(full.value)
+    assert beats == [1]
     turn.end()
     assert not limit.in_use()[0].waiting
 
@@ -217,6 +219,18 @@ def test_a_connection_that_comes_into_the_pool_ends_the_wait() -> None:
     assert limit.join(place.keys[0], turn)
     threading.Timer(0.1, limit.pooled).start()
     assert limit.wait(place.keys[0], turn, 5)
+
+
+def test_the_totals_of_an_origin_outlive_its_connections() -> None:
+    limit = Limit(3)
+    places = [limit.reserve(HERE, limit.first()) for _ in range(3)]
+    for number, place in enumerate(places, 1):
+        place.requests, place.received = number, 100 * number
+    [key] = limit.in_use()
+    for place in places[:2]:
+        assert limit.totals(key) == (6, 600)
+        place.release()
+    assert limit.totals(key) == (6, 600)
 
 
 def test_an_origin_that_nobody_reads_from_costs_no_memory() -> None:

@@ -213,6 +213,9 @@ HTML = "Content-Type: text/html; charset=utf-8"
         # From page to page: the same one, or another.
         ("https://h/report.html", "https://www.h/report.html", [HTML], False),
         ("https://h/report.html", "https://h/report", [HTML], False),
+        ("https://h/report.html", "https://other.example", [HTML], True),
+        ("https://h/report.html", "https://other.example?from=h", [HTML], True),
+        ("https://h/reports.html", "https://h/reports.html/x.html/", [HTML], True),
         ("https://h/docs/index.html", "https://h/docs/", [HTML], False),
         ("https://h/docs/index.html", "https://www.h/docs", [HTML], False),
         ("https://h/index.html", "https://h/index.htm", [HTML], False),
