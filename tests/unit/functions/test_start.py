@@ -93,7 +93,7 @@ def imported(function: str, then: str = "") -> set[str]:
     assert process.stdout is not None
     process.stdin.write(f"{then!r}\n")
     process.stdin.flush()
-    shown = []
+    shown: list[str] = []
     for line in process.stdout:
         if line.startswith("\0"):
             assert line == "\0 0\n", "".join(shown)
