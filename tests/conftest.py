@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,12 @@ SETTINGS = {name.upper() for name in settings.Settings.__struct_fields__}
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RunsStalledTestsAgain(config))
+
+
+def pytest_unconfigure() -> None:
+    # It imports SQLAlchemy and Alembic, which a run of a few files may not need.
+    if tables := sys.modules.get("tests.support.stores.tables"):
+        tables.drop_shared_databases()
 
 
 @pytest.hookimpl(wrapper=True)

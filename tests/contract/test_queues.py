@@ -14,7 +14,7 @@ from moto import mock_aws
 from tests.support.aws.template import create_continuations_queue, create_queue
 from tests.support.stores.every_queue import QueueRig, SqsRig, TableRig, redis_rig
 from tests.support.stores.memory import MemoryTaskTable
-from tests.support.stores.tables import migrated_mysql_database, sqlite_uri
+from tests.support.stores.tables import shared_mysql_database, sqlite_uri
 from urlsum.queues import Order, Waiting, decode
 from urlsum.tables import Overdue
 from urlsum.tables.sql import SqlTaskTable
@@ -44,7 +44,7 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[QueueRig]:
             # Python 3.13 warns of connections that nobody closed, and warnings are errors here.
             database.close()
         case "table over mysql":
-            with migrated_mysql_database() as uri:
+            with shared_mysql_database() as uri:
                 database = Database(uri)
                 yield TableRig(SqlTaskTable(database))
                 database.close()

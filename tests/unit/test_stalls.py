@@ -102,7 +102,13 @@ def run(folder: Path, tests: str, *options: str) -> str:
     """What pytest says of the tests with the plug-in."""
     (folder / "conftest.py").write_text(PLUGIN)
     (folder / "test_it.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(folder), *options]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "xdist"]
     return subprocess.run(
-        [*command, str(folder)], cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+        [*command, "--rootdir", str(folder), *options, str(folder)],
+        cwd=folder,
+        # The other plug-ins take most of the start of a process.
+        env={"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout

@@ -10,6 +10,7 @@ from tests.support.aws.template import create_table
 from tests.support.stores.dynamodb import Relay, relayed_moto
 from tests.support.stores.tables import migrated_mysql_database as migrated
 from tests.support.stores.tables import mysql_database, sqlite_uri
+from tests.support.stores.tables import shared_mysql_database as shared
 from urlsum.tables import dynamodb
 from urlsum.tables.dynamodb import DynamoTaskTable
 from urlsum.tables.sql import SqlTaskTable
@@ -68,13 +69,19 @@ def migrated_mysql_database() -> Iterator[str]:
 
 
 @pytest.fixture
+def shared_mysql_database() -> Iterator[str]:
+    with shared() as uri:
+        yield uri
+
+
+@pytest.fixture
 def sqlite_table(sqlite_database: str) -> SqlTaskTable:
     return SqlTaskTable(sqlite_database)
 
 
 @pytest.fixture
-def mysql_table(migrated_mysql_database: str) -> SqlTaskTable:
-    return SqlTaskTable(migrated_mysql_database)
+def mysql_table(shared_mysql_database: str) -> SqlTaskTable:
+    return SqlTaskTable(shared_mysql_database)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def opened(request: pytest.FixtureRequest) -> Callable[..., Server]:
     if request.param == "dynamodb":
         name: str = request.getfixturevalue("dynamodb_table_name")
         return lambda **settings: Server(DynamoTaskTable(name), DynamoRecords(name), Settings(**settings))
-    uri: str = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "migrated_mysql_database")
+    uri: str = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "shared_mysql_database")
 
     def start(**settings: Any) -> Server:
         database = Database(uri)
@@ -157,7 +157,7 @@ def count_statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-@pytest.mark.parametrize("uri", ["sqlite_database", "migrated_mysql_database"])
+@pytest.mark.parametrize("uri", ["sqlite_database", "shared_mysql_database"])
 def test_a_submission_costs_two_more_statements_and_a_refusal_one_or_none(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:

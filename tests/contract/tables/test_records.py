@@ -34,7 +34,7 @@ def opened(request: pytest.FixtureRequest) -> Callable[[], Records]:
     if request.param == "dynamodb":
         name: str = request.getfixturevalue("dynamodb_table_name")
         return lambda: DynamoRecords(name)
-    uri: str = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "migrated_mysql_database")
+    uri: str = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "shared_mysql_database")
     return lambda: SqlRecords(Database(uri))
 
 

@@ -39,9 +39,7 @@ def deps(request: pytest.FixtureRequest) -> Deps:
         name: str = request.getfixturevalue("dynamodb_table_name")
         table, records = DynamoTaskTable(name), DynamoRecords(name)
     else:
-        uri: str = request.getfixturevalue(
-            "sqlite_database" if request.param == "sqlite" else "migrated_mysql_database"
-        )
+        uri: str = request.getfixturevalue("sqlite_database" if request.param == "sqlite" else "shared_mysql_database")
         table, records = SqlTaskTable(uri), SqlRecords(Database(uri))
     source = SyntheticSource(b"", Clock())  # never opened
     return Deps(Settings(), table, source, time.time, time.monotonic, records=records)

@@ -29,30 +29,43 @@ if TYPE_CHECKING:
     from urlsum.tables import TaskTable
     from urlsum.task import Task
 
-# A process that adds tasks, printing each id once it may be answered, and then claims every task that it finds due.
+# Processes that each add tasks, printing each id once it may be answered, and then claim every task that they find due.
+# They are forks of one, which saves the imports.
 WORKER = textwrap.dedent("""
-    import sys, uuid
+    import os, sys, uuid
     from urlsum.errors import Conflict
     from urlsum.tables.sql import SqlTaskTable
     from urlsum.task import Task
 
-    table, count = SqlTaskTable(sys.argv[1]), int(sys.argv[2])
+    def say(line):
+        # One write, so that lines of several processes do not mix.
+        sys.stdout.write(line + "\\n")
+        sys.stdout.flush()
+
+    count, others = int(sys.argv[2]), []
+    for _ in range(int(sys.argv[3]) - 1):
+        if (pid := os.fork()) == 0:
+            others = []
+            break
+        others.append(pid)
+    table = SqlTaskTable(sys.argv[1])
     for _ in range(count):
         id = str(uuid.uuid4())
         table.add(Task(id=id, url="https://example.org/", created_at=1.0, updated_at=1.0, due_at=1.0, expires_at=9))
-        print(id, flush=True)
+        say(id)
     for id in table.due(2.0, 10_000):
         try:
             before = table.get(id)
             table.save(before.claimed(3.0, 90.0), over=before, lease_before=3.0)
-            print("claimed", id, flush=True)
+            say(f"claimed {id}")
         except Conflict:
             pass
+    sys.exit(any([os.waitpid(pid, 0)[1] for pid in others]))
 """)
 
 
-def start_worker(database_uri: str, count: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WORKER, database_uri, str(count)]
+def start_workers(database_uri: str, count: int, processes: int = 1) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WORKER, database_uri, str(count), str(processes)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -79,14 +92,15 @@ def assert_unavailable(table: TaskTable, words: str) -> None:
 
 @pytest.mark.timeout(60)
 def test_processes_share_a_database_and_every_task_is_claimed_by_one(database_uri: str) -> None:
-    workers = [start_worker(database_uri, 40) for _ in range(3)]
-    outputs = [worker.communicate()[0].splitlines() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
-    added = [line for output in outputs for line in output if " " not in line]
-    claimed = [line.partition(" ")[2] for output in outputs for line in output if " " in line]
+    workers = start_workers(database_uri, 40, processes=3)
+    output = workers.communicate()[0].splitlines()
+    assert workers.returncode == 0
+    added = [line for line in output if " " not in line]
+    claimed = [line.partition(" ")[2] for line in output if " " in line]
     assert len(added) == 120
     assert sorted(claimed) == sorted(added)  # whoever is last sees all of them, and nobody claims one twice
-    assert {SqlTaskTable(database_uri).get(id_).fence for id_ in added} == {1}
+    table = SqlTaskTable(database_uri)
+    assert {table.get(id_).fence for id_ in added} == {1}
 
 
 @pytest.mark.timeout(60)
@@ -125,7 +139,7 @@ def test_mysql_keeps_the_longest_url_of_characters_outside_the_basic_plane(migra
 
 @pytest.mark.timeout(60)
 def test_an_answered_id_survives_kill_9(database_uri: str) -> None:
-    worker = start_worker(database_uri, 100_000)
+    worker = start_workers(database_uri, 100_000)
     assert worker.stdout is not None
     answered = [worker.stdout.readline().strip() for _ in range(20)]
     worker.send_signal(signal.SIGKILL)

@@ -209,8 +209,8 @@ def test_the_deadline_is_no_failure_of_the_origin(serve: Serve, steps: Steps) ->
     origin = serve(answers(steps))
     started = time.monotonic()
     with pytest.raises(DeadlineReached):
-        client().fetch(origin.url(), seconds=0.3)
-    assert time.monotonic() - started < 2
+        client(read_timeout=20.0).fetch(origin.url(), seconds=0.3)
+    assert time.monotonic() - started < 10
 
 
 def test_a_worker_that_is_being_stopped_begins_with_nothing(serve: Serve) -> None:

@@ -11,7 +11,7 @@ import pytest
 from selfhost.metrics import KEPT_SECONDS, Figures, figures, router
 from tests.integration.web.conftest import MD5, NOW, SIZE, Clock, changed, failed, stored
 from tests.support.stores.every_table import KINDS
-from tests.support.stores.tables import migrated_mysql_database, sqlite_uri
+from tests.support.stores.tables import shared_mysql_database, sqlite_uri
 from tests.support.web.clients import served
 from urlsum import wiring
 from urlsum.errors import FailureCode
@@ -35,7 +35,7 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield sqlite_uri(tmp_path)
     else:
-        with migrated_mysql_database() as database:
+        with shared_mysql_database() as database:
             yield database
 
 

@@ -164,10 +164,15 @@ def assert_shared(deployment: Deployment, tasks: list[Task], path: str, *, readi
     assert {task.attempts for task in tasks} == {0}
 
 
-def test_thirty_submissions_at_once_cost_one_reading(deployment: Deployment) -> None:
+@pytest.mark.parametrize(
+    ("deployment", "many"),
+    [("sqlite", MANY), ("aws", 10), pytest.param("aws", MANY, marks=pytest.mark.long)],
+    indirect=["deployment"],
+)
+def test_many_submissions_at_once_cost_one_reading(deployment: Deployment, many: int) -> None:
     file = Resource(content(), rate=4 * 2**20)
     deployment.origin.files["/f.bin"] = file
-    ids = [deployment.submit(f"/f.bin#{n}" if n % 2 else "/f.bin") for n in range(MANY)]
+    ids = [deployment.submit(f"/f.bin#{n}" if n % 2 else "/f.bin") for n in range(many)]
     deployment.start()
     tasks = deployment.ended(ids)
     assert_done(tasks, file.content)

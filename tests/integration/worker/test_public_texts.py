@@ -15,7 +15,7 @@ from tests.integration.origin.conftest import serve as _serve
 from tests.support.origin.origin_server import LAST_CHUNK, Request, Script, Steps, answers, chunk, head
 from tests.support.stores.deps import Deps
 from tests.support.stores.memory import MemoryMailer, MemoryRecords, secret
-from tests.support.stores.tables import migrated_mysql_database, new_task, sqlite_uri
+from tests.support.stores.tables import new_task, shared_mysql_database, sqlite_uri
 from tests.support.web.clients import GatewayClient
 from urlsum import wiring
 from urlsum.deadline import Deadline
@@ -53,7 +53,7 @@ def table(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlTaskTab
     if request.param == "sqlite":
         yield SqlTaskTable(sqlite_uri(tmp_path))
         return
-    with migrated_mysql_database() as uri:
+    with shared_mysql_database() as uri:
         yield SqlTaskTable(uri)
 
 

@@ -10,7 +10,7 @@ import moto
 
 from tests.support.aws.template import create_table
 from tests.support.stores.memory import MemoryRecords, MemoryTaskTable
-from tests.support.stores.tables import migrated_mysql_database, sqlite_uri
+from tests.support.stores.tables import shared_mysql_database, sqlite_uri
 from urlsum.tables.dynamodb import DynamoRecords, DynamoTaskTable
 from urlsum.tables.sql import SqlTaskTable
 from urlsum.tables.sql_database import Database
@@ -34,7 +34,7 @@ def store(kind: str, directory: Path) -> Iterator[TaskTable]:
         case "sqlite":
             yield SqlTaskTable(sqlite_uri(directory))
         case "mysql":
-            with migrated_mysql_database() as uri:
+            with shared_mysql_database() as uri:
                 yield SqlTaskTable(uri)
         case "dynamodb":
             with moto.mock_aws():
@@ -52,7 +52,7 @@ def records(kind: str, directory: Path) -> Iterator[Records]:
         case "sqlite":
             yield SqlRecords(Database(sqlite_uri(directory)))
         case "mysql":
-            with migrated_mysql_database() as uri:
+            with shared_mysql_database() as uri:
                 yield SqlRecords(Database(uri))
         case "dynamodb":
             with moto.mock_aws():

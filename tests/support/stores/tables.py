@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from contextlib import contextmanager
-from functools import cache
+from contextlib import ExitStack, contextmanager
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -93,10 +93,16 @@ def connected(database_uri: str) -> Iterator[sa.Connection]:
 
 def execute(database_uri: str, statement: str) -> list[tuple[Any, ...]]:
     """Run one statement, bypassing the adapter; return its rows."""
-    database = sa.create_engine(database_uri, poolclass=sa.NullPool)
-    with database.begin() as connection:
+    with _bypass(database_uri).begin() as connection:
         result = connection.exec_driver_sql(statement)
         return [tuple(row) for row in result] if result.returns_rows else []
+
+
+# Two databases are the most that a test uses, and an engine for each statement would ask for the server's properties
+# each time.
+@lru_cache(maxsize=2)
+def _bypass(database_uri: str) -> sa.Engine:
+    return _unpooled(database_uri)
 
 
 def sqlite_uri(directory: Path) -> str:
@@ -142,7 +148,13 @@ def mysql_database(statements: Sequence[str] = ()) -> Iterator[str]:
 @cache
 def _mysql_server() -> sa.Engine:
     """One engine, since each asks the server for its properties at its first connection."""
-    return sa.create_engine(MYSQL, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    return _unpooled(MYSQL, isolation_level="AUTOCOMMIT")
+
+
+def _unpooled(database_uri: str, **options: Any) -> sa.Engine:
+    # PyMySQL would read every CA of the machine for each connection.
+    plain = {"ssl_disabled": True} if database_uri.startswith("mysql") else {}
+    return sa.create_engine(database_uri, poolclass=sa.NullPool, connect_args=plain, **options)
 
 
 @contextmanager
@@ -158,5 +170,57 @@ def _migrated_mysql() -> tuple[str, ...]:
     with mysql_database() as uri:
         revision = upgrade(uri)
         tables = [name for (name,) in execute(uri, "SHOW TABLES")]
-        made = [execute(uri, f"SHOW CREATE TABLE {name}")[0][1].replace("%", "%%") for name in tables]
-    return (*made, f"INSERT INTO alembic_version VALUES ('{revision}')")
+        made = [execute(uri, f"SHOW CREATE TABLE {name}")[0][1] for name in tables]
+    return (*_escaped(made), _revised(revision))
+
+
+def _escaped(statements: Sequence[str]) -> list[str]:
+    return [statement.replace("%", "%%") for statement in statements]
+
+
+def _revised(revision: str) -> str:
+    return f"INSERT INTO alembic_version VALUES ('{revision}')"
+
+
+# Databases of this process that no test uses now.
+_idle: list[tuple[str, ExitStack]] = []
+
+
+@contextmanager
+def shared_mysql_database() -> Iterator[str]:
+    """Yield the URI of a migrated database without rows, which a later test gets as well.
+
+    A test that counts connections, or whose statements may end after it, needs one of its own. What a test made of
+    the schema is dropped with the database.
+    """
+    if not _idle:
+        with ExitStack() as made:
+            uri = made.enter_context(migrated_mysql_database())
+            _idle.append((uri, made.pop_all()))
+    uri, made = _idle.pop()
+    with made:
+        yield uri
+        if _emptied(uri):
+            _idle.append((uri, made.pop_all()))
+
+
+def drop_shared_databases() -> None:
+    """Drop the databases that the tests of this process shared."""
+    while _idle:
+        _, made = _idle.pop()
+        made.close()
+
+
+def _emptied(database_uri: str) -> bool:
+    """Whether the database is as it was migrated, now that it has no rows."""
+    with _mysql_server().connect() as connection:
+        connection.exec_driver_sql(f"USE {sa.make_url(database_uri).database}")
+        names = [name for (name,) in connection.exec_driver_sql("SHOW TABLES")]
+        made = [connection.exec_driver_sql(f"SHOW CREATE TABLE {name}").one()[1] for name in names]
+        revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+        if (*_escaped(made), _revised(revision)) != _migrated_mysql():
+            return False
+        for name in names:
+            if name != "alembic_version":
+                connection.exec_driver_sql(f"DELETE FROM {name}")
+    return True

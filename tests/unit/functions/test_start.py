@@ -7,8 +7,12 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.slow
 
@@ -40,20 +44,62 @@ UNWANTED = {
 }
 
 
+# Starts a function once; a fork of it executes each line of input, a Python literal. The start takes half a second.
+STARTED = """
+import os, sys, functions.FUNCTION.app
+for line in sys.stdin:
+    if os.fork() == 0:
+        try:
+            exec(eval(line))
+            print(*sys.modules, flush=True)
+            os._exit(0)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(1)
+    print(chr(0), os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+
+
 @cache
-def imported(function: str, then: str = "") -> set[str]:
-    """The top-level modules that a fresh process has loaded once the function is ready for its first event."""
-    code = f"import sys, functions.{function}.app\n{then}\nprint(*sys.modules)"
-    process = subprocess.run(
-        [sys.executable, "-c", code],
+def started(function: str) -> subprocess.Popen[str]:
+    """A process in which the function is ready for its first event."""
+    return subprocess.Popen(
+        [sys.executable, "-c", STARTED.replace("FUNCTION", function)],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), **ON_LAMBDA},
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
     )
-    assert process.returncode == 0, process.stderr
-    return {name.partition(".")[0] for name in process.stdout.split()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ended() -> Iterator[None]:
+    yield
+    for function in UNWANTED:
+        started(function).communicate()
+    started.cache_clear()
+
+
+def imported(function: str, then: str = "") -> set[str]:
+    """The top-level modules that a process has loaded once the function is ready for its first event.
+
+    A fork of its own executes ``then``, and fails the test if that does.
+    """
+    process = started(function)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{then!r}\n")
+    process.stdin.flush()
+    shown: list[str] = []
+    for line in process.stdout:
+        if line.startswith("\0"):
+            assert line == "\0 0\n", "".join(shown)
+            return {name.partition(".")[0] for name in shown[-1].split()}
+        shown.append(line)
+    raise AssertionError("".join(shown))
 
 
 @pytest.mark.parametrize(("function", "unwanted"), UNWANTED.items())
