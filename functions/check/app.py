@@ -113,6 +113,6 @@ def _cancelled(task_id: str, services: Services) -> Task:
 
 
 app = application(router)
-handler = LambdaHandler(app)
+handler = LambdaHandler(app, "check")
 
 init_phase.end()

@@ -169,7 +169,7 @@ def _task_of(body: str) -> str | None:
     return None
 
 
-handler = cloudwatch.logged(process, settings.function_name())
+handler = cloudwatch.logged(process, "hash_worker" if settings.on_lambda() else None)
 
 if settings.on_lambda():  # in the init phase, see wiring.wire
     wiring.prepare()

@@ -47,7 +47,7 @@ def process(
     return asdict(swept)
 
 
-handler = cloudwatch.logged(process, settings.function_name())
+handler = cloudwatch.logged(process, "sweeper" if settings.on_lambda() else None)
 
 if settings.on_lambda():  # in the init phase, see wiring.wire
     wiring.services()

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 NAMESPACE = "urlsum"
+# The unit that is not written, for its 15 bytes.
+COUNT = "Count"
+# What writes to these says so by its message.
+OWN_LOGGERS = "urlsum."
 # Lambda's names for levels where they differ from Python's.
 LEVELS = {"WARNING": "WARN", "CRITICAL": "FATAL"}
 # urlsum's log records about one task begin like this, and its id is their first argument.
@@ -41,7 +45,10 @@ class Context(Protocol):
 
 
 class Invocation:
-    """The function of this process and its current request; a process on Lambda gets one event at a time."""
+    """The function of this process and its current request; a process on Lambda gets one event at a time.
+
+    The function has a short name: the log group of a line says which stack's it is.
+    """
 
     def __init__(self) -> None:
         self.function: str | None = None
@@ -56,13 +63,14 @@ current = Invocation()
 
 
 @contextmanager
-def request(request_id: str) -> Iterator[None]:
-    """Name the request in every line of the block, whatever its thread."""
-    current.request = request_id
+def request(request_id: str, function: str | None = None) -> Iterator[None]:
+    """Name the request, and the ``function``, in every line of the block, whatever its thread."""
+    before, current.request = current.function, request_id
+    current.function = function or before
     try:
         yield
     finally:
-        current.request = None
+        current.request, current.function = None, before
 
 
 @contextmanager
@@ -80,21 +88,23 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
+        task, at = _task_of(record), datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None)
         line = {
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "timestamp": f"{at.isoformat(timespec='milliseconds')}Z",
             "level": LEVELS.get(record.levelname, record.levelname),
-            "message": record.getMessage(),
-            "logger": record.name,
+            "message": record.getMessage().removeprefix(f"task {task}: "),  # the line's task says it
+            "logger": None if record.name.startswith(OWN_LOGGERS) else record.name,
             **current.fields(),
-            "task": _task_of(record),
+            "task": task,
             "exception": self.formatException(record.exc_info) if record.exc_info else None,
         }
-        return _dumps({name: value for name, value in line.items() if value is not None})
+        return _dumps(line)
 
 
 def _dumps(line: Mapping[str, object]) -> str:
-    # Without blanks: each byte is paid for.
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    # Without blanks, and without members that have no value: each byte is paid for.
+    known = {name: value for name, value in line.items() if value is not None}
+    return json.dumps(known, ensure_ascii=False, separators=(",", ":"))
 
 
 def _task_of(record: logging.LogRecord) -> str | None:
@@ -115,24 +125,32 @@ def log_as_json(function: str) -> None:
 
 
 def logged(process: Callable[..., Any], function: str | None) -> Callable[..., Any]:
-    """The handler ``process`` with JSON logs on Lambda, where ``function`` is its name; elsewhere as it is."""
+    """The handler ``process`` with JSON logs that name ``function``; as it is without one, elsewhere than on Lambda."""
     if function is None:
         return process
     log_as_json(function)
 
     @wraps(process)
     def handler(event: dict[str, Any], context: Context, **services: Any) -> Any:  # noqa: ANN401 - as process has them
-        with request(context.aws_request_id):
+        with request(context.aws_request_id, function):
             return process(event, context, **services)
 
     return handler
 
 
-def count(name: str, stack: str, task_id: str, **properties: str) -> None:
-    """Write the metric ``name`` of ``stack`` once, for the task, with what else the log shall say; one line."""
+def count(name: str, stack: str, task_id: str) -> None:
+    """Write the metric ``name`` of ``stack`` once, for the task; one line."""
     metrics = Metrics(stack)
     metrics.add(name)
-    metrics.flush(task=task_id, **properties)
+    metrics.flush(task=task_id)
+
+
+def event(name: str, task_id: str, **facts: str | None) -> None:
+    """Log that ``name`` has happened to the task, with ``facts`` as members; one line, which a metric filter may count.
+
+    It is 150 bytes shorter than a metric of its own.
+    """
+    print(_dumps({"message": name, **current.fields(), "task": task_id, **facts}), flush=True)  # noqa: T201
 
 
 class Metrics:
@@ -148,7 +166,7 @@ class Metrics:
         self._values: defaultdict[str | None, defaultdict[tuple[str, str], list[float]]]
         self._values = defaultdict(lambda: defaultdict(list))
 
-    def add(self, name: str, value: float = 1, *, unit: str = "Count", code: str | None = None) -> None:
+    def add(self, name: str, value: float = 1, *, unit: str = COUNT, code: str | None = None) -> None:
         """Add one value; ``unit`` is one of CloudWatch's."""
         self._values[code][name, unit].append(value)
 
@@ -163,11 +181,11 @@ class Metrics:
         directive = {
             "Namespace": NAMESPACE,
             "Dimensions": [[*dimensions]],
-            "Metrics": [{"Name": name, "Unit": unit} for name, unit in values],
+            "Metrics": [{"Name": name} if unit == COUNT else {"Name": name, "Unit": unit} for name, unit in values],
         }
         return {
             "_aws": {"Timestamp": int(self._clock() * 1000), "CloudWatchMetrics": [directive]},
             **dimensions,
-            **{name: value for name, value in current.fields().items() if value is not None},
+            **current.fields(),
             **{name: numbers for (name, _), numbers in values.items()},
         }

@@ -239,14 +239,9 @@ _UNITS = dict.fromkeys(SIZES, ("bytes", "5TB or 500MiB")) | {
 }
 
 
-def function_name() -> str | None:
-    """The name of this Lambda function, None elsewhere; safe at import, because unlike ``load`` it reads no file."""
-    return os.environ.get("AWS_LAMBDA_FUNCTION_NAME") or None
-
-
 def on_lambda() -> bool:
-    """Whether this process runs inside AWS Lambda; safe at import, like ``function_name``."""
-    return function_name() is not None
+    """Whether this process runs inside AWS Lambda; safe at import, because unlike ``load`` it reads no file."""
+    return bool(os.environ.get("AWS_LAMBDA_FUNCTION_NAME"))
 
 
 @cache

@@ -86,7 +86,9 @@ def test_the_access_log_is_json_and_keeps_no_ids_of_tasks() -> None:
     settings = deploy()["ApiApiGatewayDefaultStage"]["AccessLogSettings"]
     assert settings["DestinationArn"] == "ApiLogs.Arn"
     line = json.loads(settings["Format"])
-    assert {"ip", "method", "route", "status", "milliseconds"} <= line.keys()
+    assert {"ip", "method", "route", "status", "ms", "error"} <= line.keys()
     # The one that Lambda writes into each line of the function's own log.
-    assert line["function_request_id"] == "$context.integration.requestId"
+    assert line["requestId"] == "$context.integration.requestId"
+    # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging.html
+    assert "$context.requestId" in line.values()
     assert not any("path" in value or "query" in value.lower() for value in line.values())

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def function() -> Iterator[None]:
-    cloudwatch.current.function = "urlsum-check"
+    cloudwatch.current.function = "check"
     yield
     cloudwatch.current.function = None
 
 
-def line(message: str, *values: object, level: int = logging.INFO, **more: Any) -> dict[str, Any]:
-    record = logging.LogRecord("urlsum.x", level, __file__, 1, message, values, more.get("exc_info"))
+def line(
+    message: str, *values: object, level: int = logging.INFO, logger: str = "urlsum.x", **more: Any
+) -> dict[str, Any]:
+    record = logging.LogRecord(logger, level, __file__, 1, message, values, more.get("exc_info"))
     record.created = 1_795_000_000.1239
     text = JsonLines().format(record)
     assert "\n" not in text  # CloudWatch would read two events
@@ -37,14 +39,17 @@ def line(message: str, *values: object, level: int = logging.INFO, **more: Any) 
 def test_a_record_is_one_line_with_what_lambda_filters_by() -> None:
     with cloudwatch.request("r-1"):
         assert line("größe\n%d", 7) == {
-            "timestamp": "2026-11-18T11:06:40.123+00:00",
+            "timestamp": "2026-11-18T11:06:40.123Z",
             "level": "INFO",
             "message": "größe\n7",
-            "logger": "urlsum.x",
-            "function": "urlsum-check",
+            "function": "check",
             "requestId": "r-1",
         }
     assert "requestId" not in line("between two events")
+
+
+def test_a_line_of_a_library_names_its_logger() -> None:
+    assert line("x", logger="botocore.httpsession")["logger"] == "botocore.httpsession"
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
@@ -67,7 +72,9 @@ def test_an_exception_is_part_of_the_line() -> None:
 
 def test_a_record_that_begins_with_a_task_is_about_that_one() -> None:
     with cloudwatch.about("other"):
-        assert line("task %s: stranded; sent again", "id-1")["task"] == "id-1"
+        about = line("task %s: stranded; sent again", "id-1")
+        # Once is enough: each byte is paid for.
+        assert (about["task"], about["message"]) == ("id-1", "stranded; sent again")
         assert line("%s: not confirmed", "https://o.example/f")["task"] == "other"
     assert "task" not in line("%s: not confirmed", "https://o.example/f")
 
@@ -93,12 +100,12 @@ def test_a_metric_with_a_code_has_a_line_of_its_own(capsys: pytest.CaptureFixtur
     metrics.add("Failed", code="tls")
     metrics.flush(task="id-1")
     both, failed = map(json.loads, capsys.readouterr().out.splitlines())
-    units = [{"Name": "Done", "Unit": "Count"}, {"Name": "BytesHashed", "Unit": "Bytes"}]
+    units = [{"Name": "Done"}, {"Name": "BytesHashed", "Unit": "Bytes"}]
     directive = {"Namespace": "urlsum", "Dimensions": [["stack"]], "Metrics": units}
     assert both == {
         "_aws": {"Timestamp": 1_795_000_000_500, "CloudWatchMetrics": [directive]},
         "stack": "urlsum-prod",
-        "function": "urlsum-check",
+        "function": "check",
         "task": "id-1",
         "Done": [1, 1],
         "BytesHashed": [5],
@@ -107,3 +114,17 @@ def test_a_metric_with_a_code_has_a_line_of_its_own(capsys: pytest.CaptureFixtur
     assert (failed["stack"], failed["code"], failed["Failed"]) == ("urlsum-prod", "tls", [1])
     metrics.flush()
     assert capsys.readouterr().out == ""
+
+
+def test_an_event_is_one_line_with_the_facts_that_are_known(capsys: pytest.CaptureFixture[str]) -> None:
+    with cloudwatch.request("r-1"):
+        cloudwatch.event("accepted", "id-1", client="203.0.113.9", key=None, host="files.example.org")
+    [text] = capsys.readouterr().out.splitlines()
+    assert json.loads(text) == {
+        "message": "accepted",
+        "function": "check",
+        "requestId": "r-1",
+        "task": "id-1",
+        "client": "203.0.113.9",
+        "host": "files.example.org",
+    }

@@ -242,7 +242,7 @@ def test_a_second_sender_whose_row_the_first_took_back_stores_it_anew() -> None:
     counter = InMemoryService()
     get = counter.table.get
 
-    def taken_back(task_id: str) -> Task:
+    def taken_back(task_id: str, *, consistent: bool = True) -> Task:
         counter.table.get = get  # type: ignore[method-assign]
         counter.table.remove(get(task_id))  # the queue refused the first sender
         return get(task_id)
@@ -275,7 +275,7 @@ def test_a_key_that_never_comes_to_rest_is_refused_for_now() -> None:
     counter.submit(idempotency_key="k")
     looked: list[str] = []
 
-    def vanished(task_id: str) -> Task:
+    def vanished(task_id: str, *, consistent: bool = True) -> Task:
         looked.append(task_id)
         raise TaskNotFound(task_id)
 
@@ -299,7 +299,7 @@ def test_a_task_that_is_claimed_meanwhile_is_cancelled_all_the_same() -> None:
     task_id = counter.submit()
     get = counter.table.get
 
-    def claimed_meanwhile(task_id: str) -> Task:
+    def claimed_meanwhile(task_id: str, *, consistent: bool = True) -> Task:
         counter.table.get = get  # type: ignore[method-assign]
         found = get(task_id)
         counter.table.save(found.claimed(NOW, 90), over=found)
@@ -325,7 +325,7 @@ def test_a_task_that_changes_hands_all_the_time_is_not_cancelled_by_half() -> No
     task_id = counter.submit()
     get = counter.table.get
 
-    def overtaken(task_id: str) -> Task:
+    def overtaken(task_id: str, *, consistent: bool = True) -> Task:
         found = get(task_id)
         counter.table.save(replace(found, fence=found.fence + 1), over=found)
         return found

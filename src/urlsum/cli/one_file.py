@@ -239,7 +239,7 @@ class OneTask:
         self._state = state
         self._directory = directory
 
-    def get(self, task_id: str) -> Task:  # noqa: ARG002 - there is only one
+    def get(self, task_id: str, *, consistent: bool = True) -> Task:  # noqa: ARG002 - there is only one
         """The task."""
         return self.task
 

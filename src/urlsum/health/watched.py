@@ -23,10 +23,10 @@ class WatchedTable:
         self._table = table
         self._outage = outage
 
-    def get(self, task_id: str) -> Task:
+    def get(self, task_id: str, *, consistent: bool = True) -> Task:
         """See the port, like all methods."""
         with self._outage.read:
-            return self._table.get(task_id)
+            return self._table.get(task_id, consistent=consistent)
 
     def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
         """Replace ``over`` by ``task``."""
@@ -71,10 +71,10 @@ class WatchedRecords:
         self._records = records
         self._outage = outage
 
-    def read(self, key: str) -> Record | None:
+    def read(self, key: str, *, consistent: bool = True) -> Record | None:
         """See the port, like all methods."""
         with self._outage.read:
-            return self._records.read(key)
+            return self._records.read(key, consistent=consistent)
 
     def write(self, key: str, value: str, *, over: Record | None, expires_at: float, durable: bool = False) -> Record:
         """Replace ``over`` by ``value``."""

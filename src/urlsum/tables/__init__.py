@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from msgspec import Struct
 
-from urlsum.errors import RecordChanged, TableUnavailable
+from urlsum.errors import RecordChanged, TableUnavailable, UrlsumError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,8 +34,13 @@ class TaskStore(Protocol):
     Every method raises TableUnavailable if the store does not respond; the outcome of a write is then unknown.
     """
 
-    def get(self, task_id: str) -> Task:
-        """The task as last written (a strongly consistent read). Raises TaskNotFound."""
+    def get(self, task_id: str, *, consistent: bool = True) -> Task:
+        """The task as last written (a strongly consistent read). Raises TaskNotFound.
+
+        If ``consistent`` is False, it may be the task as it was a moment ago, or the error of a task that was added
+        a moment ago: the store may charge half for that. Only what a conditional write confirms, or a consistent read,
+        may follow from it.
+        """
         ...
 
     def save(self, task: Task, *, over: Task, lease_before: float | None = None) -> None:
@@ -118,8 +123,11 @@ class Records(Protocol):
     Every method raises TableUnavailable if the store does not respond; the outcome of a write is then unknown.
     """
 
-    def read(self, key: str) -> Record | None:
-        """The record as last written (a strongly consistent read), None if there is none."""
+    def read(self, key: str, *, consistent: bool = True) -> Record | None:
+        """The record as last written (a strongly consistent read), None if there is none.
+
+        If ``consistent`` is False, it may be the record as it was a moment ago, see ``TaskStore.get``.
+        """
         ...
 
     def write(self, key: str, value: str, *, over: Record | None, expires_at: float, durable: bool = False) -> Record:
@@ -153,19 +161,30 @@ def change(
     *,
     now: float,
     durable: bool = False,
+    consistent: bool = True,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Result:
     """Read the record of ``key``, write what ``decide`` makes of its value, and return the result of ``decide``.
 
     ``decide`` gets None if there is no record or it has expired, and may be called several times: a write that another
     writer overtook is decided again. It returns no Change if nothing is to be written. Raises TableUnavailable.
+
+    If ``consistent`` is False, the first read is an eventually consistent one. The version confirms what is written
+    after it; a decision to write nothing, or to raise one of urlsum's errors, is taken again from a consistent read.
     """
     pause = FIRST_PAUSE_SECONDS
     for _ in range(CHANGE_TRIES):
-        stored = records.read(key)
-        wanted, result = decide(None if stored is None or stored.expires_at <= now else stored.value)
+        stored, certain, consistent = records.read(key, consistent=consistent), consistent, True
+        try:
+            wanted, result = decide(None if stored is None or stored.expires_at <= now else stored.value)
+        except UrlsumError:
+            if certain:
+                raise
+            continue
         if wanted is None:
-            return result
+            if certain:
+                return result
+            continue
         with suppress(RecordChanged):
             records.write(key, wanted.value, over=stored, expires_at=wanted.expires_at, durable=durable)
             return result

@@ -218,11 +218,14 @@ class DynamoTaskTable:
         with _translate_errors(writes=True, refused=TaskExists(task.id)):
             item.save(condition=_Item.id.does_not_exist() | own)
 
-    def get(self, task_id: str) -> Task:
-        """Read the task as last written. Raises TaskNotFound."""
+    def get(self, task_id: str, *, consistent: bool = True) -> Task:
+        """Read the task as last written; if ``consistent`` is False, for half a read unit, any replica's.
+
+        Raises TaskNotFound.
+        """
         with _translate_errors(refused_key=TaskNotFound(task_id)):
             try:
-                item = self._item.get(task_id, consistent_read=True)
+                item = self._item.get(task_id, consistent_read=consistent)
             except DoesNotExist as exc:
                 raise TaskNotFound(task_id) from exc
         row = {name: getattr(item, name) for name in self._known}
@@ -329,11 +332,11 @@ class DynamoRecords:
     def __init__(self, table_name: str, connect: Callable[[], Any] | None = None) -> None:
         self._item = _model(_RecordItem, table_name, connect or cache(client))
 
-    def read(self, key: str) -> Record | None:
-        """The record as last written, None if there is none."""
+    def read(self, key: str, *, consistent: bool = True) -> Record | None:
+        """The record as last written, None if there is none; if ``consistent`` is False, any replica's."""
         with _translate_errors():
             try:
-                item = self._item.get(RECORD_PREFIX + key, consistent_read=True)
+                item = self._item.get(RECORD_PREFIX + key, consistent_read=consistent)
             except DoesNotExist:
                 return None
         return Record(key=key, value=item.content, version=int(item.version), expires_at=int(item.expires_at))

@@ -121,7 +121,7 @@ class SqlTaskTable:
         except IntegrityError as exc:
             raise TaskExists(task.id) from exc
 
-    def get(self, task_id: str) -> Task:
+    def get(self, task_id: str, *, consistent: bool = True) -> Task:  # noqa: ARG002 - every read is
         """Read the task as last written. Raises TaskNotFound."""
         if not task_id.isascii():  # every id is ASCII, and MySQL refuses to compare it with other text
             raise TaskNotFound(task_id)

@@ -53,7 +53,7 @@ class SqlRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def read(self, key: str) -> Record | None:
+    def read(self, key: str, *, consistent: bool = True) -> Record | None:  # noqa: ARG002 - every read is
         """The record as last written, None if there is none."""
         rows = self._database.read(_SELECT, {"wanted": key})
         # MySQL pads with spaces before it compares, so "x" also matches "x ".

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from urlsum import cloudwatch, wiring
-from urlsum.settings import function_name, load
+from urlsum.settings import load, on_lambda
 from urlsum.web.cross_site import allow_origins
 from urlsum.web.negotiation import PROBLEM
 
@@ -26,18 +26,18 @@ ID_CHARACTERS = 36
 
 
 class LambdaHandler:
-    """The ``handler`` of a function.
+    """The ``handler`` of ``function``, as its log lines name it.
 
     On Lambda the constructor wires everything, in the init phase, and a wrong setting stops the cold start
     (SettingsError). Elsewhere nothing happens before the first event.
     """
 
-    def __init__(self, app: ASGIApp, settings: Callable[[], Settings] = load) -> None:
+    def __init__(self, app: ASGIApp, function: str, settings: Callable[[], Settings] = load) -> None:
         self._app = app
+        self._function = function
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
-        function = function_name()
-        if function is not None:
+        if on_lambda():
             cloudwatch.log_as_json(function)
             wiring.services()
             _ = self._mangum
@@ -50,7 +50,7 @@ class LambdaHandler:
         # relying on asyncio to create one is deprecated.
         asyncio.set_event_loop(self._loop)
         task = (event.get("queryStringParameters") or {}).get("id", "")
-        with cloudwatch.request(context.aws_request_id), cloudwatch.about(task[:ID_CHARACTERS] or None):
+        with cloudwatch.request(context.aws_request_id, self._function), cloudwatch.about(task[:ID_CHARACTERS] or None):
             return self._mangum(event, context)
 
     def close(self) -> None:

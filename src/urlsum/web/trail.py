@@ -16,6 +16,8 @@ from urlsum.limits.recipients import digest
 from urlsum.text.redact import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from urlsum.service import Submission
     from urlsum.web.client import Client
 
@@ -29,16 +31,19 @@ _lock = threading.Lock()
 _refused: OrderedDict[tuple[str, str], int] = OrderedDict()
 
 
-def accepted(task_id: str, client: Client, submission: Submission) -> str:
-    """The line that says who submitted a task."""
-    key, host = client.key or NONE, one_line(urlsplit(submission.url).hostname or NONE)
-    recipient = digest(submission.email) if submission.email else NONE
-    return f"accepted task={task_id} client={client.address} key={key} host={host} recipient={recipient}"
+def accepted(client: Client, submission: Submission) -> dict[str, str | None]:
+    """Who submitted a task, which server it reads, and who gets its result."""
+    return {
+        "client": client.address,
+        "key": client.key,
+        "host": one_line(urlsplit(submission.url).hostname or NONE),
+        "recipient": digest(submission.email) if submission.email else None,
+    }
 
 
-def log_accepted(line: str) -> None:
-    """Log the line of ``accepted``, where no metric has it."""
-    log.info("%s", line)
+def log_accepted(task_id: str, facts: Mapping[str, str | None]) -> None:
+    """Log what ``accepted`` says of a task as text, for logs without members."""
+    log.info("accepted task=%s %s", task_id, " ".join(f"{name}={value or NONE}" for name, value in facts.items()))
 
 
 def refused(limit: str, client: Client) -> None:

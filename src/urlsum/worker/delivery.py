@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # How much of a message is logged. urlsum's own messages have 46 characters; a foreign one must not fill the log.
 MESSAGE_CHARACTERS = 100
+# What is logged of each slice.
+ENDED = "task %s: %s at %d bytes"
 
 
 class HandlerDeps(SliceDeps, EmailDeps, Protocol):
@@ -66,7 +68,7 @@ def handle_message(  # noqa: PLR0913 - what a caller may add to a delivery, all 
         log.warning("%s: %s: %s", message, type(exc).__name__, exc, exc_info=None if expected else exc)
         return False
     if task is not None:
-        log.info("task %s: %s at %d bytes", task.id, task.status, task.offset)
+        log.info(ENDED, task.id, task.status, task.offset)
         if after_slice is not None:
             after_slice(task)
     return True

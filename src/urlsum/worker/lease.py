@@ -4,7 +4,8 @@ Only its holder may write: each claim raises the fence, and every write is condi
 checkpoint renews the lease as well; what stands here is for the time between them.
 
 A claim may be late: then the slice's first write is the claim, too. Of two workers that read the same file meanwhile,
-one writes.
+one writes. The row of a new task does not change before its first claim, so an eventually consistent read finds it as
+it is, or as it was before that claim, which the condition of the write tells.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from urlsum.errors import LeaseLost, NotDue, TableUnavailable
+from urlsum.errors import LeaseLost, NotDue, TableUnavailable, TaskNotFound
 from urlsum.task import Status
 
 if TYPE_CHECKING:
@@ -37,19 +38,17 @@ def claim(task_id: str, table: TaskStore, *, now: float, lease_seconds: float, f
     TableUnavailable. A second message that came among those of first slices brings its task no turn before others: with
     ``first_only`` a continuation is not due here, only among the continuations.
     """
-    before, task = _claimed(task_id, table, now=now, lease_seconds=lease_seconds, first_only=first_only)
+    before = table.get(task_id)
+    task = _claimed(before, now=now, lease_seconds=lease_seconds, first_only=first_only)
     table.save(task, over=before, lease_before=now)
     return task
 
 
-def _claimed(
-    task_id: str, table: TaskStore, *, now: float, lease_seconds: float, first_only: bool
-) -> tuple[Task, Task]:
-    before = table.get(task_id)
+def _claimed(before: Task, *, now: float, lease_seconds: float, first_only: bool) -> Task:
     task = before.claimed(now, lease_seconds)
     if first_only and before.continued:
         raise NotDue(now, continued=True)
-    return before, task
+    return task
 
 
 class Lease:
@@ -64,6 +63,11 @@ class Lease:
         self._clock = clock
         self._before = before
         self._lock = threading.Lock()
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether the claim is written."""
+        return self._before is None
 
     def take(self) -> None:
         """Write the claim, unless it is written. Raises LeaseLost, TableUnavailable."""
@@ -106,9 +110,13 @@ class LateClaims:
         lease_seconds: float,
         first_only: bool = False,
     ) -> Lease:
-        """The lease of the task, claimed with its first write if it is a new one, else now; raises as ``claim``."""
+        """The lease of the task, claimed with its first write if it is a new one, else now; raises as ``claim``.
+
+        If the first write of a new task is refused, a consistent read must tell why before its message is dropped.
+        """
         now = clock()
-        before, task = _claimed(task_id, table, now=now, lease_seconds=lease_seconds, first_only=first_only)
+        before = _new(task_id, table, now=now, lease_seconds=lease_seconds) or table.get(task_id)
+        task = _claimed(before, now=now, lease_seconds=lease_seconds, first_only=first_only)
         lease = Lease(task, table, clock, before=before)
         if _is_new(before, now, lease_seconds):
             with self._lock:
@@ -131,6 +139,14 @@ class LateClaims:
             # A slice that has lost its lease, or cannot write, meets that at its own next write.
             with suppress(LeaseLost, TableUnavailable):
                 lease.take()
+
+
+def _new(task_id: str, table: TaskStore, *, now: float, lease_seconds: float) -> Task | None:
+    """The task if an eventually consistent read finds it, and it is new."""
+    with suppress(TaskNotFound):
+        task = table.get(task_id, consistent=False)
+        return task if _is_new(task, now, lease_seconds) else None
+    return None
 
 
 def _is_new(task: Task, now: float, lease_seconds: float) -> bool:

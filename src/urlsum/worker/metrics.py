@@ -22,7 +22,8 @@ class WorkMetrics(Metrics):
 
         A task that had ended before came for its email only: it is not counted a second time.
         """
-        self.add("SliceSeconds", seconds, unit="Seconds")
+        # Rounded, because each digit is paid for.
+        self.add("SliceSeconds", round(seconds, 3), unit="Seconds")
         rate = task.rate
         if task.finished_at is not None and task.finished_at >= began:
             if task.status is Status.DONE:
@@ -35,7 +36,7 @@ class WorkMetrics(Metrics):
             elif task.status is Status.FAILED and task.error is not None:
                 self.add("Failed", code=task.error.code)
         if rate is not None:
-            self.add("BytesPerSecond", rate, unit="Bytes/Second")
+            self.add("BytesPerSecond", round(rate), unit="Bytes/Second")
         if task.mail is Mail.FAILED:
             self.add("MailFailed")
 

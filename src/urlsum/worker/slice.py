@@ -17,6 +17,7 @@ from urlsum.errors import (
     DeadlineReached,
     FailureCode,
     Incomplete,
+    LeaseLost,
     OriginBusy,
     OriginError,
     RangesFailed,
@@ -75,9 +76,9 @@ def run_slice(
 ) -> Task:
     """Work on the task until it ends, ``deadline`` comes, or its ``turn`` is over; return it as it was last written.
 
-    With ``late``, a new task is claimed by the first write that it needs anyway.
-    Raises LeaseHeld, NotDue or NothingToDo if there is nothing to claim, LeaseLost if another worker has taken over,
-    TaskNotFound, TableUnavailable.
+    With ``late``, a new task is claimed by the first write that it needs anyway. If that is refused, the task may have
+    been no new one: it is read again, and claimed first. Raises LeaseHeld, NotDue or NothingToDo if there is
+    nothing to claim, LeaseLost if another worker has taken over, TaskNotFound, TableUnavailable.
     """
     turn = turn or Turn(continued=True)
     lease_seconds, first_only = deps.settings.lease_seconds, not turn.continued
@@ -87,8 +88,12 @@ def run_slice(
     lease = late.lease(task_id, deps.table, clock=deps.clock, lease_seconds=lease_seconds, first_only=first_only)
     try:
         return _run(lease, deps, deadline, turn)
+    except LeaseLost:
+        if lease.is_claimed:
+            raise
     finally:
         late.end(lease)
+    return run_slice(task_id, deps, deadline=deadline, turn=turn)
 
 
 def _run(lease: Lease, deps: SliceDeps, deadline: Deadline, turn: Turn) -> Task:

@@ -158,7 +158,7 @@ def count_statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("uri", ["sqlite_database", "shared_mysql_database"])
-def test_a_submission_costs_two_more_statements_and_a_refusal_one_or_none(
+def test_a_submission_costs_two_more_statements_and_a_refusal_two_or_none(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, uri: str
 ) -> None:
     database = Database(request.getfixturevalue(uri))
@@ -175,7 +175,7 @@ def test_a_submission_costs_two_more_statements_and_a_refusal_one_or_none(
     assert seen == ["SELECT", "UPDATE", "INSERT"] * 2
     seen.clear()
     assert [server.submit() for _ in range(3)] == [None] * 3
-    assert seen == ["SELECT"]
+    assert seen == ["SELECT"] * 2
     seen.clear()
     accounts.settle(new_task(client=CLIENT), server.records, now=NOW, ttl_days=30)
     assert seen == ["SELECT", "UPDATE"]
@@ -200,7 +200,8 @@ def test_a_submission_costs_two_more_requests_to_dynamodb_and_none_is_a_scan(
     assert relay.operations == ["GetItem", "UpdateItem", "PutItem"] * 2
     relay.operations.clear()
     assert [server.submit() for _ in range(3)] == [None] * 3
-    assert relay.operations == ["GetItem"]
+    assert relay.operations == ["GetItem"] * 2
+    assert [request["ConsistentRead"] for request in relay.requests[-2:]] == [False, True]
     relay.operations.clear()
     accounts.settle(new_task(client=CLIENT), server.records, now=NOW, ttl_days=30)
     assert relay.operations == ["GetItem", "UpdateItem"]

@@ -326,9 +326,9 @@ def test_a_table_that_is_away_costs_the_places_but_no_error() -> None:
 class Counting(MemoryRecords):
     writes = reads = 0
 
-    def read(self, key: str) -> Record | None:
+    def read(self, key: str, *, consistent: bool = True) -> Record | None:
         self.reads += 1
-        return super().read(key)
+        return super().read(key, consistent=consistent)
 
     def write(self, *args: Any, **kwargs: Any) -> Record:
         self.writes += 1
@@ -399,9 +399,9 @@ class Requests(MemoryRecords):
         super().__init__()
         self.kinds: list[str] = []
 
-    def read(self, key: str) -> Record | None:
+    def read(self, key: str, *, consistent: bool = True) -> Record | None:
         self.kinds.append("read")
-        return super().read(key)
+        return super().read(key, consistent=consistent)
 
     def write(self, *args: Any, **options: Any) -> Record:
         self.kinds.append("write")
@@ -451,8 +451,8 @@ def test_files_that_begin_to_ask_while_the_ledger_is_read_have_their_places_by_t
     everybody = threading.Barrier(files)
 
     class Slow(Requests):
-        def read(self, key: str) -> Record | None:
-            read = super().read(key)
+        def read(self, key: str, *, consistent: bool = True) -> Record | None:
+            read = super().read(key, consistent=consistent)
             # The first one to read has the lock of the key: the others ask, and wait for it.
             deadline = time.monotonic() + 10
             while process.leases._leases[NAME].asking < files and time.monotonic() < deadline:

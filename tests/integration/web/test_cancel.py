@@ -82,7 +82,7 @@ def test_a_worker_that_comes_between_is_overtaken(client: Client, backend: Backe
     task = stored(backend)
     get = table.get
 
-    def claimed_meanwhile(task_id: str) -> Task:
+    def claimed_meanwhile(task_id: str, *, consistent: bool = True) -> Task:
         table.get = get  # type: ignore[method-assign]
         task = get(task_id)
         changed(backend, task, task.claimed(NOW, 90))
@@ -99,7 +99,7 @@ def test_a_worker_that_finishes_in_between_has_won(client: Client, backend: Back
     claimed = changed(backend, task, task.claimed(NOW, 90))
     get = table.get
 
-    def finished_meanwhile(task_id: str) -> Task:
+    def finished_meanwhile(task_id: str, *, consistent: bool = True) -> Task:
         table.get = get  # type: ignore[method-assign]
         changed(backend, claimed, claimed.done(MD5, 7, NOW))
         return claimed

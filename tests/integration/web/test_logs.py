@@ -54,7 +54,7 @@ def test_a_line_of_check_names_function_request_and_task(method: str) -> None:
     logged, status = lines("check", method, f"/check?id={TASK}")
     assert status == "503"
     assert logged
-    assert {(line["function"], line["requestId"], line["task"]) for line in logged} == {("urlsum-check", "r-1", TASK)}
+    assert {(line["function"], line["requestId"], line["task"]) for line in logged} == {("check", "r-1", TASK)}
     assert {line["level"] for line in logged} == {"WARN"}
 
 
@@ -62,7 +62,7 @@ def test_a_line_of_submit_names_function_and_request() -> None:
     logged, status = lines("submit", "POST", "/submit", b"url=https://example.org/f")
     assert status == "503"
     assert logged
-    assert {(line["function"], line["requestId"]) for line in logged} == {("urlsum-submit", "r-1")}
+    assert {(line["function"], line["requestId"]) for line in logged} == {("submit", "r-1")}
 
 
 def test_an_id_that_is_none_fills_no_line() -> None:

@@ -34,10 +34,10 @@ class FlakyTaskTable(MemoryTaskTable):
         super().__init__()
         self.silent: set[str] = set()
 
-    def get(self, task_id: str) -> Task:
+    def get(self, task_id: str, *, consistent: bool = True) -> Task:
         if task_id in self.silent:
             raise TableUnavailable("the table does not answer")
-        return super().get(task_id)
+        return super().get(task_id, consistent=consistent)
 
 
 class WorkerSetup:

@@ -214,10 +214,10 @@ class Counting(MemoryRecords):
         self.writes: list[str] = []
         self.reads: list[str] = []
 
-    def read(self, key: str) -> Record | None:
+    def read(self, key: str, *, consistent: bool = True) -> Record | None:
         time.sleep(self.seconds)
         self.reads.append(key.partition(":")[0])
-        return super().read(key)
+        return super().read(key, consistent=consistent)
 
     def write(self, key: str, *args: Any, **options: Any) -> Record:
         time.sleep(self.seconds)

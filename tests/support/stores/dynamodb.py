@@ -45,6 +45,9 @@ class Relay(ThreadingHTTPServer):
         # The maximum of items in a response to a query: DynamoDB may end a page anywhere (at 1 MB, at the latest).
         self.page_size: int | None = None
         self.faults: deque[Fault] = deque()
+        # Whether an eventually consistent read shows an item as it was before its last write, as a late replica does.
+        self.lags = False
+        self.before: dict[str, bytes] = {}
         # The action of another client between a lost response and the retry.
         self.meanwhile: Callable[[], None] = lambda: None
         # A lock, because moto checks a condition and then writes, whereas DynamoDB writes an item atomically.
@@ -75,6 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.dumps({**request, "Limit": self.server.page_size}).encode()
         fault = self.server.faults.popleft() if self.server.faults else None
         match fault:
+            case None if self.server.lags:
+                self._answer(*self._as_a_late_replica(request, body))
             case None:
                 self._answer(*self._passed_on(body))
             case Fault.HANG_UP:
@@ -90,12 +95,32 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(int(fault.value), b"<html>not even JSON</html>")
 
     def _passed_on(self, body: bytes) -> tuple[int, bytes]:
+        with self.server.one_at_a_time:
+            return self._requested(body, self.headers["X-Amz-Target"])
+
+    def _as_a_late_replica(self, request: dict[str, Any], body: bytes) -> tuple[int, bytes]:
+        version, _, operation = self.headers["X-Amz-Target"].rpartition(".")
+        key = request.get("Key") or {"id": request.get("Item", {}).get("id")}
+        name, before = json.dumps([request["TableName"], key]), self.server.before
+        if operation == "GetItem" and not request.get("ConsistentRead") and name in before:
+            return 200, before[name]
+        if operation not in ("PutItem", "UpdateItem", "DeleteItem"):
+            return self._passed_on(body)
+        read = json.dumps({"TableName": request["TableName"], "Key": key, "ConsistentRead": True}).encode()
+        with self.server.one_at_a_time:
+            _, found = self._requested(read, f"{version}.GetItem")
+            status, reply = self._requested(body, f"{version}.{operation}")
+        if status == 200:
+            before[name] = found
+        return status, reply
+
+    def _requested(self, body: bytes, target: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(*self.server.upstream, timeout=10)
+        headers = {**self.headers, "X-Amz-Target": target, "Content-Length": str(len(body))}
         try:
-            with self.server.one_at_a_time:
-                connection.request("POST", self.path, body, {**self.headers, "Content-Length": str(len(body))})
-                response = connection.getresponse()
-                return response.status, response.read()
+            connection.request("POST", self.path, body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()
 

@@ -31,7 +31,7 @@ class MemoryRecords:
         self.down = False
         self._lock = threading.Lock()
 
-    def read(self, key: str) -> Record | None:
+    def read(self, key: str, *, consistent: bool = True) -> Record | None:
         with self._open():
             return self.records.get(key)
 
@@ -72,7 +72,7 @@ class MemoryTaskTable:
                 raise TaskExists(task.id)
             self.tasks[task.id] = task
 
-    def get(self, task_id: str) -> Task:
+    def get(self, task_id: str, *, consistent: bool = True) -> Task:
         with self._open():
             try:
                 return self.tasks[task_id]

@@ -82,7 +82,7 @@ class ServerClient(_Posts):
 
 class GatewayClient(_Posts):
     def __init__(self, app: FastAPI, stage: str = "$default", settings: Settings = Settings()) -> None:  # noqa: B008 - frozen
-        self._handler = LambdaHandler(app, lambda: settings)
+        self._handler = LambdaHandler(app, "web", lambda: settings)
         self.close = self._handler.close
         self._stage = stage
 

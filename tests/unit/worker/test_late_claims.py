@@ -12,7 +12,7 @@ from tests.support.origin.synthetic import Clock, SyntheticSource
 from tests.support.stores.deps import Deps
 from tests.support.stores.memory import MemoryTaskTable
 from urlsum.deadline import Deadline
-from urlsum.errors import LeaseHeld, LeaseLost, TableUnavailable
+from urlsum.errors import LeaseHeld, LeaseLost, NothingToDo, TableUnavailable
 from urlsum.settings import Settings
 from urlsum.task import Status, Task
 from urlsum.worker import reuse
@@ -117,7 +117,7 @@ def test_of_two_workers_that_read_the_same_new_task_one_writes() -> None:
     setup = Setup()
     results: list[Task] = []
     setup.during(lambda: results.append(setup.slice()))
-    with pytest.raises(LeaseLost):
+    with pytest.raises(NothingToDo):
         setup.slice()
     assert setup.writes == results == [setup.stored]
 
@@ -132,7 +132,7 @@ def test_a_worker_whose_late_claim_was_refused_never_writes_under_the_fence_of_t
         setup.claims.write()  # refused; the other's fence is what this claim would have
 
     setup.during(taken_over)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(LeaseHeld):
         setup.slice()
     assert setup.stored == other
 
@@ -145,9 +145,37 @@ def test_a_task_that_is_cancelled_before_its_claim_stays_so() -> None:
         setup.table.save(stored.cancelled(setup.clock()), over=stored)
 
     setup.during(cancel)
-    with pytest.raises(LeaseLost):
+    with pytest.raises(NothingToDo):
         setup.slice()
     assert setup.stored.status is Status.CANCELLED
+
+
+def test_a_worker_that_loses_the_lease_after_its_claim_does_not_claim_it_again() -> None:
+    setup = Setup()
+
+    def taken_over() -> None:
+        setup.claims.write()
+        setup.clock.now += 91.0
+        held = setup.stored
+        setup.table.save(held.claimed(setup.clock(), 90.0).released(setup.clock()), over=held)
+
+    setup.during(taken_over)
+    with pytest.raises(LeaseLost):
+        setup.slice()
+    assert (setup.stored.status, setup.stored.fence) == (Status.RUNNING, 2)
+
+
+def test_a_new_task_that_was_put_back_before_its_claim_is_claimed_once_more() -> None:
+    setup = Setup()
+
+    def put_back() -> None:
+        before = setup.stored
+        setup.table.save(before.claimed(setup.clock(), 90.0).put_off(setup.clock(), delay=0.0), over=before)
+
+    setup.during(put_back)
+    done = setup.slice()
+    assert (done.status, done.fence) == (Status.DONE, 2)
+    assert [task.status for task in setup.writes] == [Status.QUEUED, Status.RUNNING, Status.DONE]
 
 
 def test_an_outage_while_the_claim_is_written_leaves_it_to_the_next_write() -> None:

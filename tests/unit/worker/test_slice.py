@@ -588,7 +588,7 @@ def test_a_lease_that_was_renewed_meanwhile_is_not_claimed(complete: bool) -> No
     setup.clock.now += 91
     get = setup.table.get
 
-    def read(task_id: str) -> Task:
+    def read(task_id: str, *, consistent: bool = True) -> Task:
         found = get(task_id)
         setup.table.get = get  # type: ignore[method-assign]
         setup.set(found.renewed(setup.clock(), lease_seconds=90))

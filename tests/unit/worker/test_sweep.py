@@ -84,7 +84,7 @@ def test_a_lease_that_is_renewed_while_the_sweep_looks_stays_with_its_holder(set
     get = setup.table.get
     renewed = running.renewed(setup.now, lease_seconds=LEASE)
 
-    def read(task_id: str) -> Task:
+    def read(task_id: str, *, consistent: bool = True) -> Task:
         found = get(task_id)
         setup.table.save(renewed, over=found)
         return found
@@ -182,7 +182,7 @@ def test_of_two_sweeps_at_once_one_sends(setup: SweepSetup) -> None:
     setup.now += LEASE
     get = setup.table.get
 
-    def other_sweep_comes_between(task_id: str) -> Task:
+    def other_sweep_comes_between(task_id: str, *, consistent: bool = True) -> Task:
         setup.table.get = get  # type: ignore[method-assign]
         task = get(task_id)
         assert setup.sweep() == Swept(resent=1)
@@ -198,7 +198,7 @@ def test_a_worker_that_checkpoints_in_between_keeps_its_task(setup: SweepSetup) 
     setup.now += 2 * LEASE
     get = setup.table.get
 
-    def late_checkpoint(task_id: str) -> Task:
+    def late_checkpoint(task_id: str, *, consistent: bool = True) -> Task:
         task = get(task_id)
         point = Checkpoint(64, b"s", "v")
         late = running.checkpointed(point, size=9, rate=1, now=setup.now, lease_seconds=LEASE)

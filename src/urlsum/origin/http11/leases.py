@@ -69,9 +69,11 @@ class _OneLedger:
         self._written: Record | None = None
         self.skip_read = False
 
-    def read(self, key: str) -> Record | None:
+    def read(self, key: str, *, consistent: bool = True) -> Record | None:
         skipped, self.skip_read = self.skip_read, False
-        return self._written if skipped and self._written is not None else self._records.read(key)
+        if skipped and self._written is not None:
+            return self._written
+        return self._records.read(key, consistent=consistent)
 
     def write(self, key: str, value: str, *, over: Record | None, expires_at: float, durable: bool = False) -> Record:
         self._written = None  # unless the write is known to have succeeded
