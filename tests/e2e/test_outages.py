@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -175,20 +176,33 @@ def assert_unhealthy(service: SelfHosted, fault: str, *, make: Callable[[], obje
 
     ``make`` causes the fault again and again.
     """
-
-    def found() -> bool:
-        make()
-        return health(service) == (503, [fault])
-
-    wait_until(found, 30, lambda: service.output)
     command = [sys.executable, "-m", "selfhost.health", "server"]
     environment = {**os.environ, **service.settings}
+    with repeated(make):
+        wait_until(lambda: health(service) == (503, [fault]), 30, lambda: service.output)
+        checked = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert (checked.returncode, checked.stdout) == (1, f"{fault}\n")
+        answer = post(service)
+        assert (answer.status, answer.json()["type"]) == (503, "urn:urlsum:problem:unavailable")
+
+
+@contextmanager
+def repeated(make: Callable[[], object]) -> Iterator[None]:
+    """``make`` runs over and over in a thread meanwhile, at least once before."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(0.01):
+            make()
+
     make()
-    checked = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert (checked.returncode, checked.stdout) == (1, f"{fault}\n")
-    make()
-    answer = post(service)
-    assert (answer.status, answer.json()["type"]) == (503, "urn:urlsum:problem:unavailable")
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_a_database_that_is_read_only_is_unhealthy(tmp_path: Path) -> None:

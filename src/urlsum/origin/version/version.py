@@ -80,8 +80,7 @@ class Overlap:
         return _digest(data) == self.digest
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """The bytes ``data`` themselves, which end at position ``end``: what an Overlap is, where nothing is stored.
 
     To compare 64 KiB takes a tenth of the time of a digest.
