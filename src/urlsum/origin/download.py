@@ -215,7 +215,7 @@ class Download:
         self._stuck_at = self._position
         overlap = min(PART_OVERLAP_BYTES, max((self._body.length or 0) // SHORT_PART_DIVISOR, 1))
         tail = self._evidence.tail.last(self._position, overlap)
-        version = replace(self._evidence.version, size=self.size)
+        version = structs.replace(self._evidence.version, size=self.size)
         self.close()
         self._buffer = memoryview(b"")
         try:
@@ -283,7 +283,7 @@ class Download:
                 self._prefetch.finish()
             else:
                 self.close()
-            version = replace(self._evidence.version, size=self.size)
+            version = structs.replace(self._evidence.version, size=self.size)
             self._proof, count = confirm(self._file, version, self._evidence.samples(self._position))
             self.reread += count
         self._confirmed = True

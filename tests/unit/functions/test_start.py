@@ -125,7 +125,7 @@ def test_who_wants_a_page_is_who_pays_for_it() -> None:
 @pytest.mark.parametrize("function", UNWANTED)
 def test_few_classes_are_compiled_in_a_cold_start(function: str) -> None:
     # Each dataclass takes 0.6 ms; these are replaced field by field in many places, or hold what msgspec does not know.
-    known = "Task Representation Checkpoint Failure Version Overlap Tuning Services Engine Library Swept"
+    known = "Task Representation Checkpoint Failure Tuning Services Engine Library Swept"
     imported(
         function,
         "from urlsum.wiring import prepare; prepare()\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
@@ -105,6 +106,9 @@ class Target(Struct, frozen=True):
         )
 
 
+# A reading asks several times, and the command judges its list before: the files of a short list, and
+# 16 MB if all have the longest URLs.
+@lru_cache(maxsize=1024)
 def parse(url: str) -> Target:
     """Parse ``url``. Raises InvalidUrl, with a message for the person who typed it."""
     if len(url) > MAX_URL_CHARACTERS:

@@ -60,6 +60,7 @@ class NetworkStream:
         self._can_gather = not isinstance(sock, ssl.SSLSocket)
         self._low_water_mark = 1
         self._fast = False
+        self._armed = 0.0
         self.read_timeout = read_timeout
         self.deadline = deadline
         self.clock = deadline.clock
@@ -160,7 +161,10 @@ class NetworkStream:
             raise DeadlineReached
         if seconds <= 0:
             raise ReadTimeout
-        self._sock.settimeout(min(seconds, left))
+        within = min(seconds, left)
+        if within != self._armed:  # mostly READ_TIMEOUT each time; the call lets go of the interpreter
+            self._armed = within
+            self._sock.settimeout(within)
         return left <= seconds
 
     @staticmethod

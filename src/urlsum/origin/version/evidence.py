@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from urlsum.origin.version.version import MD5_BLOCK_BYTES, OPENING_BYTES, RESUME_OVERLAP_BYTES, Overlap, Sample
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from urlsum.errors import AnotherKind, Changed, Unsteady
 from urlsum.origin.http11.response import range_of_part, range_of_whole

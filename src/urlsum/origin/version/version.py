@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from urlsum.errors import Changed
 from urlsum.origin.http11.codings import content_codings
@@ -53,8 +53,7 @@ _MEDIA_TYPE = re.compile(rb"[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-
 _ETAG = re.compile(r'(?P<weak>W/)?(?P<tag>"[^\x00-\x20"\x7f]*")')
 
 
-@dataclass(frozen=True, slots=True)
-class Overlap:
+class Overlap(msgspec.Struct, frozen=True):
     """The digest of the ``length`` bytes before ``end``; equal bytes prove that two responses are of one version.
 
     A resume re-reads them before its offset (there they are the tail), a part before its first byte, and the closing
@@ -105,8 +104,7 @@ class Sample(msgspec.Struct, frozen=True):
         return bytes(data) == self.data
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """``etag`` is quoted as sent, or a bare digest, or MALFORMED and a digest; ``modified`` in seconds since the epoch.
 
     ``size`` is the length of the file in bytes, ``kind`` the media type without its parameters, ``coding`` the content
@@ -172,7 +170,7 @@ class Version:
 
     def dump(self) -> str:
         """The version as a short text: a row of DynamoDB must fit into one write unit of 1 KB with it."""
-        known = {name: value for name, value in asdict(self).items() if value not in (None, False)}
+        known = {name: value for name, value in msgspec.to_builtins(self).items() if value not in (None, False)}
         return json.dumps({"format": FORMAT, "tail": None, **known}, separators=(",", ":"))
 
     @property
