@@ -86,7 +86,7 @@ $(AXE): $(BROWSER)/package-lock.json
 	else false; fi || echo "npm could not install axe-core: its checks of the pages are skipped."
 
 # Four processes for each of two cores, because tests wait: for a deliberately slow origin, a lease, a process. Eight
-# keep two cores busy to the end (12,767 cases: 379 s; with ten 388 s). A file stays in one process, which starts the
+# keep two cores busy to the end (ten took 2 % longer). A file stays in one process, which starts the
 # moto, the browser or the server that its tests share. Files run in the order of their names: slow ones (contract, e2e)
 # before the thousands of tests/unit, which fill the time that the last slow ones leave idle.
 WORKERS ?= 8

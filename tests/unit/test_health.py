@@ -47,9 +47,9 @@ def test_a_probe_is_read_and_written_and_deleted(stores: Stores, monkeypatch: py
     ids: list[str] = []
     get, add, remove = stores.table.get, stores.table.add, stores.table.remove
 
-    def read(task_id: str) -> Task:
+    def read(task_id: str, *, consistent: bool = True) -> Task:
         ids.append(task_id)
-        return get(task_id)
+        return get(task_id, consistent=consistent)
 
     def insert(task: Task) -> None:
         ids.append(task.id)
