@@ -41,7 +41,7 @@ SUBJECT_DIGITS = 8
 
 WHY_YOU = """\
 Someone requested this result on {when}{network} and gave your address.
-There is no subscription. To get no more emails from this service, whoever requests them, {how}
+There is no subscription. To get no more emails from this service, no matter who requests them, {how}
 """
 OPEN_THE_LINK = """\
 open this link:

@@ -98,7 +98,7 @@ def test_processes_share_a_database_and_every_task_is_claimed_by_one(database_ur
     added = [line for line in output if " " not in line]
     claimed = [line.partition(" ")[2] for line in output if " " in line]
     assert len(added) == 120
-    assert sorted(claimed) == sorted(added)  # whoever is last sees all of them, and nobody claims one twice
+    assert sorted(claimed) == sorted(added)  # the last one sees all of them, and none is claimed twice
     table = SqlTaskTable(database_uri)
     assert {table.get(id_).fence for id_ in added} == {1}
 

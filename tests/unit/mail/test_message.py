@@ -44,7 +44,7 @@ CLOSING = """\
 -- \
 
 Someone requested this result on 2027-01-15 07:59:00 UTC from the network 192.0.2.0/24 and gave your address.
-There is no subscription. To get no more emails from this service, whoever requests them, """
+There is no subscription. To get no more emails from this service, no matter who requests them, """
 
 
 def test_a_digest_is_told_with_everything_that_is_needed_to_use_it() -> None:
