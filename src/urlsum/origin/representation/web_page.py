@@ -53,7 +53,7 @@ _LANGUAGE = (
     r"|sq|sr|ss|st|su|sv|sw|ta|te|tg|th|ti|tk|tl|tn|to|tr|ts|tt|tw|ty|ug|uk|ur|uz|ve|vi|vo|wa|wo|xh|yi|yo|za|zh|zu)"
     r"(?:[-_][0-9a-z]{2,8})*"
 )
-# Not compiled here: few files need these two, and that takes 3 ms of every start.
+# Not compiled here: few files need these two, and that took 4 ms of every start on a slow machine.
 _PAGE_NAME = rf"(?is)(.*)\.{_EXTENSION}(?:\.(?:{_LANGUAGE}|{_CHARSET}))*"
 # The pages that servers send for a folder.
 _INDEX = frozenset({"default", "index"})
